@@ -1,0 +1,152 @@
+"""Crop a box out of an image and resize it, differentiable in both."""
+
+import keras
+from keras import ops
+
+METHODS = ("auto", "tf_image", "matmul")
+
+# A box is drawn in by a millionth of its side. Its last sample would otherwise round to just
+# past the image's last pixel at common sizes (448 → 224), which counts as outside.
+_DRAW_IN = 1e-6
+
+
+def resolve_method(method):
+    """Return the crop method that `"auto"` stands for under the current Keras backend."""
+    if method not in METHODS:
+        raise ValueError(
+            f"Invalid value for argument `method`. Expected one of {METHODS}. "
+            f"Received: method={method!r}"
+        )
+    on_tensorflow = keras.config.backend() == "tensorflow"
+    if method == "tf_image" and not on_tensorflow:
+        raise ValueError(
+            "Invalid value for argument `method`. 'tf_image' needs the TensorFlow backend; use "
+            f"'matmul' under {keras.config.backend()!r}. Received: method='tf_image'"
+        )
+    if method == "auto":
+        return "tf_image" if on_tensorflow else "matmul"
+    return method
+
+
+def zoom_crop(images, boxes, size, method="auto"):
+    """Crop `images` by `boxes` and resize the crops to `size`, bilinearly.
+
+    Crop row `i` of `h` samples image row `y0·(H−1) + i·(y1−y0)·(H−1)/(h−1)`, so the box's edges
+    fall on pixel centres (for `h = 1`, the box's middle row). Samples outside the image are 0. A
+    box with `y1 < y0` flips the crop.
+
+    Args:
+        images: `(B, H, W, C)`, any range.
+        boxes: `(B, 4)` as `y0 x0 y1 x1`, normalised so that 0 is the centre of the first pixel and
+            1 that of the last. Always computed in float32.
+        size: `(h, w)` of the crops in pixels.
+        method: `"tf_image"` (`tf.image.crop_and_resize`, the fastest under TensorFlow),
+            `"matmul"` (two batched matrix products: XLA, JAX, TFLite builtins) or `"auto"`.
+
+    Returns:
+        `(B, h, w, C)`, in the dtype of `images`.
+
+    Raises:
+        ValueError: if `method` is unknown or cannot run under the current backend.
+    """
+    boxes = ops.cast(boxes, "float32")
+    y0, x0, y1, x1 = ops.split(boxes, 4, axis=-1)  # (B, 1) each
+    dy, dx = (y1 - y0) * (_DRAW_IN / 2), (x1 - x0) * (_DRAW_IN / 2)
+    y0, x0, y1, x1 = y0 + dy, x0 + dx, y1 - dy, x1 - dx
+    if resolve_method(method) == "tf_image":
+        return _crop_tf_image(images, ops.concatenate([y0, x0, y1, x1], axis=-1), size)
+    return _crop_matmul(images, (y0, x0, y1, x1), size)
+
+
+def _crop_tf_image(images, boxes, size):
+    import tensorflow as tf
+
+    indices = tf.range(tf.shape(images)[0])
+    crops = tf.image.crop_and_resize(images, boxes, indices, size)  # (B, h, w, C) float32
+    return tf.cast(crops, images.dtype)
+
+
+def _crop_matmul(images, box_edges, size):
+    y0, x0, y1, x1 = box_edges
+    height, width, channels = ops.shape(images)[1:]
+    rows = ops.cast(interpolation_matrix(y0, y1, height, size[0]), images.dtype)  # (B, h, H)
+    columns = ops.cast(interpolation_matrix(x0, x1, width, size[1]), images.dtype)  # (B, w, W)
+    x = ops.matmul(rows, ops.reshape(images, (-1, height, width * channels)))  # (B, h, W·C)
+    x = ops.transpose(ops.reshape(x, (-1, size[0], width, channels)), (0, 2, 1, 3))
+    x = ops.matmul(columns, ops.reshape(x, (-1, width, size[0] * channels)))  # (B, w, h·C)
+    x = ops.reshape(x, (-1, size[1], size[0], channels))
+    return ops.transpose(x, (0, 2, 1, 3))  # (B, h, w, C)
+
+
+def interpolation_matrix(start, end, size, length):
+    """Return the matrix that samples `length` points of a `size`-pixel axis bilinearly.
+
+    Args:
+        start: `(B, 1)`, the normalised position of the first sample.
+        end: `(B, 1)`, the normalised position of the last one.
+        size: pixels along the axis.
+        length: samples to take.
+
+    Returns:
+        `(B, length, size)`; row `i` holds the weights `relu(1 − |sᵢ − j|)` of the pixels `j` around
+        the sampled position `sᵢ`, or zeros if it lies outside the axis.
+    """
+    last = ops.cast(size - 1, "float32")
+    if length > 1:
+        steps = ops.arange(length, dtype="float32")
+        positions = start * last + steps * ((end - start) * last / (length - 1))  # (B, length)
+    else:
+        positions = 0.5 * (start + end) * last
+    inside = ops.logical_and(positions >= 0.0, positions <= last)
+    distances = ops.expand_dims(positions, -1) - ops.arange(size, dtype="float32")
+    weights = ops.relu(1.0 - ops.abs(distances))  # (B, length, size)
+    return weights * ops.expand_dims(ops.cast(inside, "float32"), -1)
+
+
+@keras.saving.register_keras_serializable("rra_keras")
+class ZoomCrop(keras.layers.Layer):
+    """Crop each image by its box and resize the crop, differentiable in both.
+
+    1. Take `images` `(B, H, W, C)` and `boxes` `(B, 4)` (`y0 x0 y1 x1`, in [0, 1]).
+    2. Sample each box on an even grid of `size` points, bilinearly → `(B, h, w, C)`.
+
+    Args:
+        size: pixels of the crop, an int or `(h, w)`.
+        method: `"tf_image"`, `"matmul"` or `"auto"` (see `zoom_crop`). The two agree to float32
+            rounding; `"tf_image"` has no XLA kernel and no TFLite builtin, `"matmul"` runs
+            everywhere.
+        **kwargs: `keras.layers.Layer`'s own.
+
+    Call arguments:
+        inputs: `[images, boxes]`.
+
+    Output:
+        `(B, h, w, C)` in the layer's compute dtype.
+
+    Raises:
+        ValueError: if `size` is not positive or `method` is unknown.
+    """
+
+    def __init__(self, size, method="auto", **kwargs):
+        # Half-precision boxes would move the crop by up to a pixel: inputs are cast in `call`.
+        super().__init__(autocast=False, **kwargs)
+        height, width = (size, size) if isinstance(size, int) else size
+        if height < 1 or width < 1:
+            raise ValueError(
+                "Invalid value for argument `size`. Expected a positive number of pixels. "
+                f"Received: size={size}"
+            )
+        self.size = (height, width)
+        self.method = method
+        self.supports_jit = resolve_method(method) != "tf_image"
+
+    def call(self, inputs):
+        images, boxes = inputs
+        return zoom_crop(ops.cast(images, self.compute_dtype), boxes, self.size, self.method)
+
+    def compute_output_shape(self, input_shape):
+        images_shape, _ = input_shape
+        return (images_shape[0], *self.size, images_shape[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size, "method": self.method}
