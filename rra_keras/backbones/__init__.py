@@ -1,0 +1,6 @@
+"""Backbones: encoders from RGB images to feature maps, with their preprocessing inside."""
+
+from rra_keras.backbones.efficientnet_lite import efficientnet_lite as efficientnet_lite
+from rra_keras.backbones.encoder import backbone_names as backbone_names
+from rra_keras.backbones.encoder import build_encoder as build_encoder
+from rra_keras.backbones.encoder import minimum_size as minimum_size

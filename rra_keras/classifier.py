@@ -1,0 +1,373 @@
+"""The classifier: glance at the whole image, look closer where it tells, decide from both."""
+
+import keras
+from keras import ops
+
+from rra_keras.backbones import build_encoder
+from rra_keras.layers import RecursiveAttention, ZoomCrop
+from rra_keras.layers.localizer import LOCALIZERS, box_in_box
+from rra_keras.presets import PRESETS
+
+
+@keras.saving.register_keras_serializable("rra_keras")
+class RRAClassifier(keras.Model):
+    """Recursively Refined Attention on an ordinary backbone.
+
+    1. Shrink `images` `(B, S, S, 3)` to a view, encode it → `look_0_features` `(B, h, w, D)` →
+       `global_logits` `(B, C)`.
+    2. For each look: a localiser turns the last feature map and its class scores into a box inside
+       the last box; `ZoomCrop` cuts it from the full image; encode → `look_k_features`.
+    3. `RecursiveAttention` refines the looks' pooled vectors over `steps` steps each and weighs all
+       steps → `local_logits`; with `skip`, plus a linear vote of each look's own features.
+    4. `logits = global_logits + local_weight · local_logits`.
+
+    `fit` takes `(images, labels)`, labels as integers or one-hot. `compile("adam")` alone trains
+    CE(global) + λ·CE(local), λ being `local_weight`. `predict` returns `logits`; calling the model
+    returns the dict of all three. `looks=0` is the plain backbone: `logits` only.
+
+    Source: Shroff et al., "Focus Longer to See Better: Recursively Refined Attention for
+    Fine-Grained Image Classification", CVPRW 2020 (one look, whose crop is given beforehand).
+
+    Args:
+        backbone: name of a backbone (`rra_keras.backbones.backbone_names()`) or a `keras.Model`
+            from an image batch to a feature map.
+        num_classes: classes `C`, at least 2.
+        looks: crops to look at, one inside the other.
+        steps: recurrent steps for each look.
+        units: width of the LSTM cells.
+        image_size: side `S` of the input, pixels; crops are cut at this resolution.
+        patch_size: side that each crop is resized to, pixels.
+        view_size: side of what the first encoder sees, pixels; `patch_size` unless given. With
+            `looks=0` the backbone sees `image_size`.
+        projection: widths of 1×1 convolutions with ReLU after the first encoder.
+        local_weight: λ, the local stream's weight in the loss and in the prediction.
+        localizer: `"cam"`, `"center"`, or a layer called as `localizer(features, scores)` that
+            returns boxes `(B, 4)`, `y0 x0 y1 x1` in [0, 1].
+        crop_method: see `ZoomCrop`.
+        shared_encoder: encode crops with the same weights as the view.
+        crop_backbone: backbone of the crops' own encoder, if it differs from `backbone`.
+        skip: let the looks' pooled features vote linearly beside the attention. Needed to localise
+            a second look inside the first.
+        train_from: name of the first trainable block of the backbone; all before it is frozen.
+        preprocess: layer or function from RGB 0…255 to what a handed-over backbone expects.
+        weights: backbone weights: `None`, `"imagenet"` or a weights file.
+        name: the model's name.
+
+    Raises:
+        ValueError: if an argument is out of range or arguments contradict one another.
+    """
+
+    def __init__(
+        self,
+        backbone,
+        num_classes,
+        looks=1,
+        steps=4,
+        units=256,
+        image_size=448,
+        patch_size=224,
+        view_size=None,
+        projection=(),
+        local_weight=1.0,
+        localizer="cam",
+        crop_method="auto",
+        shared_encoder=True,
+        crop_backbone=None,
+        skip=True,
+        train_from=None,
+        preprocess=None,
+        weights=None,
+        name="rra_classifier",
+    ):
+        view_size = image_size if looks == 0 else view_size or patch_size
+        _check_sizes(num_classes, looks, image_size, patch_size, view_size)
+        if crop_backbone and shared_encoder:
+            raise ValueError(
+                "Invalid value for argument `crop_backbone`. A shared encoder has one backbone: "
+                f"pass `shared_encoder=False`. Received: crop_backbone={crop_backbone!r}"
+            )
+        if looks > 1 and not skip:
+            raise ValueError(
+                "Invalid value for argument `skip`. A second look is placed by the first one's "
+                f"class scores, which need `skip=True`. Received: skip={skip}, looks={looks}"
+            )
+
+        # === Layers ===
+        encoder_options = {
+            "weights": weights,
+            "train_from": train_from,
+            "preprocess": preprocess,
+        }
+        encoder = build_encoder(backbone, name="encoder", **encoder_options)
+        projections = [
+            keras.layers.Conv2D(
+                width,
+                1,
+                activation="relu",
+                kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out"),
+                name=f"projection_{i}",
+            )
+            for i, width in enumerate(projection)
+        ]
+        pool = keras.layers.GlobalAveragePooling2D(name="pool")
+        global_classifier = _classifier_layer(num_classes, "global_classifier")
+        if looks:
+            crop_encoder = encoder
+            if not shared_encoder:
+                crop_encoder = build_encoder(
+                    crop_backbone or backbone, name="crop_encoder", **encoder_options
+                )
+            localize = _localizer_layer(localizer)
+            zoom = ZoomCrop(patch_size, crop_method, name="zoom_crop")
+            attention = RecursiveAttention(units, steps, name="recursive_attention")
+            local_classifier = _classifier_layer(num_classes, "local_classifier")
+            crop_classifier = _classifier_layer(num_classes, "crop_classifier") if skip else None
+
+        # === Functional model ===
+        images = keras.Input((image_size, image_size, 3), name="images")
+        features = encoder(_shrink(images, image_size, view_size))
+        tensors = {"look_0_features": _named(features, "look_0_features")}
+        features = tensors["look_0_features"]
+        for layer in projections:
+            features = layer(features)
+        logits = global_classifier(pool(features))  # (B, C)
+        if looks:
+            tensors["global_logits"] = global_logits = logits
+            scores = global_classifier(features)  # (B, h, w, C)
+            boxes, vectors, votes = [], [], []
+            for look in range(1, looks + 1):
+                box = localize(features, scores)  # (B, 4), inside the last look
+                boxes.append(box_in_box(boxes[-1], box) if boxes else box)
+                crop = _named(zoom([images, boxes[-1]]), f"look_{look}_crop")
+                features = _named(crop_encoder(crop), f"look_{look}_features")
+                vectors.append(pool(features))  # (B, D)
+                if skip:
+                    votes.append(crop_classifier(vectors[-1]))
+                    scores = crop_classifier(features)
+                tensors |= {f"look_{look}_crop": crop, f"look_{look}_features": features}
+            aggregate, states, weights_over_steps = attention(vectors)
+            local_logits = local_classifier(aggregate)
+            step_logits = local_classifier(states)  # (B, T, C)
+            if skip:
+                vote = keras.layers.average(votes) if looks > 1 else votes[0]
+                local_logits = local_logits + vote
+                step_logits = step_logits + ops.expand_dims(vote, 1)
+            logits = global_logits + local_weight * local_logits
+            tensors |= {
+                "boxes": ops.stack(boxes, axis=1),  # (B, looks, 4)
+                "states": states,
+                "step_weights": weights_over_steps,
+                "step_logits": step_logits,
+                "local_logits": local_logits,
+            }
+        tensors["logits"] = logits
+        streams = ("logits", "global_logits", "local_logits") if looks else ("logits",)
+        super().__init__(
+            inputs=images, outputs={stream: tensors[stream] for stream in streams}, name=name
+        )
+
+        # === Config ===
+        self.num_classes = num_classes
+        self.looks = looks
+        self.steps = steps
+        self.image_size = image_size
+        self.patch_size = patch_size
+        self.view_size = view_size
+        self.local_weight = local_weight
+        self.streams = streams
+        self._tensors = tensors
+        # Serialised: a model kept as an attribute would count as part of this one.
+        self._arguments = {
+            "backbone": _serialized(backbone),
+            "num_classes": num_classes,
+            "looks": looks,
+            "steps": steps,
+            "units": units,
+            "image_size": image_size,
+            "patch_size": patch_size,
+            "view_size": view_size,
+            "projection": tuple(projection),
+            "local_weight": local_weight,
+            "localizer": _serialized(localizer),
+            "crop_method": crop_method,
+            "shared_encoder": shared_encoder,
+            "crop_backbone": _serialized(crop_backbone),
+            "skip": skip,
+            "train_from": train_from,
+            "preprocess": _serialized(preprocess),
+            "weights": None,  # a saved model brings its own
+        }
+
+    @classmethod
+    def from_preset(cls, preset, num_classes, weights=None, **overrides):
+        """Build the model that `preset` describes, `overrides` replacing its arguments.
+
+        Raises:
+            ValueError: if there is no such preset.
+        """
+        if preset not in PRESETS:
+            raise ValueError(
+                f"Invalid value for argument `preset`. Expected one of {sorted(PRESETS)}. "
+                f"Received: preset={preset!r}"
+            )
+        return cls(num_classes=num_classes, weights=weights, **PRESETS[preset].model | overrides)
+
+    def view(self, *names):
+        """Return a `keras.Model` from images to a dict of the named intermediates.
+
+        Names: `boxes` `(B, looks, 4)`, `step_weights` `(B, T)`, `states` `(B, T, U)`, `step_logits`
+        `(B, T, C)`, `look_k_features`, `look_k_crop`, and the outputs.
+
+        Raises:
+            ValueError: if there is no such intermediate.
+        """
+        unknown = [name for name in names if name not in self._tensors]
+        if unknown or not names:
+            raise ValueError(
+                f"Invalid value for argument `names`. Expected some of {sorted(self._tensors)}. "
+                f"Received: {unknown or names}"
+            )
+        return keras.Model(self.inputs[0], {name: self._tensors[name] for name in names})
+
+    def compile(
+        self,
+        optimizer="sgd",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        jit_compile="auto",
+        **kwargs,
+    ):
+        """Configure training; every argument but the optimizer may be left out.
+
+        Args:
+            optimizer: as in `keras.Model.compile`.
+            loss: a loss on logits and one-hot labels, applied to the global and the local stream;
+                softmax cross-entropy unless given. A dict replaces it for single streams.
+            loss_weights: a dict by stream; 1 for the global and λ for the local one unless given.
+            metrics: metrics of the combined logits, or a dict by stream; each stream's accuracy
+                unless given. They see one-hot labels.
+            jit_compile: as in `keras.Model.compile`, but `"auto"` stays off under TensorFlow, where
+                the default crop has no XLA kernel and XLA is several times slower on a CPU.
+            **kwargs: `keras.Model.compile`'s other arguments.
+        """
+        trained = self.streams[1:] or self.streams
+        if not isinstance(loss, dict):
+            loss = loss or keras.losses.CategoricalCrossentropy(from_logits=True)
+            loss = {stream: loss for stream in trained}
+        if loss_weights is None:
+            lambdas = {"local_logits": self.local_weight}
+            loss_weights = {stream: lambdas.get(stream, 1.0) for stream in loss}
+        if metrics is None:
+            metrics = {s: [keras.metrics.CategoricalAccuracy("accuracy")] for s in self.streams}
+        elif not isinstance(metrics, dict):
+            metrics = {"logits": metrics}
+        if jit_compile == "auto" and keras.config.backend() == "tensorflow":
+            jit_compile = False
+        super().compile(
+            optimizer=optimizer,
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            jit_compile=jit_compile,
+            **kwargs,
+        )
+
+    def compile_from_config(self, config):
+        """Compile a reloaded model as it was compiled, optimizer variables included."""
+        super().compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Compare every stream with the same labels."""
+        return super().compute_loss(x, self._spread(y), y_pred, sample_weight, training)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Measure every stream on the same labels."""
+        return super().compute_metrics(x, self._spread(y), y_pred, sample_weight)
+
+    def _spread(self, labels):
+        """Give the labels, one-hot `(B, C)`, to every stream."""
+        if len(labels.shape) == 2 and labels.shape[-1] == 1:
+            labels = ops.squeeze(labels, axis=-1)
+        if len(labels.shape) == 1:
+            labels = ops.one_hot(ops.cast(labels, "int32"), self.num_classes)
+        return {stream: labels for stream in self.streams}
+
+    def predict(self, x, **kwargs):
+        """Return the combined logits `(N, C)` as NumPy; arguments as in `keras.Model.predict`."""
+        return super().predict(x, **kwargs)["logits"]
+
+    def get_config(self):
+        return {**self._arguments, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        revived = {
+            key: keras.saving.deserialize_keras_object(config[key])
+            for key in ("backbone", "localizer", "crop_backbone", "preprocess")
+            if isinstance(config.get(key), dict)
+        }
+        return cls(**config | revived)
+
+
+def _check_sizes(num_classes, looks, image_size, patch_size, view_size):
+    for name, value, least in (
+        ("num_classes", num_classes, 2),
+        ("looks", looks, 0),
+        ("image_size", image_size, 1),
+        ("patch_size", patch_size, 1),
+        ("view_size", view_size, 1),
+    ):
+        if value < least:
+            raise ValueError(
+                f"Invalid value for argument `{name}`. Expected at least {least}. "
+                f"Received: {name}={value}"
+            )
+    if view_size > image_size:
+        raise ValueError(
+            "Invalid value for argument `view_size`. Expected at most `image_size`. Received: "
+            f"view_size={view_size}, image_size={image_size}"
+        )
+
+
+def _shrink(images, image_size, view_size):
+    """Shrink the image to the view: by averaging whole pixels, then bilinearly."""
+    factor = max(f for f in range(1, image_size // view_size + 1) if image_size % f == 0)
+    if factor > 1:
+        images = keras.layers.AveragePooling2D(factor, name="shrink")(images)
+    if image_size // factor != view_size:
+        images = keras.layers.Resizing(view_size, view_size, name="view")(images)
+    return images
+
+
+def _classifier_layer(num_classes, name):
+    initializer = keras.initializers.RandomNormal(stddev=0.01)
+    # Logits stay float32 under mixed precision.
+    return keras.layers.Dense(
+        num_classes, kernel_initializer=initializer, dtype="float32", name=name
+    )
+
+
+def _localizer_layer(localizer):
+    if isinstance(localizer, keras.layers.Layer):
+        return localizer
+    if localizer not in LOCALIZERS:
+        raise ValueError(
+            f"Invalid value for argument `localizer`. Expected one of {sorted(LOCALIZERS)} or a "
+            f"layer. Received: localizer={localizer!r}"
+        )
+    return LOCALIZERS[localizer](name="localizer")
+
+
+def _named(tensor, name):
+    """Give an intermediate a name to address it by, in the graph and by Grad-CAM."""
+    return keras.layers.Identity(name=name)(tensor)
+
+
+def _serialized(value):
+    """Return what `get_config` holds for a name, or for an object."""
+    if value is None or isinstance(value, str):
+        return value
+    return keras.saving.serialize_keras_object(value)

@@ -1,0 +1,65 @@
+"""Named configurations: the model's arguments and how to train it."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """A model and its training.
+
+    Attributes:
+        model: arguments of `RRAClassifier`.
+        training: the fields of `rra_keras.training.Config` that say how to train.
+    """
+
+    model: dict
+    training: dict
+
+
+PRESETS = {
+    # For a phone: one backbone, its first glance at a third of the pixels the crop gets.
+    "edge": Preset(
+        model={
+            "backbone": "efficientnet_lite0",
+            "looks": 1,
+            "steps": 4,
+            "units": 256,
+            "image_size": 448,
+            "patch_size": 224,
+            "view_size": 160,
+            "train_from": "block_11",
+        },
+        training={
+            "epochs": 6,
+            "batch_size": 16,
+            "learning_rate": 0.03,
+            "schedule": "cosine",
+            "weight_decay": 1e-4,
+            "augment": "light",
+        },
+    ),
+    # The paper's own network and training, but for where its crops come from: our localiser.
+    "paper_vgg19": Preset(
+        model={
+            "backbone": "vgg19",
+            "crop_backbone": "vgg19_no_pool",
+            "shared_encoder": False,
+            "looks": 1,
+            "steps": 10,
+            "units": 512,
+            "image_size": 448,
+            "patch_size": 224,
+            "view_size": 448,
+            "projection": (1024, 1024),
+            "skip": False,
+        },
+        training={
+            "epochs": 90,
+            "batch_size": 32,
+            "learning_rate": 1e-3,
+            "schedule": "step",  # ÷10 after epochs 30 and 60
+            "weight_decay": 5e-4,
+            "augment": "none",
+        },
+    ),
+}
