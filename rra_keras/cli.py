@@ -1,0 +1,29 @@
+"""How every command answers bad input: one clear line, exit status 2."""
+
+import contextlib
+import sys
+
+from absl import flags
+
+
+def parse_flags(argv):
+    """Parse absl flags for `app.run`, exiting with 2 rather than absl's 1 on an error."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        fail(error)
+
+
+@contextlib.contextmanager
+def bad_input_exits():
+    """Turn the errors that input can cause into a line on standard error and exit status 2."""
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        fail(error)
+
+
+def fail(error):
+    """Print `error` on standard error and exit with 2."""
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)

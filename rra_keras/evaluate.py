@@ -1,0 +1,49 @@
+"""Measure a trained run on a split: `python -m rra_keras.evaluate --run=RUN --split=test`."""
+
+import json
+
+from absl import app, flags
+
+from rra_keras import cli
+from rra_keras.metrics import accuracies, collect
+
+_RUN = flags.DEFINE_string("run", None, "Run directory that training wrote.", required=True)
+_DATASET = flags.DEFINE_string("dataset", None, "Data set; the run's own unless given.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where named data sets are kept.")
+_SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Split to measure.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images at a time.", lower_bound=1)
+
+
+def main(_):
+    from rra_keras import data
+    from rra_keras.data import pipeline
+    from rra_keras.run import Run
+
+    with cli.bad_input_exits():
+        run = Run.open(_RUN.value)
+        config = run.config
+        dataset = _DATASET.value or config["dataset"]
+        same = dataset == config["dataset"]
+        source = data.load(
+            dataset,
+            data_dir=_DATA_DIR.value or config["data_dir"],
+            group_regex=config["group_regex"] if same else None,
+            seed=config["seed"],
+        )
+        if list(source.class_names) != run.class_names:
+            raise ValueError(
+                f"Invalid value for `--dataset`. Expected the run's {len(run.class_names)} classes "
+                f"({', '.join(run.class_names[:3])}, …). Received: {len(source.class_names)} "
+                f"({', '.join(source.class_names[:3])}, …)"
+            )
+        split = source.splits[_SPLIT.value]
+    model = run.load_model()
+    batches = pipeline.evaluation_batches(
+        split, model.image_size, _BATCH_SIZE.value, model.num_classes
+    )
+    results = accuracies(*collect(model, batches, -(-split.size // _BATCH_SIZE.value)))
+    print(json.dumps({"dataset": dataset, "split": _SPLIT.value, "images": split.size, **results}))
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=cli.parse_flags)

@@ -1,0 +1,48 @@
+"""What a model says of a split, and how often it is right."""
+
+import keras
+import numpy as np
+
+
+def collect(model, batches, steps=None):
+    """Run `model` over `batches` of `(images, labels)`, with a progress bar.
+
+    Args:
+        model: an `RRAClassifier`.
+        batches: yields `(B, S, S, 3)` images and `(B, C)` one-hot labels.
+        steps: number of batches, for the progress bar.
+
+    Returns:
+        A dict of each stream's logits `(N, C)`, and the labels `(N,)` as integers.
+    """
+    bar = keras.utils.Progbar(steps, unit_name="batch")
+    collected, labels = [], []
+    for images, one_hot in batches:
+        collected.append(model.predict_on_batch(images))
+        labels.append(np.argmax(one_hot, axis=-1))
+        bar.add(1)
+    streams = {name: np.concatenate([out[name] for out in collected]) for name in collected[0]}
+    return streams, np.concatenate(labels)
+
+
+def accuracies(streams, labels):
+    """Return `accuracy`, `top5_accuracy`, `global_accuracy` and `local_accuracy` in [0, 1].
+
+    Args:
+        streams: logits `(N, C)` of `logits` and, where the model has them, `global_logits` and
+            `local_logits`; a stream that is missing gives `None`.
+        labels: `(N,)` integers.
+    """
+
+    def accuracy(stream, k=1):
+        if stream not in streams:
+            return None
+        top = np.argsort(-streams[stream], axis=-1, kind="stable")[:, :k]  # (N, k)
+        return float(np.mean(np.any(top == labels[:, None], axis=-1)))
+
+    return {
+        "accuracy": accuracy("logits"),
+        "top5_accuracy": accuracy("logits", k=5),
+        "global_accuracy": accuracy("global_logits"),
+        "local_accuracy": accuracy("local_logits"),
+    }

@@ -1,0 +1,91 @@
+"""Name what is on photos: `python -m rra_keras.predict --run=RUN photo.jpg …`."""
+
+import csv
+import pathlib
+import sys
+
+import numpy as np
+from absl import app, flags
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from rra_keras import cli
+
+_RUN = flags.DEFINE_string("run", None, "Run directory that training wrote.", required=True)
+_CSV = flags.DEFINE_bool("csv", False, "Print comma-separated values.")
+_DRAW = flags.DEFINE_string("draw", None, "Folder for a picture of the looks at each photo.")
+_TOP = 5
+
+
+def read_image(path, size):
+    """Read a photo as the model takes it.
+
+    Args:
+        path: an image file; turned upright by its EXIF orientation.
+        size: side in pixels of the square it is resized to; the aspect is not kept, as in training.
+
+    Returns:
+        `(size, size, 3)` float32, RGB 0…255.
+
+    Raises:
+        ValueError: if the file is no image, or a broken one.
+        FileNotFoundError: if there is none.
+    """
+    from rra_keras.data import pipeline
+
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))  # (H, W, 3)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"Expected an image file. Received: {path}, not found") from None
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"Expected an image file. Received: {path} ({error})") from None
+    return np.asarray(pipeline.resize(pixels, size))
+
+
+def main(argv):
+    """Predict the photos named on the command line, skipping those that cannot be read."""
+    from rra_keras.run import Run
+
+    with cli.bad_input_exits():
+        paths = argv[1:]
+        if not paths:
+            raise ValueError("Expected the names of photos. Received none")
+        run = Run.open(_RUN.value)
+    model = run.load_model()
+    table = csv.writer(sys.stdout) if _CSV.value else None
+    if table:
+        table.writerow(["file", "rank", "class", "probability"])
+    unread = 0
+    for path in paths:
+        try:
+            image = read_image(path, model.image_size)
+        except (ValueError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            unread += 1
+            continue
+        logits = model.predict(image[None], verbose=0)[0]  # (C,)
+        shares = np.exp(logits - logits.max())
+        shares /= shares.sum()
+        ranked = np.argsort(-shares)[:_TOP]
+        if table:
+            table.writerows(
+                [path, rank, run.class_names[c], f"{shares[c]:.6f}"]
+                for rank, c in enumerate(ranked, start=1)
+            )
+        else:
+            print(path)
+            print("\n".join(f"  {shares[c]:6.1%}  {run.class_names[c]}" for c in ranked))
+        if _DRAW.value:
+            _draw(model, image, run.class_names, pathlib.Path(_DRAW.value), path)
+    sys.exit(2 if unread else 0)
+
+
+def _draw(model, image, class_names, folder, path):
+    from rra_keras.explain import focus
+
+    folder.mkdir(parents=True, exist_ok=True)
+    focus.draw(model, image[None], None, class_names, folder / f"{pathlib.Path(path).stem}.png")
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=cli.parse_flags)

@@ -1,0 +1,129 @@
+"""The run directory: what a training leaves behind, each file written whole or not at all."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+
+import keras
+
+# What may differ between a run and the command that resumes it.
+_FREE_TO_CHANGE = ("run_dir", "data_dir")
+
+
+class Run:
+    """A directory with `config.json`, `labels.txt`, `model.keras`, `metrics.json` and more.
+
+    Args:
+        directory: its path.
+    """
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+
+    @classmethod
+    def create(cls, directory, config, resume=False, overwrite=False):
+        """Claim `directory` for a run of `config`.
+
+        Args:
+            directory: its path; made if missing.
+            config: dict of what the run depends on, stored as `config.json`.
+            resume: go on with the run that is there; start one if there is none.
+            overwrite: delete the run that is there.
+
+        Raises:
+            ValueError: if the directory holds something else, or another run.
+        """
+        run = cls(directory)
+        if run.directory.exists() and not run.directory.is_dir():
+            raise ValueError(f"Invalid value for `--run_dir`. Expected a folder. Received: {run}")
+        if run.directory.is_dir() and any(run.directory.iterdir()):
+            if not run.path("config.json").exists():
+                raise ValueError(
+                    "Invalid value for `--run_dir`. Expected a new or empty folder, or a run. "
+                    f"Received: {run}, which holds other files"
+                )
+            if overwrite:
+                shutil.rmtree(run.directory)
+            elif not resume:
+                raise ValueError(
+                    "Invalid value for `--run_dir`. Expected a new or empty folder. Received: "
+                    f"{run}, which holds a run; pass --resume to go on with it, --overwrite to "
+                    "replace it, or another --run_dir"
+                )
+            else:
+                run._check_same(config)
+        run.directory.mkdir(parents=True, exist_ok=True)
+        run.write_json("config.json", config)
+        return run
+
+    @classmethod
+    def open(cls, directory):
+        """Open a finished run.
+
+        Raises:
+            ValueError: if `directory` holds none.
+        """
+        run = cls(directory)
+        missing = [
+            name
+            for name in ("config.json", "labels.txt", "model.keras")
+            if not run.path(name).is_file()
+        ]
+        if missing:
+            raise ValueError(
+                "Invalid value for `--run`. Expected the directory of a finished run. "
+                f"Received: {run}, without {', '.join(missing)}"
+            )
+        return run
+
+    def __str__(self):
+        return str(self.directory)
+
+    def path(self, name):
+        """Return the path of a file in the run."""
+        return self.directory / name
+
+    @property
+    def config(self):
+        """What the run was started with."""
+        return json.loads(self.path("config.json").read_text("utf-8"))
+
+    @property
+    def class_names(self):
+        """The classes, in the order of the logits."""
+        return self.path("labels.txt").read_text("utf-8").splitlines()
+
+    def load_model(self):
+        """Load the trained model."""
+        return keras.models.load_model(self.path("model.keras"))
+
+    @contextlib.contextmanager
+    def replacing(self, name):
+        """Yield a path to write to, which takes the place of the file `name` once written."""
+        target = self.path(name)
+        partial = target.with_name(f".partial-{target.name}")
+        try:
+            yield partial
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def write_text(self, name, text):
+        """Replace the file `name` by `text`."""
+        with self.replacing(name) as path:
+            path.write_text(text, "utf-8")
+
+    def write_json(self, name, value):
+        """Replace the file `name` by `value` as JSON."""
+        self.write_text(name, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+    def _check_same(self, config):
+        stored = self.config
+        for key, value in json.loads(json.dumps(config)).items():
+            if key not in _FREE_TO_CHANGE and stored.get(key) != value:
+                raise ValueError(
+                    f"Invalid value for `{key}`. Expected what the run to resume was started with, "
+                    f"{stored.get(key)!r}. Received: {value!r}"
+                )

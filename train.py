@@ -1,0 +1,102 @@
+"""Train a classifier: `python train.py --dataset=folder:photos`."""
+
+import math
+import os
+import sys
+
+from absl import app, flags
+
+flags.DEFINE_string(
+    "dataset", "synthetic_birds", "`synthetic_birds`, `folder:PATH` or the name of a TFDS data set."
+)
+flags.DEFINE_string("data_dir", None, "Where named data sets are kept.")
+flags.DEFINE_string(
+    "group_regex",
+    None,
+    "With folder:PATH, keeps all files whose names match the same first group in one split.",
+)
+flags.DEFINE_enum("preset", "edge", ["edge", "paper_vgg19"], "Where all defaults come from.")
+flags.DEFINE_string("backbone", None, "EfficientNet-Lite or a keras.applications name.")
+flags.DEFINE_string("weights", "imagenet", "Backbone weights: `imagenet`, `none` or a file.")
+flags.DEFINE_integer("image_size", None, "Side of the image that looks crop from, pixels.")
+flags.DEFINE_integer("patch_size", None, "Side that each crop is resized to, pixels.")
+flags.DEFINE_integer("view_size", None, "Side of the first view of the whole image, pixels.")
+flags.DEFINE_integer("looks", None, "Looks closer; 0 is the plain backbone.")
+flags.DEFINE_integer("steps", None, "Recurrent steps for each look.")
+flags.DEFINE_integer("units", None, "Width of the recurrent cells.")
+flags.DEFINE_string("train_from", None, "First backbone block to train, e.g. `block_11`.")
+flags.DEFINE_enum("augment", None, ["none", "light", "rand", "mix"], "Augmentation.")
+flags.DEFINE_integer("epochs", None, "Passes over the training images.")
+flags.DEFINE_integer("batch_size", None, "Images a step.")
+flags.DEFINE_float("learning_rate", None, "Peak learning rate.")
+flags.DEFINE_integer("seed", 0, "Seed of everything random.")
+flags.DEFINE_string("run_dir", None, "Where to write; a name under `runs/` unless given.")
+flags.DEFINE_bool("resume", False, "Go on with the run in --run_dir, if there is one.")
+flags.DEFINE_bool("overwrite", False, "Replace the run in --run_dir, if there is one.")
+flags.DEFINE_bool("strict", False, "Refuse a folder with files that are no images.")
+
+_MODEL = (
+    "backbone image_size patch_size view_size looks steps units train_from"
+).split()
+_TRAINING = "augment epochs batch_size learning_rate".split()
+
+for _name in "image_size patch_size view_size steps units epochs batch_size".split():
+    flags.register_validator(
+        _name, lambda value: value is None or value >= 1, "expected a positive integer"
+    )
+for _name in ("looks", "seed"):
+    flags.register_validator(
+        _name, lambda value: value is None or value >= 0, "expected 0 or a positive integer"
+    )
+flags.register_validator(
+    "learning_rate",
+    lambda value: value is None or (math.isfinite(value) and value > 0),
+    "expected a finite number above 0",
+)
+flags.register_multi_flags_validator(
+    ["resume", "overwrite"],
+    lambda values: not all(values.values()),
+    "--resume and --overwrite: expected one of them, received both",
+)
+
+
+def parse_flags(argv):
+    """Parse the flags; exit with 2 on an error, before anything slow is imported."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def given(names):
+    """Return the flags among `names` that were given."""
+    values = {name: flags.FLAGS[name].value for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def main(_):
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from rra_keras import cli, training
+
+    args = flags.FLAGS
+    config = training.configure(
+        args.preset,
+        given(_MODEL),
+        **given(_TRAINING),
+        dataset=args.dataset,
+        data_dir=args.data_dir,
+        group_regex=args.group_regex,
+        strict=args.strict,
+        weights=args.weights,
+        seed=args.seed,
+    )
+    run_dir = args.run_dir or training.default_run_dir(config)
+    with cli.bad_input_exits():
+        prepared = training.prepare(config, run_dir, args.resume, args.overwrite)
+    metrics = training.train(config, *prepared)
+    print(training.report_line(metrics, run_dir))
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse_flags)
