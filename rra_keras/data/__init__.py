@@ -1,0 +1,38 @@
+"""Data sets by name or by folder, and the pipeline that feeds them to training."""
+
+from rra_keras.data.source import Source, Split
+
+__all__ = ["Source", "Split", "load"]
+
+
+def load(name, data_dir=None, group_regex=None, seed=0, strict=False) -> Source:
+    """Finds a data set by name and splits it into train, validation and test.
+
+    Args:
+        name: `"folder:PATH"` for own images (one folder a class), `"synthetic_birds"`, or any
+            image classification set of TensorFlow Datasets, e.g. `"stanford_dogs"`.
+        data_dir: where TensorFlow Datasets keeps its sets; `None` for its default.
+        group_regex: for folders: images whose file names give the same key stay in one split.
+        seed: sets which images are held out.
+        strict: for folders: a file that is no image is an error instead of being skipped.
+
+    Returns:
+        A `Source` with the splits `"train"`, `"validation"` and `"test"`.
+
+    Raises:
+        ValueError: for an unknown name, and for a folder that cannot be used as it is.
+    """
+    kind, colon, path = name.partition(":")
+    if colon and kind == "folder":
+        from rra_keras.data import folder
+
+        return folder.load(path, group_regex=group_regex, seed=seed, strict=strict)
+
+    if group_regex is not None:
+        raise ValueError(
+            "Invalid value for `group_regex`. Expected None unless the data are `folder:PATH`, "
+            f"as only files have names. Received: group_regex={group_regex!r}, name={name!r}"
+        )
+    from rra_keras.data import named
+
+    return named.load(name, data_dir=data_dir, seed=seed)

@@ -1,0 +1,178 @@
+"""Sets of TensorFlow Datasets, and the package's own synthetic birds, by name."""
+
+import difflib
+import importlib
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from rra_keras.data import splits
+from rra_keras.data.source import Source, Split
+
+# Splits as published; those of other sets are read from the set once it is prepared.
+SPLITS = {
+    "caltech_birds2011": ("train", "test"),
+    "stanford_dogs": ("train", "test"),
+    "cars196": ("train", "test"),
+    "oxford_flowers102": ("train", "validation", "test"),
+    "oxford_iiit_pet": ("train", "test"),
+    "food101": ("train", "validation"),
+}
+SYNTHETIC = "synthetic_birds"
+SHUFFLE_BUFFER = 2048  # encoded images; the stored order is a random one already
+
+
+def load(name, data_dir=None, seed=0) -> Source:
+    """Loads an image classification set, downloading and preparing it where needed.
+
+    With train, validation and test, each is what it says. With train and one other, the other is
+    the test split and 15 % of train are held out for validation. With one split, 20 % of it are
+    held out for test and 15 % for validation.
+
+    Args:
+        name: as TensorFlow Datasets knows it, or `"synthetic_birds"`.
+        data_dir: where prepared sets and downloads are kept; `None` for the library's default.
+        seed: sets which images are held out.
+
+    Returns:
+        A `Source` of encoded images.
+
+    Raises:
+        ValueError: for an unknown name, a set without images or class labels, and a set that
+            cannot be downloaded.
+    """
+    builder = _builder(name, data_dir)
+    image_key, label_key = _keys(builder)
+    _prepare(builder)
+    given = SPLITS.get(builder.name) or tuple(builder.info.splits)
+    assigned = splits.assign(given) or {"train": given[0]}
+
+    stored = {
+        split: builder.as_dataset(
+            split=tfds_split,
+            decoders=tfds.decode.PartialDecoding(
+                {image_key: True, label_key: True}, {image_key: tfds.decode.SkipDecoding()}
+            ),
+            # One file after the other: the order must not depend on the machine.
+            read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        ).map(lambda example: (example[image_key], example[label_key]))
+        for split, tfds_split in assigned.items()
+    }
+    sizes = {split: int(dataset.cardinality()) for split, dataset in stored.items()}
+    notes = [f"{split}: the set's own {tfds_split!r}" for split, tfds_split in assigned.items()]
+    if shares := splits.missing_shares(assigned):
+        indices = splits.by_image(sizes["train"], shares, seed)
+        whole = stored["train"]
+        stored |= {split: _pick(whole, sizes["train"], chosen) for split, chosen in indices.items()}
+        sizes |= {split: len(chosen) for split, chosen in indices.items()}
+        notes.append(f"held out of the training images with seed {seed}: {', '.join(shares)}")
+
+    return Source(
+        name=name,
+        class_names=tuple(builder.info.features[label_key].names),
+        splits={
+            split: _split(split, sizes[split], stored[split])
+            for split in ("train", "validation", "test")
+        },
+        notes=tuple(notes),
+    )
+
+
+def _builder(name, data_dir):
+    if name.split("/")[0] == SYNTHETIC:
+        importlib.import_module("rra_keras.data.synthetic_birds")  # registers its builder
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except (tfds.core.DatasetNotFoundError, ValueError):
+        known = {SYNTHETIC, *tfds.list_builders()}
+        nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or sorted(SPLITS)
+        raise ValueError(
+            "Invalid value for `name`. Expected a TensorFlow Datasets name, 'synthetic_birds' or "
+            f"'folder:PATH'. Received: name={name!r}. Nearest: {', '.join(nearest)}"
+        ) from None
+
+
+def _keys(builder):
+    """The names of the features that hold the image and its class."""
+    features = builder.info.features
+    keys = builder.info.supervised_keys or ("image", "label")
+    kinds = (tfds.features.Image, tfds.features.ClassLabel)
+    if len(keys) != 2 or not all(
+        key in features and isinstance(features[key], kind)
+        for key, kind in zip(keys, kinds, strict=True)
+    ):
+        raise ValueError(
+            f"Expected a set of images with one class label each. Received: {builder.name!r} "
+            f"with the features {', '.join(features)}"
+        )
+    return keys
+
+
+def _prepare(builder):
+    if builder.name == "caltech_birds2011" and not builder.is_prepared():
+        try:
+            importlib.import_module("cv2")  # tfds would ask for it after a download of 1.2 GB
+        except ImportError:
+            raise ValueError(
+                "Preparing caltech_birds2011 needs OpenCV to read its masks: "
+                "`pip install opencv-python-headless`, then run again"
+            ) from None
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # whatever the network, the archive or the disk brings
+        reason = (str(error).splitlines() or [""])[0]
+        message = f"Cannot prepare {builder.name} ({type(error).__name__}: {reason})."
+        archives = {info.filename: url for url, info in reversed(builder.url_infos.items())}
+        if archives:
+            message += (
+                f" Get {', '.join(f'{name} from {url}' for name, url in archives.items())} by hand,"
+                f" put them as they are into {builder.data_dir_root / 'downloads' / 'manual'}"
+                " (--data_dir sets the first part), and run again"
+            )
+        raise ValueError(message) from error
+
+
+def _pick(dataset, size, indices):
+    """The elements at `indices`, in stored order."""
+    picked = np.zeros(size, bool)
+    picked[indices] = True
+    picked = tf.constant(picked)
+    kept = dataset.enumerate().filter(lambda index, _: picked[index])
+    return kept.map(lambda _, example: example)
+
+
+def _shuffle(dataset, buffer_size, seed):
+    """`Dataset.shuffle` by `seed` alone.
+
+    The method itself mixes in TensorFlow's global seed, and where that is 0 takes no tensor.
+    """
+    specs = tf.nest.flatten(dataset.element_spec)
+    variant = tf.raw_ops.ShuffleDataset(
+        input_dataset=tf.data.experimental.to_variant(dataset),
+        buffer_size=buffer_size,
+        seed=seed,
+        seed2=1,  # with 0 and 0 the op would take a random seed
+        reshuffle_each_iteration=False,
+        output_types=[spec.dtype for spec in specs],
+        output_shapes=[spec.shape for spec in specs],
+    )
+    return tf.data.experimental.from_variant(variant, dataset.element_spec)
+
+
+def _split(name, size, stored):
+    indexed = stored.enumerate()
+
+    def examples(seed):
+        dataset = indexed
+        if seed is not None:
+            dataset = _shuffle(dataset, min(size, SHUFFLE_BUFFER), seed)
+        return dataset.map(
+            lambda index, example: {
+                "index": index,
+                "image": example[0],
+                "label": tf.cast(example[1], tf.int64),
+            }
+        )
+
+    return Split(name, size, examples)

@@ -1,0 +1,148 @@
+"""From a split to batches that a model trains and is evaluated on.
+
+Every random choice is a function of (seed, epoch, index), so a run that stops can go on in
+mid-epoch with the batches it would have seen.
+"""
+
+import tensorflow as tf
+
+from rra_keras.data import augment as augmentation
+
+AUGMENTATIONS = ("none", "light", "rand", "mix")
+
+
+def training_batches(
+    split,
+    image_size,
+    batch_size,
+    num_classes,
+    augment="light",
+    seed=0,
+    epochs=1,
+    start_epoch=0,
+    start_step=0,
+):
+    """Batches of all epochs, one after the other, for `fit(..., steps_per_epoch=...)`.
+
+    1. Each epoch orders the examples by (`seed`, epoch) and drops what does not fill a batch:
+       `size // batch_size` batches, or one of all examples where there are fewer.
+    2. What a resumed run has seen already is skipped, undecoded.
+    3. Each image is decoded, augmented by (`seed`, epoch, index) and resized to a square; the
+       aspect ratio is not kept (as in the paper).
+
+    Args:
+        split: a `Split`.
+        image_size: side in pixels, S.
+        batch_size: images a batch, B.
+        num_classes: C.
+        augment: `"none"`; `"light"` (crop, flip, colour); `"rand"` (crop and flip, then
+            RandAugment); `"mix"` (light, then MixUp or CutMix of the batch).
+        seed: sets order and augmentation.
+        epochs: the epoch to stop before, counted from 0.
+        start_epoch: the first epoch.
+        start_step: batches of the first epoch to leave out.
+
+    Returns:
+        A finite `tf.data.Dataset` of images float32 `(B, S, S, 3)`, 0…255, and one-hot labels
+        float32 `(B, C)`.
+
+    Raises:
+        ValueError: for an unknown `augment`, or a start outside of the run.
+    """
+    if augment not in AUGMENTATIONS:
+        raise ValueError(
+            f"Invalid value for `augment`. Expected one of {AUGMENTATIONS}. "
+            f"Received: augment={augment!r}"
+        )
+    steps = steps_per_epoch(split, batch_size)
+    if not (0 <= start_epoch <= epochs and 0 <= start_step <= steps):
+        raise ValueError(
+            f"Invalid start. Expected `start_epoch` in 0…{epochs} and `start_step` in 0…{steps}. "
+            f"Received: start_epoch={start_epoch}, start_step={start_step}"
+        )
+    batch_size = min(batch_size, split.size)
+
+    def one_epoch(epoch):
+        order_seed = tf.random.stateless_uniform([], [seed, epoch], None, None, tf.int64)
+        seen = tf.where(epoch == start_epoch, tf.constant(start_step * batch_size, tf.int64), 0)
+        examples = split.examples(order_seed).take(steps * batch_size).skip(seen)
+        return examples.map(lambda example: {**example, "epoch": epoch})
+
+    def load(example):
+        image = _decode(example["image"])
+        key = tf.random.fold_in([seed, example["epoch"]], example["index"])
+        crop_seed, color_seed = tf.unstack(tf.random.split(key))
+        if augment != "none":
+            image = augmentation.random_crop_and_flip(image, crop_seed)
+        image = resize(image, image_size)
+        if augment in ("light", "mix"):
+            image = augmentation.light_color(image, color_seed)
+        elif augment == "rand":
+            image = augmentation.rand_augment(image, color_seed)
+        return image, tf.one_hot(example["label"], num_classes)
+
+    batches = (
+        tf.data.Dataset.range(start_epoch, epochs)
+        .flat_map(one_epoch)
+        .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .batch(batch_size, drop_remainder=True)
+    )
+    first = start_epoch * steps + start_step
+    if augment == "mix":
+        batches = batches.enumerate(first).map(
+            lambda step, batch: augmentation.mix(*batch, tf.random.fold_in([seed, -1], step)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+    remaining = max(epochs * steps - first, 0)
+    return batches.apply(tf.data.experimental.assert_cardinality(remaining)).prefetch(
+        tf.data.AUTOTUNE
+    )
+
+
+def steps_per_epoch(split, batch_size):
+    """Training batches an epoch: what does not fill a batch is dropped, but never all."""
+    return max(split.size // batch_size, 1)
+
+
+def evaluation_batches(split, image_size, batch_size, num_classes):
+    """All examples once, in stored order and unchanged but for the resize.
+
+    Args:
+        split: a `Split`.
+        image_size: side in pixels, S.
+        batch_size: images a batch, B; the last batch may hold fewer.
+        num_classes: C.
+
+    Returns:
+        A `tf.data.Dataset` of images float32 `(B, S, S, 3)`, 0…255, and one-hot labels float32
+        `(B, C)`.
+    """
+
+    def load(example):
+        image = resize(_decode(example["image"]), image_size)
+        return image, tf.one_hot(example["label"], num_classes)
+
+    return (
+        split.examples(None)
+        .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .batch(batch_size)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def _decode(encoded):
+    """JPEG, PNG, BMP or the first picture of a GIF → uint8 `(H, W, 3)`."""
+    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    return tf.ensure_shape(image, (None, None, 3))
+
+
+def resize(image, size):
+    """Uint8 `(H, W, 3)` → float32 `(size, size, 3)`, bilinear, antialiased."""
+    # Antialiasing changes nothing where no side shrinks, but its kernel is four times slower.
+    image = tf.cond(
+        tf.reduce_all(tf.shape(image)[:2] <= size),
+        lambda: tf.image.resize(image, (size, size)),
+        lambda: tf.image.resize(image, (size, size), antialias=True),
+    )
+    return tf.ensure_shape(image, (size, size, 3))

@@ -1,0 +1,121 @@
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rra_keras.data import augment
+
+
+def seeds(count):
+    return [tf.constant([5, i], tf.int64) for i in range(count)]
+
+
+def noise(*shape):
+    return tf.constant(np.random.default_rng(0).integers(0, 256, shape), tf.float32)
+
+
+@functools.cache
+def traced(name):
+    """One trace each: the draws must come from the seed, not from the trace."""
+    return tf.function(getattr(augment, name))
+
+
+def test_crops_are_parts_of_the_image_or_of_its_mirror():
+    rows, columns = np.meshgrid(np.arange(50), np.arange(100), indexing="ij")
+    image = tf.constant(np.stack([rows, columns, columns], -1), tf.uint8)
+    flips, shares, corners, margins = [], [], [], []
+    for seed in seeds(200):
+        crop = augment.random_crop_and_flip(image, seed).numpy().astype(int)
+        height, width, _ = crop.shape
+        flipped = crop[0, 0, 1] > crop[0, -1, 1]
+        if flipped:
+            crop = crop[:, ::-1]
+        top, left = crop[0, 0, :2]
+        np.testing.assert_array_equal(crop, image[top : top + height, left : left + width])
+        assert height == pytest.approx(width / 2, abs=1)
+        flips.append(flipped)
+        shares.append(width / 100)
+        corners.append([top, left])
+        margins.append([50 - height, 100 - width])
+    assert np.mean(flips) == pytest.approx(0.5, abs=0.1)
+    assert 0.8 <= min(shares) < 0.82
+    assert 0.98 < max(shares) <= 1.0
+    np.testing.assert_allclose(np.sum(corners, 0) / np.sum(margins, 0), 0.5, atol=0.1)
+
+
+def test_light_color_keeps_a_grey_image_grey_and_shifts_it_by_a_tenth():
+    means = []
+    for seed in seeds(100):
+        image = augment.light_color(tf.fill((4, 4, 3), 100.0), seed).numpy()
+        np.testing.assert_allclose(image, image[0, 0, 0], atol=1e-3)
+        means.append(image[0, 0, 0])
+    assert 100 - 25.5 <= min(means) < 80
+    assert 120 < max(means) <= 100 + 25.5
+
+
+def test_light_color_stays_in_range():
+    image = tf.constant([[[0.0, 0.0, 255.0], [255.0, 255.0, 255.0]]])
+    for seed in seeds(20):
+        changed = augment.light_color(image, seed).numpy()
+        assert changed.min() >= 0
+        assert changed.max() <= 255
+
+
+def test_rand_augment_is_a_function_of_image_and_seed():
+    image = noise(12, 12, 3)
+    outputs = [traced("rand_augment")(image, seed).numpy() for seed in seeds(12)]
+    again = [traced("rand_augment")(image, seed).numpy() for seed in seeds(12)]
+    np.testing.assert_array_equal(outputs, again)
+    assert len({output.tobytes() for output in outputs}) > 8  # RandAugment may also do nothing
+    assert np.min(outputs) >= 0
+    assert np.max(outputs) <= 255
+
+
+def test_mix_is_a_function_of_batch_and_seed():
+    images, labels = noise(4, 8, 8, 3), tf.eye(4)
+    outputs = [traced("mix")(images, labels, seed) for seed in seeds(8)]
+    again = [traced("mix")(images, labels, seed) for seed in seeds(8)]
+    for (mixed, targets), (other, other_targets) in zip(outputs, again, strict=True):
+        np.testing.assert_array_equal(mixed, other)
+        np.testing.assert_array_equal(targets, other_targets)
+        np.testing.assert_allclose(tf.reduce_sum(targets, -1), 1, atol=1e-6)
+    assert len({targets.numpy().tobytes() for _, targets in outputs}) == 8
+
+
+def test_mix_blends_labels_as_it_blends_images():
+    # Constant images: image i is worth i everywhere, so a mean tells the share of each.
+    values = np.array([0.0, 60.0, 120.0, 180.0], "float32")
+    images = tf.constant(np.tile(values[:, None, None, None], (1, 16, 16, 3)))
+    uniform, pasted = 0, 0
+    for seed in seeds(16):
+        mixed, targets = traced("mix")(images, tf.eye(4), seed)
+        blended = targets.numpy() @ values
+        if np.ptp(mixed, axis=(1, 2, 3)).max() < 1e-3:
+            uniform += 1
+            np.testing.assert_allclose(np.mean(mixed, axis=(1, 2, 3)), blended, atol=1e-2)
+        else:
+            pasted += 1
+            inside = np.isclose(mixed.numpy()[..., None], values, atol=1e-3).any(-1)
+            assert inside.all()  # CutMix pastes, it does not blend
+    assert uniform > 2
+    assert pasted > 2
+
+
+@pytest.mark.parametrize("name", ["rand_augment", "mix"])
+def test_nothing_draws_from_a_stateful_generator(name):
+    specs = {
+        "rand_augment": [tf.TensorSpec((8, 8, 3)), tf.TensorSpec((2,), tf.int64)],
+        "mix": [
+            tf.TensorSpec((4, 8, 8, 3)),
+            tf.TensorSpec((4, 4)),
+            tf.TensorSpec((2,), tf.int64),
+        ],
+    }[name]
+    before = tf.random.uniform
+    graph = traced(name).get_concrete_function(*specs).graph.as_graph_def()
+    assert tf.random.uniform is before
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    drawing = {node.op for node in nodes if "Random" in node.op}
+    assert drawing
+    assert all(op.startswith("Stateless") for op in drawing)

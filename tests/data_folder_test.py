@@ -1,0 +1,264 @@
+import collections
+import os
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rra_keras import data
+from rra_keras.data import splits
+
+
+def write_images(folder, names, size=(6, 5), extension="png"):
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, name in enumerate(names):
+        Image.new("RGB", size, (i, 0, 0)).save(folder / f"{name}.{extension}")
+
+
+def make_folder(root, classes=("crow", "jay", "owl"), images=10):
+    for name in classes:
+        write_images(root / name, [f"{i:02d}" for i in range(images)])
+    return root
+
+
+def load(root, **options):
+    return data.load(f"folder:{root}", **options)
+
+
+def sizes(source):
+    return {name: split.size for name, split in source.splits.items()}
+
+
+def folders_of(split):
+    return {str(pathlib.PurePosixPath(name).parent) for name in split.names}
+
+
+def stored(split, seed=None):
+    return [(int(e["index"]), e["image"].numpy(), int(e["label"])) for e in split.examples(seed)]
+
+
+def test_class_folders_are_split_by_class(tmp_path):
+    source = load(make_folder(tmp_path))
+    assert source.class_names == ("crow", "jay", "owl")
+    assert sizes(source) == {"train": 18, "validation": 6, "test": 6}
+    for name, count in (("train", 6), ("validation", 2), ("test", 2)):
+        labels = collections.Counter(label for _, _, label in stored(source.splits[name]))
+        assert labels == {0: count, 1: count, 2: count}
+    names = [name for split in source.splits.values() for name in split.names]
+    assert sorted(names) == sorted(
+        f"{c}/{i:02d}.png" for c in source.class_names for i in range(10)
+    )
+
+
+def test_the_hold_out_follows_the_seed(tmp_path):
+    make_folder(tmp_path)
+    first, same, other = (load(tmp_path, seed=seed).splits["test"].names for seed in (1, 1, 2))
+    assert first == same
+    assert first != other
+
+
+def test_examples_are_the_named_files_in_every_order(tmp_path):
+    split = load(make_folder(tmp_path)).splits["train"]
+    in_order = stored(split)
+    assert [index for index, _, _ in in_order] == list(range(split.size))
+    for (_, image, label), name in zip(in_order, split.names, strict=True):
+        assert image == (tmp_path / name).read_bytes()
+        assert ("crow", "jay", "owl")[label] == name.split("/")[0]
+    shuffled = stored(split, seed=3)
+    assert shuffled != in_order
+    assert shuffled == stored(split, seed=np.int64(3))
+    assert sorted(shuffled) == in_order
+
+
+def test_three_split_folders_stay_as_they_are(tmp_path):
+    for folder, images in (("Training", 4), ("VALID", 2), ("test", 3)):
+        make_folder(tmp_path / folder, images=images)
+    source = load(tmp_path)
+    assert sizes(source) == {"train": 12, "validation": 6, "test": 9}
+    assert folders_of(source.splits["validation"]) == {"VALID/crow", "VALID/jay", "VALID/owl"}
+
+
+@pytest.mark.parametrize("second", ["val", "testing"])
+def test_the_second_of_two_split_folders_is_the_test_split(tmp_path, second):
+    make_folder(tmp_path / "train", images=20)
+    write_images(tmp_path / second / "jay", ["a", "b"])  # may lack classes
+    source = load(tmp_path)
+    assert sizes(source) == {"train": 51, "validation": 9, "test": 2}
+    assert folders_of(source.splits["test"]) == {f"{second}/jay"}
+    assert {label for _, _, label in stored(source.splits["test"])} == {1}
+
+
+def test_one_split_folder_is_split_like_none(tmp_path):
+    make_folder(tmp_path / "train")
+    (tmp_path / "notes").mkdir()
+    assert sizes(load(tmp_path)) == {"train": 18, "validation": 6, "test": 6}
+
+
+def test_a_class_may_be_called_test(tmp_path):
+    source = load(make_folder(tmp_path, classes=("draft", "test")))
+    assert source.class_names == ("draft", "test")
+
+
+def test_groups_stay_in_one_split(tmp_path):
+    for name in ("a320", "b737"):
+        write_images(tmp_path / name, [f"{g}_{i}" for g in "abcdefghij" for i in range(4)])
+    source = load(tmp_path, group_regex=r"^(.*)_\d", seed=5)
+    groups = {
+        name: {pathlib.PurePosixPath(n).name[0] for n in split.names}
+        for name, split in source.splits.items()
+    }
+    assert sizes(source) == {"train": 56, "validation": 8, "test": 16}  # 7, 1 and 2 of 10 groups
+    assert sum(map(len, groups.values())) == len(set().union(*groups.values())) == 10
+    assert "groups: 10" in source.notes
+
+
+def test_group_regex_without_a_group_takes_the_whole_match(tmp_path):
+    for name in ("a320", "b737"):
+        write_images(tmp_path / name, [f"{g}_{i}" for g in "abcd" for i in range(2)])
+    source = load(tmp_path, group_regex="^[a-d]")
+    assert "groups: 4" in source.notes
+
+
+def test_groups_are_held_out_while_they_get_nearer_to_the_share():
+    labels = np.zeros(100, int)
+    groups = ["big"] * 60 + [f"small{i // 5}" for i in range(40)]
+    drawn = splits.by_group(labels, groups, {"test": 0.20, "validation": 0.15}, seed=0)
+    assert {name: len(part) for name, part in drawn.items()} == {
+        "train": 65,
+        "test": 20,
+        "validation": 15,
+    }
+
+
+def test_groups_larger_than_twice_the_share_give_the_smallest():
+    groups = ["a"] * 5 + ["b"] * 4 + ["c"] * 3
+    drawn = splits.by_group(np.zeros(12, int), groups, {"validation": 0.1}, seed=0)
+    assert drawn["validation"].tolist() == [9, 10, 11]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_group_with_all_images_of_a_class_stays_in_train(seed):
+    labels = [0, 0, 0, 0, 0, 1]
+    drawn = splits.by_group(labels, list("abcdef"), {"test": 0.2, "validation": 0.15}, seed)
+    assert 5 in drawn["train"]
+
+
+def test_every_class_keeps_a_training_image():
+    labels = [0] + [1] * 2 + [2] * 3 + [3] * 10
+    drawn = splits.by_class(labels, {"test": 0.20, "validation": 0.15}, seed=0)
+    held_out = {
+        name: np.bincount(np.array(labels)[part], minlength=4) for name, part in drawn.items()
+    }
+    assert held_out["train"].tolist() == [1, 1, 1, 6]
+    assert held_out["test"].tolist() == [0, 1, 1, 2]
+    assert held_out["validation"].tolist() == [0, 0, 1, 2]
+
+
+def test_other_files_are_skipped_by_name(tmp_path):
+    make_folder(tmp_path)
+    (tmp_path / "README.md").write_text("beside the classes")
+    (tmp_path / "jay" / ".DS_Store").write_bytes(b"\0")
+    (tmp_path / "jay" / "notes.jpg").write_text("no image")
+    os.rename(tmp_path / "owl" / "00.png", tmp_path / "owl" / "00")  # content counts, not names
+    source = load(tmp_path)
+    assert sum(sizes(source).values()) == 30
+    assert source.notes[0] == (
+        f"skipped, not an image that can be read: 1 files: jay{os.sep}notes.jpg"
+    )
+    with pytest.raises(ValueError, match=r"1 files: jay.notes\.jpg"):
+        load(tmp_path, strict=True)
+
+
+def test_summary_names_sizes(tmp_path):
+    source = load(make_folder(tmp_path))
+    assert source.summary().splitlines() == [
+        f"folder:{tmp_path}: 3 classes, 18 train, 6 validation, 6 test",
+        "held out of the training images with seed 0: test, validation",
+    ]
+
+
+def test_group_leaks_between_given_folders_are_told(tmp_path):
+    for folder in ("train", "val", "test"):
+        for name in ("a320", "b737"):
+            write_images(tmp_path / folder / name, [f"{folder}_0", "shared_0"])
+    source = load(tmp_path, group_regex="(.*)_")
+    assert "groups both in train and in test: shared" in source.notes
+
+
+def empty(root):
+    pass
+
+
+def empty_class(root):
+    make_folder(root)
+    (root / "emu").mkdir()
+
+
+def one_class(root):
+    make_folder(root, classes=("crow",))
+
+
+def no_train(root):
+    make_folder(root / "val")
+    make_folder(root / "test")
+
+
+def two_trains(root):
+    make_folder(root / "train")
+    make_folder(root / "Training")
+
+
+def foreign_class(root):
+    make_folder(root / "train")
+    make_folder(root / "test", classes=("emu", "owl"))
+
+
+def empty_test(root):
+    make_folder(root / "train")
+    (root / "test").mkdir()
+
+
+def one_image_a_class(root):
+    make_folder(root, images=1)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (empty, r"at least two.*Received: 0 \(no folder\)"),
+        (empty_class, r"at least one image in .*emu"),
+        (one_class, r"at least two.*Received: 1 \(crow\)"),
+        (no_train, r"Expected a train split. Received: test, val"),
+        (two_trains, r"Expected one train split. Received: Training and train"),
+        (foreign_class, r"only classes of the training images in .*test. Received: emu"),
+        (empty_test, r"Expected one folder a class in .*test"),
+        (one_image_a_class, r"at least 3 images.*Received: 3 images in 3 classes"),
+    ],
+)
+def test_bad_folders(tmp_path, make, message):
+    make(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path)
+
+
+def test_missing_folders():
+    with pytest.raises(ValueError, match=r"a folder that exists. Received: '/no/such'"):
+        data.load("folder:/no/such")
+    with pytest.raises(ValueError, match=r"a folder that exists. Received: ''"):
+        data.load("folder:")
+
+
+@pytest.mark.parametrize(
+    ("group_regex", "message"),
+    [
+        ("(", r"Expected a regular expression. Received: group_regex='\('"),
+        ("x(.)", r"a match in every file's name.*crow.00\.png"),
+        (r"\d(x)?", r"a match in every file's name.*crow.00\.png"),
+        (r"(\.)", r"Received: 1 groups, none of which can go"),
+    ],
+)
+def test_bad_group_regex(tmp_path, group_regex, message):
+    make_folder(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path, group_regex=group_regex)
