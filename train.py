@@ -1,7 +1,6 @@
 """Train a classifier: `python train.py --dataset=folder:photos`."""
 
 import math
-import os
 import sys
 
 from absl import app, flags
@@ -35,9 +34,7 @@ flags.DEFINE_bool("resume", False, "Go on with the run in --run_dir, if there is
 flags.DEFINE_bool("overwrite", False, "Replace the run in --run_dir, if there is one.")
 flags.DEFINE_bool("strict", False, "Refuse a folder with files that are no images.")
 
-_MODEL = (
-    "backbone image_size patch_size view_size looks steps units train_from"
-).split()
+_MODEL = ("backbone image_size patch_size view_size looks steps units train_from").split()
 _TRAINING = "augment epochs batch_size learning_rate".split()
 
 for _name in "image_size patch_size view_size steps units epochs batch_size".split():
@@ -76,7 +73,6 @@ def given(names):
 
 
 def main(_):
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from rra_keras import cli, training
 
     args = flags.FLAGS

@@ -1,11 +1,13 @@
 """The classifier: glance at the whole image, look closer where it tells, decide from both."""
 
+import copy
+
 import keras
 from keras import ops
 
 from rra_keras.backbones import build_encoder
 from rra_keras.layers import RecursiveAttention, ZoomCrop
-from rra_keras.layers.localizer import LOCALIZERS, box_in_box
+from rra_keras.layers.localizer import LOCALIZERS, box_in_box, scale_gradient
 from rra_keras.presets import PRESETS
 
 
@@ -43,6 +45,8 @@ class RRAClassifier(keras.Model):
         local_weight: λ, the local stream's weight in the loss and in the prediction.
         localizer: `"cam"`, `"center"`, or a layer called as `localizer(features, scores)` that
             returns boxes `(B, 4)`, `y0 x0 y1 x1` in [0, 1].
+        box_gradient: share of the crops' gradient that passes through the boxes to the localiser.
+            Whole, it is 10 to 60 times the global stream's own there, and drowns it.
         crop_method: see `ZoomCrop`.
         shared_encoder: encode crops with the same weights as the view.
         crop_backbone: backbone of the crops' own encoder, if it differs from `backbone`.
@@ -70,6 +74,7 @@ class RRAClassifier(keras.Model):
         projection=(),
         local_weight=1.0,
         localizer="cam",
+        box_gradient=0.01,
         crop_method="auto",
         shared_encoder=True,
         crop_backbone=None,
@@ -137,6 +142,7 @@ class RRAClassifier(keras.Model):
             boxes, vectors, votes = [], [], []
             for look in range(1, looks + 1):
                 box = localize(features, scores)  # (B, 4), inside the last look
+                box = scale_gradient(box, box_gradient)
                 boxes.append(box_in_box(boxes[-1], box) if boxes else box)
                 crop = _named(zoom([images, boxes[-1]]), f"look_{look}_crop")
                 features = _named(crop_encoder(crop), f"look_{look}_features")
@@ -189,6 +195,7 @@ class RRAClassifier(keras.Model):
             "projection": tuple(projection),
             "local_weight": local_weight,
             "localizer": _serialized(localizer),
+            "box_gradient": box_gradient,
             "crop_method": crop_method,
             "shared_encoder": shared_encoder,
             "crop_backbone": _serialized(crop_backbone),
@@ -305,7 +312,8 @@ class RRAClassifier(keras.Model):
     @classmethod
     def from_config(cls, config):
         revived = {
-            key: keras.saving.deserialize_keras_object(config[key])
+            # A copy, because Keras takes nested configs apart as it reads them.
+            key: keras.saving.deserialize_keras_object(copy.deepcopy(config[key]))
             for key in ("backbone", "localizer", "crop_backbone", "preprocess")
             if isinstance(config.get(key), dict)
         }

@@ -130,10 +130,11 @@ def train(config, run, source, model):
     Returns:
         The content of `metrics.json`.
     """
-    started = time.time()
     if run.path("metrics.json").exists():
         print(f"{run} is finished: nothing to resume.")
         return json.loads(run.path("metrics.json").read_text("utf-8"))
+    started = time.time()
+    print(source.summary())
     run.write_text("labels.txt", "\n".join(source.class_names) + "\n")
 
     steps = pipeline.steps_per_epoch(source.splits["train"], config.batch_size)
@@ -163,7 +164,6 @@ def train(config, run, source, model):
         validation_data=_evaluation(config, source, model, "validation"),
         callbacks=[
             clock,
-            keras.callbacks.BackupAndRestore(run.path("backup"), delete_checkpoint=False),
             keras.callbacks.ModelCheckpoint(
                 run.path("checkpoints") / "best.weights.h5",
                 monitor=monitor,
@@ -175,6 +175,8 @@ def train(config, run, source, model):
             keras.callbacks.CSVLogger(run.path("history.csv"), append=done > 0),
             keras.callbacks.TensorBoard(run.path("tensorboard"), write_graph=False),
             keras.callbacks.TerminateOnNaN(),
+            # Last, so that what it marks as done is on disk.
+            keras.callbacks.BackupAndRestore(run.path("backup"), delete_checkpoint=False),
         ],
     )
     model.load_weights(run.path("checkpoints") / "best.weights.h5")
@@ -308,11 +310,13 @@ def _evaluation(config, source, model, split):
     )
 
 
-def _draw_focus(run, source, model):
+def _draw_focus(run, source, model, photos=4):
     from rra_keras.explain import focus
 
-    images, labels = next(
-        iter(pipeline.evaluation_batches(source.splits["test"], model.image_size, 4, 1))
-    )
+    test = source.splits["test"]
+    stride = max(1, test.size // photos)
+    spread = dataclasses.replace(test, examples=lambda seed: test.examples(seed).shard(stride, 0))
+    batches = pipeline.evaluation_batches(spread, model.image_size, photos, model.num_classes)
+    images, labels = next(batches.as_numpy_iterator())
     with run.replacing("focus.png") as path:
-        focus.draw(model, images, labels, source.class_names, path)
+        focus.draw(model, images, labels.argmax(-1), source.class_names, path)

@@ -63,6 +63,12 @@ def _mean_and_sd(mass, size):
     return mean, ops.sqrt(variance + 1e-6)  # the root's slope stays finite on a single peak
 
 
+def scale_gradient(x, scale):
+    """Return `x` unchanged, its gradient multiplied by `scale`."""
+    fixed = ops.stop_gradient(x)
+    return fixed + scale * (x - fixed)
+
+
 def box_in_box(outer, inner):
     """Return `inner` `(B, 4)`, given relative to `outer` `(B, 4)`, in `outer`'s own frame."""
     y0, x0, y1, x1 = ops.split(outer, 4, axis=-1)  # (B, 1) each
@@ -138,11 +144,18 @@ class CenterLocalizer(keras.layers.Layer):
 
     Output:
         `(B, 4)` float32 as `y0 x0 y1 x1` in [0, 1].
+
+    Raises:
+        ValueError: unless `0 < size <= 1`.
     """
 
     def __init__(self, size=0.5, **kwargs):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
+        if not 0 < size <= 1:
+            raise ValueError(
+                f"Invalid value for argument `size`. Expected 0 < size <= 1. Received: size={size}"
+            )
         self.size = size
 
     def call(self, features, scores=None):

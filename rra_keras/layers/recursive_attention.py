@@ -14,7 +14,8 @@ def attend(states, scores):
     Returns:
         The weighted sum `(B, U)` and the weights `(B, T)`, which add up to 1.
     """
-    weights = ops.softmax(scores, axis=1)  # (B, T, 1)
+    # Keras warns of a softmax over a single step; its weight is 1, and nothing moves it.
+    weights = ops.softmax(scores, axis=1) if scores.shape[1] > 1 else ops.exp(scores - scores)
     return ops.sum(states * weights, axis=1), ops.squeeze(weights, axis=-1)
 
 

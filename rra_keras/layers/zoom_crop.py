@@ -5,9 +5,10 @@ from keras import ops
 
 METHODS = ("auto", "tf_image", "matmul")
 
-# A box is drawn in by a millionth of its side. Its last sample would otherwise round to just
-# past the image's last pixel at common sizes (448 → 224), which counts as outside.
-_DRAW_IN = 1e-6
+# Boxes are drawn towards the image's centre by two millionths. The last sample of one that ends at
+# the border would otherwise round to just past the last pixel at common sizes (448 → 224), which
+# counts as outside.
+_DRAW_IN = 2e-6
 
 
 def resolve_method(method):
@@ -44,30 +45,32 @@ def zoom_crop(images, boxes, size, method="auto"):
             `"matmul"` (two batched matrix products: XLA, JAX, TFLite builtins) or `"auto"`.
 
     Returns:
-        `(B, h, w, C)`, in the dtype of `images`.
+        `(B, h, w, C)`, in the dtype of `images` (float32 for integers).
 
     Raises:
         ValueError: if `method` is unknown or cannot run under the current backend.
     """
+    if "float" not in keras.backend.standardize_dtype(images.dtype):
+        images = ops.cast(images, "float32")
     boxes = ops.cast(boxes, "float32")
-    y0, x0, y1, x1 = ops.split(boxes, 4, axis=-1)  # (B, 1) each
-    dy, dx = (y1 - y0) * (_DRAW_IN / 2), (x1 - x0) * (_DRAW_IN / 2)
-    y0, x0, y1, x1 = y0 + dy, x0 + dx, y1 - dy, x1 - dx
-    if resolve_method(method) == "tf_image":
-        return _crop_tf_image(images, ops.concatenate([y0, x0, y1, x1], axis=-1), size)
-    return _crop_matmul(images, (y0, x0, y1, x1), size)
+    boxes = boxes + (0.5 - boxes) * _DRAW_IN
+    crop = _crop_tf_image if resolve_method(method) == "tf_image" else _crop_matmul
+    return crop(images, boxes, size)
 
 
 def _crop_tf_image(images, boxes, size):
     import tensorflow as tf
 
+    dtype = images.dtype
+    if dtype == tf.bfloat16:  # its kernel knows every other float
+        images = tf.cast(images, tf.float32)
     indices = tf.range(tf.shape(images)[0])
     crops = tf.image.crop_and_resize(images, boxes, indices, size)  # (B, h, w, C) float32
-    return tf.cast(crops, images.dtype)
+    return tf.cast(crops, dtype)
 
 
-def _crop_matmul(images, box_edges, size):
-    y0, x0, y1, x1 = box_edges
+def _crop_matmul(images, boxes, size):
+    y0, x0, y1, x1 = ops.split(boxes, 4, axis=-1)  # (B, 1) each
     height, width, channels = ops.shape(images)[1:]
     rows = ops.cast(interpolation_matrix(y0, y1, height, size[0]), images.dtype)  # (B, h, H)
     columns = ops.cast(interpolation_matrix(x0, x1, width, size[1]), images.dtype)  # (B, w, W)

@@ -1,0 +1,52 @@
+"""The twenty species: one literal row each, and what follows from the rows."""
+
+PARTS = ("bill", "eye_ring", "wing_bar", "crown", "tail_tip", "legs")
+
+# Ten pairs. Different pairs differ in three or more parts, mostly in colours, which survive a lower
+# resolution. The two species of a pair differ in the shape of one part, which hardly does.
+SPECIES = {
+    # name: (bill, eye_ring, wing_bar, crown, tail_tip, legs)
+    "coppice_finch": ("cone_black", "white", "none", "red", "none", "black"),
+    "orchard_finch": ("hook_black", "white", "none", "red", "none", "black"),
+    "harbour_siskin": ("cone_orange", "none", "yellow", "none", "white", "orange"),
+    "quarry_siskin": ("dagger_orange", "none", "yellow", "none", "white", "orange"),
+    "heath_warbler": ("dagger_black", "yellow", "white", "crest", "none", "orange"),
+    "meadow_warbler": ("dagger_black", "split_yellow", "white", "crest", "none", "orange"),
+    "island_vireo": ("cone_orange", "white", "none", "white", "orange", "black"),
+    "mangrove_vireo": ("cone_orange", "split_white", "none", "white", "orange", "black"),
+    "lowland_bunting": ("cone_black", "yellow", "white", "none", "white", "blue"),
+    "steppe_bunting": ("cone_black", "yellow", "split_white", "none", "white", "blue"),
+    "dune_pipit": ("dagger_orange", "white", "yellow", "red", "orange", "blue"),
+    "tundra_pipit": ("dagger_orange", "white", "split_yellow", "red", "orange", "blue"),
+    "bamboo_tanager": ("hook_black", "yellow", "yellow", "red", "none", "orange"),
+    "cedar_tanager": ("hook_black", "yellow", "yellow", "split_red", "none", "orange"),
+    "canyon_wren": ("dagger_orange", "red", "none", "white", "white", "black"),
+    "ravine_wren": ("dagger_orange", "red", "none", "split_white", "white", "black"),
+    "alder_thrush": ("cone_black", "red", "yellow", "crest", "white", "black"),
+    "willow_thrush": ("cone_black", "red", "yellow", "crest", "split_white", "black"),
+    "lagoon_shrike": ("hook_black", "none", "white", "white", "orange", "orange"),
+    "upland_shrike": ("hook_black", "none", "white", "white", "orange", "split_orange"),
+}
+
+
+def parts_of(name):
+    """The species' `{part: value}`."""
+    return dict(zip(PARTS, SPECIES[name], strict=True))
+
+
+def differing_parts(name, other):
+    """Names of the parts in which two species differ."""
+    pairs = zip(PARTS, SPECIES[name], SPECIES[other], strict=True)
+    return tuple(part for part, value, other_value in pairs if value != other_value)
+
+
+def neighbour(name):
+    """The species nearest to `name`: the one that differs in the fewest parts."""
+    others = (other for other in SPECIES if other != name)
+    return min(others, key=lambda other: len(differing_parts(name, other)))
+
+
+def distinguishing_part(name):
+    """The one part that separates a species from its neighbour."""
+    (part,) = differing_parts(name, neighbour(name))
+    return part

@@ -1,0 +1,475 @@
+import copy
+import inspect
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import scipy.special
+import tensorflow as tf
+from keras import layers, ops
+
+from rra_keras import CamLocalizer, RRAClassifier
+
+VIEWS = {
+    "look_0_features": (4, 4, 16),
+    "look_1_crop": (32, 32, 3),
+    "look_1_features": (4, 4, 16),
+    "look_2_crop": (32, 32, 3),
+    "look_2_features": (4, 4, 16),
+    "boxes": (2, 4),
+    "states": (4, 8),
+    "step_weights": (4,),
+    "step_logits": (4, 3),
+    "global_logits": (3,),
+    "local_logits": (3,),
+    "logits": (3,),
+}
+
+
+@keras.saving.register_keras_serializable("tests")
+class CornerLocalizer(layers.Layer):
+    """Always look at the upper left."""
+
+    def __init__(self, size=0.5, **kwargs):
+        super().__init__(**kwargs)
+        self.size = size
+
+    def call(self, features, scores):
+        corner = ops.convert_to_tensor([[0.0, 0.0, self.size, self.size]])
+        return ops.tile(corner, (ops.shape(features)[0], 1))
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size}
+
+
+def cross_entropy(logits, labels):
+    """Of each example, in NumPy."""
+    return -scipy.special.log_softmax(logits, axis=-1)[np.arange(len(labels)), labels]
+
+
+def streams(model, images):
+    return {name: np.asarray(value) for name, value in model(np.float32(images)).items()}
+
+
+def view(model, images, *names):
+    outputs = model.view(*names)(np.float32(images))
+    return [np.asarray(outputs[name]) for name in names]
+
+
+# === Training ===
+
+
+def test_compile_adam_trains_the_sum_of_both_cross_entropies(build, batch):
+    images, labels = batch
+    model = build(local_weight=0.3)
+    outputs = streams(model, images)
+    model.compile("adam")
+    loss = cross_entropy(outputs["global_logits"], labels)
+    loss += 0.3 * cross_entropy(outputs["local_logits"], labels)
+    measured = model.evaluate(images, labels, verbose=0, return_dict=True)
+    np.testing.assert_allclose(measured["loss"], loss.mean(), rtol=1e-5)
+    for stream, logits in outputs.items():
+        accuracy = np.mean(logits.argmax(axis=-1) == labels)
+        np.testing.assert_allclose(measured[f"{stream}_accuracy"], accuracy, rtol=1e-5)
+
+
+def test_labels_may_be_integers_a_column_or_one_hot(build, batch):
+    images, labels = batch
+    model, losses = build(), []
+    for form in (labels, labels[:, None], np.eye(3)[labels], labels.astype("uint8")):
+        model.compile("adam")
+        losses.append(model.evaluate(images, form, verbose=0))
+    for measured in losses[1:]:
+        np.testing.assert_allclose(measured, losses[0], rtol=1e-6)
+
+
+def test_example_of_weight_zero_has_no_say(trained, batch):
+    images, labels = batch
+    weights = np.array([0, 2, 1, 1, 1, 1, 1, 1, 1], "float32")
+    outputs = streams(trained, images)
+    losses = sum(cross_entropy(outputs[s], labels) for s in ("global_logits", "local_logits"))
+    measured = trained.evaluate(images, labels, sample_weight=weights, verbose=0, return_dict=True)
+    np.testing.assert_allclose(measured["loss"], np.mean(losses * weights), rtol=1e-5)
+    other_images, other_labels = images.copy(), labels.copy()
+    other_images[0], other_labels[0] = 255 - images[0], 2
+    again = trained.evaluate(
+        other_images, other_labels, sample_weight=weights, verbose=0, return_dict=True
+    )
+    np.testing.assert_allclose(again["loss"], measured["loss"], rtol=1e-5)
+
+
+def test_fit_with_class_weight_and_validation_data(build, batch):
+    images, labels = batch
+    model = build()
+    model.compile(keras.optimizers.SGD(0.0))  # so that the loss is that of the weights given
+    outputs = streams(model, images)
+    losses = sum(cross_entropy(outputs[s], labels) for s in ("global_logits", "local_logits"))
+    history = model.fit(
+        images,
+        labels,
+        batch_size=9,
+        class_weight={0: 0.0, 1: 1.0, 2: 5.0},
+        validation_data=(images, labels[:, None]),
+        verbose=0,
+    ).history
+    np.testing.assert_allclose(
+        history["loss"], np.mean(losses * np.array([0, 1, 5])[labels]), rtol=1e-5
+    )
+    np.testing.assert_allclose(history["val_loss"], losses.mean(), rtol=1e-5)
+    assert {"val_logits_accuracy", "val_global_logits_accuracy", "val_local_logits_accuracy"} < set(
+        history
+    )
+
+
+def test_metrics_and_loss_of_ones_own(build, batch):
+    images, labels = batch
+    model = build()
+    model.compile(
+        "adam",
+        loss=keras.losses.CategoricalFocalCrossentropy(from_logits=True, alpha=1.0, gamma=0.0),
+        metrics=[keras.metrics.TopKCategoricalAccuracy(3, "top_3")],
+    )
+    measured = model.evaluate(images, labels, verbose=0, return_dict=True)
+    assert measured["logits_top_3"] == 1.0
+    assert not [name for name in measured if name.endswith("_accuracy")]
+    outputs = streams(model, images)
+    loss = sum(cross_entropy(outputs[s], labels) for s in ("global_logits", "local_logits"))
+    np.testing.assert_allclose(measured["loss"], loss.mean(), rtol=1e-4)
+
+
+def test_training_lowers_the_loss(trained, build, batch):
+    untrained = build(looks=2)
+    untrained.compile("adam")
+    assert trained.evaluate(*batch, verbose=0)[0] < untrained.evaluate(*batch, verbose=0)[0]
+
+
+def test_train_from_freezes_what_is_before(trained, backbone, build):
+    frozen = backbone.get_layer("block_0_conv").kernel
+    paths = {variable.path for variable in trained.trainable_variables}
+    assert not [path for path in paths if "block_0_conv" in path]
+    assert [path for path in paths if "block_1_conv" in path]
+    assert len(build(looks=2).trainable_variables) == len(paths) + 2
+    assert [w for w in trained.get_weights() if np.array_equal(w, frozen)]
+    changed = backbone.get_layer("block_1_conv").kernel
+    assert not [w for w in trained.get_weights() if np.array_equal(w, changed)]
+
+
+def test_gradient_of_the_local_loss_reaches_the_localizers_input(build, batch):
+    """Through the boxes alone, so it is as much as `box_gradient` lets through."""
+    images, labels = batch
+    weights, gradients = None, {}
+    for share in (0.0, 0.01, 1.0):
+        model = build(localizer=CamLocalizer(min_size=0.05, max_size=0.95), box_gradient=share)
+        weights = weights or model.get_weights()
+        model.set_weights(weights)
+        with tf.GradientTape() as tape:
+            logits = model(np.float32(images))["local_logits"]
+            loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+        kernel = model.get_layer("global_classifier").kernel
+        gradients[share] = tape.gradient(loss, kernel.value).numpy()
+    assert np.abs(gradients[1.0]).max() > 0
+    np.testing.assert_array_equal(gradients[0.0], np.zeros((16, 3)))
+    np.testing.assert_allclose(gradients[0.01], 0.01 * gradients[1.0], rtol=1e-3, atol=1e-12)
+
+
+def test_mixed_precision_keeps_boxes_and_logits_in_float32(build, batch):
+    model = build(looks=2)
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        half = build(looks=2)
+        half.set_weights(model.get_weights())
+        half.compile("adam")
+        loss = half.fit(*batch, verbose=0).history["loss"]
+        half.set_weights(model.get_weights())
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert np.isfinite(loss).all()
+    names = ("boxes", "logits", "global_logits", "local_logits", "step_logits")
+    for output, full in zip(
+        view(half, batch[0], *names), view(model, batch[0], *names), strict=True
+    ):
+        assert output.dtype == "float32"
+        np.testing.assert_allclose(output, full, atol=1e-2)
+    assert view(half, batch[0], "look_2_crop")[0].dtype == "float16"
+
+
+# === What the outputs are ===
+
+
+def test_predict_is_the_global_plus_lambda_times_the_local_logits(build, batch):
+    model = build(local_weight=0.3)
+    outputs = streams(model, batch[0])
+    expected = outputs["global_logits"] + 0.3 * outputs["local_logits"]
+    np.testing.assert_allclose(outputs["logits"], expected, atol=1e-6)
+    np.testing.assert_allclose(model.predict(batch[0], verbose=0), expected, atol=1e-6)
+
+
+def test_predictions_are_deterministic_and_independent_of_the_batch(trained, batch):
+    images, _ = batch
+    logits = trained.predict(images, verbose=0)
+    np.testing.assert_array_equal(trained.predict(images, verbose=0), logits)
+    np.testing.assert_allclose(trained.predict(images[4:6], verbose=0), logits[4:6], atol=1e-5)
+
+
+def test_bytes_and_floats_give_the_same_predictions(trained, batch):
+    images, _ = batch
+    as_bytes = trained.predict(images, verbose=0)
+    np.testing.assert_array_equal(trained.predict(np.float32(images), verbose=0), as_bytes)
+
+
+def test_no_look_is_the_plain_backbone(build, backbone, batch):
+    images, labels = batch
+    model = build(looks=0)
+    assert list(model.output) == ["logits"]
+    pooled = np.asarray(backbone(np.float32(images))).mean(axis=(1, 2))
+    kernel, bias = model.get_layer("global_classifier").get_weights()
+    logits = model.predict(images, verbose=0)
+    np.testing.assert_allclose(logits, pooled @ kernel + bias, atol=1e-5)
+    model.compile("adam")
+    measured = model.evaluate(images, labels, verbose=0, return_dict=True)
+    assert set(measured) == {"loss", "accuracy"}
+    np.testing.assert_allclose(measured["loss"], cross_entropy(logits, labels).mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_one_look_of_one_step_is_a_plain_classifier_of_the_crop(build, batch, skip):
+    model = build(steps=1, skip=skip)
+    states, weights, local, features = view(
+        model, batch[0], "states", "step_weights", "local_logits", "look_1_features"
+    )
+    np.testing.assert_array_equal(weights, np.ones((9, 1)))
+    kernel, bias = model.get_layer("local_classifier").get_weights()
+    expected = states[:, 0] @ kernel + bias
+    if skip:
+        kernel, bias = model.get_layer("crop_classifier").get_weights()
+        expected += features.mean(axis=(1, 2)) @ kernel + bias
+    np.testing.assert_allclose(local, expected, atol=1e-5)
+
+
+def test_second_box_is_inside_the_first(trained, batch):
+    (boxes,) = view(trained, batch[0], "boxes")
+    first, second = boxes[:, 0], boxes[:, 1]
+    assert (first[:, :2] >= 0).all()
+    assert (first[:, 2:] <= 1).all()
+    assert (second[:, :2] >= first[:, :2] - 1e-6).all()
+    assert (second[:, 2:] <= first[:, 2:] + 1e-6).all()
+    sides = boxes[..., 2:] - boxes[..., :2]
+    assert (sides[:, 1] < sides[:, 0]).all()
+
+
+def test_crops_show_what_is_in_the_boxes(trained, batch):
+    boxes, crops = view(trained, batch[0], "boxes", "look_2_crop")
+    expected = tf.image.crop_and_resize(np.float32(batch[0]), boxes[:, 1], range(9), (32, 32))
+    np.testing.assert_allclose(crops, expected, atol=0.05)
+
+
+def test_step_logits_weighted_by_the_attention_are_the_local_logits(trained, batch):
+    weights, steps, local = view(trained, batch[0], "step_weights", "step_logits", "local_logits")
+    np.testing.assert_allclose(weights.sum(axis=1), np.ones(9), atol=1e-6)
+    np.testing.assert_allclose(np.einsum("bt,btc->bc", weights, steps), local, atol=1e-5)
+
+
+# === View ===
+
+
+def test_view_has_every_intermediate(trained, batch):
+    model = trained.view(*VIEWS)
+    outputs = model(np.float32(batch[0]))
+    assert {name: value.shape[1:] for name, value in outputs.items()} == VIEWS
+    assert {name: value.shape[1:] for name, value in model.output.items()} == VIEWS
+    np.testing.assert_array_equal(outputs["logits"], streams(trained, batch[0])["logits"])
+
+
+@pytest.mark.parametrize("names", [("heatmap",), ("boxes", "look_3_crop"), ()])
+def test_view_refuses_unknown_names(trained, names):
+    with pytest.raises(ValueError, match=r"`names`.*'boxes'.*Received: "):
+        trained.view(*names)
+
+
+# === Saving ===
+
+
+@pytest.fixture(scope="module")
+def saved(trained, tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "model.keras"
+    trained.save(path)
+    return path
+
+
+@pytest.mark.parametrize("models", [keras.models, tf.keras.models], ids=["keras", "tf.keras"])
+def test_loaded_model_is_the_saved_one(trained, saved, batch, models):
+    loaded = models.load_model(saved)
+    assert type(loaded) is RRAClassifier
+    named = {"backbone": None}  # but for the backbone, which gets tuples back as lists
+    assert loaded.get_config() | named == trained.get_config() | named
+    np.testing.assert_array_equal(
+        loaded.predict(batch[0], verbose=0), trained.predict(batch[0], verbose=0)
+    )
+    assert loaded.compiled
+    assert loaded.evaluate(*batch, verbose=0) == trained.evaluate(*batch, verbose=0)
+    assert int(loaded.optimizer.iterations) == 3
+    trainable = [variable.path for variable in trained.trainable_variables]
+    assert [variable.path for variable in loaded.trainable_variables] == trainable
+    pairs = zip(loaded.optimizer.variables, trained.optimizer.variables, strict=True)
+    for ours, theirs in pairs:
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_loaded_model_trains_on_as_the_saved_one(build, batch, tmp_path):
+    model = build(local_weight=0.5)
+    model.compile("adam")
+    model.fit(*batch, batch_size=9, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for m in (model, loaded):
+        m.fit(*batch, batch_size=9, verbose=0)
+    for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_fresh_process_needs_only_the_import(trained, saved, batch, tmp_path):
+    np.save(tmp_path / "images.npy", batch[0])
+    code = (
+        "import rra_keras, keras, numpy as np\n"
+        f"model = keras.models.load_model({str(saved)!r})\n"
+        f"logits = model.predict(np.load({str(tmp_path / 'images.npy')!r}), verbose=0)\n"
+        f"np.save({str(tmp_path / 'logits.npy')!r}, logits)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    logits = np.load(tmp_path / "logits.npy")
+    np.testing.assert_array_equal(logits, trained.predict(batch[0], verbose=0))
+
+
+# === Config ===
+
+
+def test_config_holds_exactly_the_constructor_arguments(trained):
+    parameters = set(inspect.signature(RRAClassifier).parameters)
+    assert set(trained.get_config()) == parameters
+
+
+def test_from_config_leaves_the_model_and_its_config_alone(build):
+    model = build()
+    before = copy.deepcopy(model.get_config())
+    config = model.get_config()
+    RRAClassifier.from_config(config)
+    assert config == before
+    assert model.get_config() == before
+
+
+def test_config_round_trip_with_parts_of_ones_own(build, batch, tmp_path):
+    model = build(
+        localizer=CornerLocalizer(0.25), preprocess=layers.Rescaling(1 / 255), name="mine"
+    )
+    config = model.get_config()
+    rebuilt = RRAClassifier.from_config(config)
+    assert rebuilt.get_config() == config
+    (boxes,) = view(rebuilt, batch[0], "boxes")
+    np.testing.assert_array_equal(boxes, [[[0, 0, 0.25, 0.25]]] * 9)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        loaded.predict(batch[0], verbose=0), model.predict(batch[0], verbose=0)
+    )
+
+
+def test_preprocess_is_what_the_backbone_sees(build, batch):
+    plain, scaled = build(), build(preprocess=layers.Rescaling(0.5))
+    scaled.set_weights(plain.get_weights())
+    np.testing.assert_allclose(
+        scaled.predict(2.0 * batch[0], verbose=0), plain.predict(batch[0], verbose=0), atol=1e-5
+    )
+
+
+def test_separate_encoder_has_weights_of_its_own(build, backbone, batch):
+    shared, separate = build(), build(shared_encoder=False)
+    assert separate.count_params() == shared.count_params() + backbone.count_params()
+    before = streams(separate, batch[0])
+    crop_encoder = separate.get_layer("crop_encoder")
+    crop_encoder.set_weights([np.zeros_like(weight) for weight in crop_encoder.get_weights()])
+    after = streams(separate, batch[0])
+    np.testing.assert_array_equal(after["global_logits"], before["global_logits"])
+    assert (after["local_logits"] != before["local_logits"]).any()
+
+
+def test_separate_encoder_may_have_a_backbone_of_its_own(build, batch):
+    image = keras.Input((None, None, 3))
+    narrow = keras.Model(image, layers.Conv2D(5, 3, 8, name="block_0")(image))
+    model = build(shared_encoder=False, crop_backbone=narrow)
+    (features,) = view(model, batch[0], "look_1_features")
+    assert features.shape == (9, 4, 4, 5)
+    assert RRAClassifier.from_config(model.get_config()).get_config() == model.get_config()
+
+
+def test_rebuilt_with_the_matrix_crop_predicts_the_same(trained, batch):
+    rebuilt = RRAClassifier.from_config({**trained.get_config(), "crop_method": "matmul"})
+    rebuilt.set_weights(trained.get_weights())
+    np.testing.assert_allclose(
+        rebuilt.predict(batch[0], verbose=0), trained.predict(batch[0], verbose=0), atol=1e-4
+    )
+
+
+def test_handed_over_backbone_is_left_as_it_was(build, backbone, batch):
+    before = backbone.get_weights()
+    model = build(train_from="block_1")
+    model.compile(keras.optimizers.SGD(0.1))
+    model.fit(*batch, verbose=0)
+    assert len(backbone.trainable_variables) == 4
+    for old, new in zip(before, backbone.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+# === Presets ===
+
+
+def test_paper_preset_has_the_papers_size():
+    model = RRAClassifier.from_preset("paper_vgg19", num_classes=200)
+    assert abs(model.count_params() / 46.13e6 - 1) < 0.002
+    outputs = model.view("look_0_features", "look_1_crop", "look_1_features", "states").output
+    assert {name: tensor.shape[1:] for name, tensor in outputs.items()} == {
+        "look_0_features": (14, 14, 512),
+        "look_1_crop": (224, 224, 3),
+        "look_1_features": (14, 14, 512),
+        "states": (10, 512),
+    }
+
+
+def test_overrides_replace_a_presets_arguments():
+    model = RRAClassifier.from_preset("edge", num_classes=5, steps=2, units=16)
+    config = model.get_config()
+    assert (config["steps"], config["units"], config["backbone"]) == (2, 16, "efficientnet_lite0")
+    assert model.output["logits"].shape == (None, 5)
+
+
+# === Errors ===
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("num_classes", {"num_classes": 1}),
+        ("looks", {"looks": -1}),
+        ("patch_size", {"patch_size": 0}),
+        ("view_size", {"view_size": 65}),
+        ("view_size", {"patch_size": 65}),
+        ("steps", {"steps": 0}),
+        ("units", {"units": 0}),
+        ("localizer", {"localizer": "oracle"}),
+        ("method", {"crop_method": "nearest"}),
+        ("skip", {"looks": 2, "skip": False}),
+        ("crop_backbone", {"crop_backbone": "vgg19"}),
+        ("train_from", {"train_from": "block_9"}),
+        ("weights", {"weights": "imagenet"}),
+        ("backbone", {"backbone": "resnet_fifty"}),
+    ],
+)
+def test_errors_name_the_argument(build, name, arguments):
+    with pytest.raises(ValueError, match=rf"^Invalid value for (argument )?`{name}`.*Received: "):
+        build(**arguments)
+
+
+def test_unknown_preset_is_refused():
+    with pytest.raises(ValueError, match=r"`preset`.*'edge'.*Received: preset='cloud'"):
+        RRAClassifier.from_preset("cloud", num_classes=3)

@@ -1,0 +1,147 @@
+"""What every public layer has in common, in one table."""
+
+import inspect
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers, tree
+
+from rra_keras import CamLocalizer, CenterLocalizer, RecursiveAttention, ZoomCrop
+
+
+class Row(NamedTuple):
+    layer: type
+    config: dict
+    arguments: tuple  # of the call: `keras.InputSpec`s, nested as the layer takes them
+    half_output: bool = True  # computes in half precision under a mixed policy
+    xla: bool = True
+
+
+IMAGES_AND_BOXES = [keras.InputSpec(shape=(2, 12, 9, 3)), keras.InputSpec(shape=(2, 4))]
+FEATURES, SCORES = keras.InputSpec(shape=(2, 5, 4, 6)), keras.InputSpec(shape=(2, 5, 4, 3))
+VECTOR = keras.InputSpec(shape=(2, 6))
+TABLE = {
+    "zoom_crop_tf_image": Row(
+        ZoomCrop, {"size": (5, 7), "method": "tf_image"}, (IMAGES_AND_BOXES,), xla=False
+    ),
+    "zoom_crop_matmul": Row(ZoomCrop, {"size": (5, 7), "method": "matmul"}, (IMAGES_AND_BOXES,)),
+    "cam_localizer": Row(
+        CamLocalizer,
+        {"spread": 1.5, "min_size": 0.2, "max_size": 0.9},
+        (FEATURES, SCORES),
+        half_output=False,
+    ),
+    "center_localizer": Row(CenterLocalizer, {"size": 0.4}, (FEATURES, SCORES), half_output=False),
+    "attention_one_look": Row(RecursiveAttention, {"units": 4, "steps": 3, "depth": 1}, (VECTOR,)),
+    "attention_two_looks": Row(
+        RecursiveAttention, {"units": 4, "steps": 3, "depth": 2}, ([VECTOR, VECTOR],)
+    ),
+}
+
+
+@pytest.fixture(params=TABLE)
+def row(request):
+    return TABLE[request.param]
+
+
+def values(row):
+    rng = np.random.default_rng(0)
+    return tree.map_structure(
+        lambda spec: rng.uniform(size=spec.shape).astype("float32"), row.arguments
+    )
+
+
+def symbols(row):
+    return tree.map_structure(lambda spec: keras.Input(spec.shape[1:]), row.arguments)
+
+
+def small_model(row):
+    """The layer after a dense layer on each input, which make up the last outputs."""
+    inputs = symbols(row)
+    dense = tree.map_structure(
+        lambda x: layers.Dense(x.shape[-1], "sigmoid", dtype="float32")(x), inputs
+    )
+    outputs = row.layer(**row.config)(*dense)
+    return keras.Model(tree.flatten(inputs), [*tree.flatten(outputs), *tree.flatten(dense)])
+
+
+def assert_close(left, right, tolerance=1e-5):
+    for a, b in zip(tree.flatten(left), tree.flatten(right), strict=True):
+        np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=tolerance)
+
+
+def test_config_holds_exactly_the_constructor_arguments(row):
+    own = set(inspect.signature(row.layer).parameters) - {"kwargs"}
+    config = row.layer(**row.config).get_config()
+    assert set(config) == own | {"name", "trainable", "dtype"}
+    assert {key: config[key] for key in own} == row.config
+
+
+def test_config_round_trip(row):
+    config = row.layer(**row.config, name="mine").get_config()
+    assert row.layer.from_config(config).get_config() == config
+
+
+def test_every_argument_but_the_required_ones_has_its_default_in_the_config(row):
+    parameters = inspect.signature(row.layer).parameters.values()
+    required = [p.name for p in parameters if p.default is p.empty and p.name != "kwargs"]
+    config = row.layer(**{name: row.config[name] for name in required}).get_config()
+    for parameter in parameters:
+        if parameter.default is not parameter.empty:
+            assert config[parameter.name] == parameter.default
+
+
+def test_symbolic_outputs_have_the_shapes_and_dtypes_of_eager_ones(row):
+    layer = row.layer(**row.config)
+    symbolic, eager = layer(*symbols(row)), layer(*values(row))
+    tree.assert_same_structure(symbolic, eager)
+    for a, b in zip(tree.flatten(symbolic), tree.flatten(eager), strict=True):
+        assert (None, *b.shape[1:]) == a.shape
+        assert keras.backend.standardize_dtype(b.dtype) == a.dtype
+
+
+def test_reloaded_model_gives_identical_outputs(row, tmp_path):
+    model, inputs = small_model(row), tree.flatten(values(row))
+    model.save(tmp_path / "model.keras")
+    reloaded = keras.models.load_model(tmp_path / "model.keras")
+    assert_close(model(inputs), reloaded(inputs), tolerance=0)
+
+
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_mixed_precision(row, half):
+    full = row.layer(**row.config)
+    expected = tree.flatten(full(*values(row)))
+    keras.config.set_dtype_policy(f"mixed_{half}")
+    try:
+        layer = row.layer(**row.config)
+        layer(*values(row))
+        layer.set_weights(full.get_weights())
+        outputs = tree.flatten(layer(*values(row)))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    for output in outputs:
+        assert output.dtype == (half if row.half_output else "float32")
+    assert_close([np.asarray(output, "float32") for output in outputs], expected, tolerance=0.02)
+
+
+def test_fit_changes_all_weights_and_leaves_them_finite(row):
+    model, inputs = small_model(row), tree.flatten(values(row))
+    before = model.get_weights()
+    model.compile("adam", ["mse"] * len(model.outputs), jit_compile=False)
+    targets = [np.zeros((2, *output.shape[1:]), "float32") for output in model.outputs]
+    losses = model.fit(inputs, targets, epochs=2, verbose=0).history["loss"]
+    assert np.isfinite(losses).all()
+    for old, new in zip(before, model.get_weights(), strict=True):
+        assert np.isfinite(new).all()
+        assert (old != new).any()
+
+
+def test_xla_gives_the_eager_outputs(row):
+    layer = row.layer(**row.config)
+    assert layer.supports_jit == row.xla
+    if row.xla:
+        compiled = tf.function(lambda *arguments: layer(*arguments), jit_compile=True)
+        assert_close(compiled(*values(row)), layer(*values(row)))

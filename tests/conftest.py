@@ -1,0 +1,73 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from PIL import Image
+
+from rra_keras import RRAClassifier
+
+TINY = {
+    "num_classes": 3,
+    "looks": 1,
+    "steps": 2,
+    "units": 8,
+    "image_size": 64,
+    "patch_size": 32,
+}
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def backbone():
+    """Two strided convolutions on raw 0…255: `(B, S, S, 3)` → `(B, S / 8, S / 8, 16)`."""
+    image = keras.Input((None, None, 3))
+    x = layers.Rescaling(1 / 255)(image)
+    x = layers.Conv2D(8, 5, 4, padding="same", activation="relu", name="block_0_conv")(x)
+    x = layers.Conv2D(16, 3, 2, padding="same", activation="relu", name="block_1_conv")(x)
+    return keras.Model(image, x, name="tiny")
+
+
+@pytest.fixture(scope="session")
+def batch():
+    """Nine images, uint8, of noise with a bright square whose colour is the label."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 100, (9, 64, 64, 3), "uint8")
+    labels = np.arange(9) % 3
+    for image, label, (y, x) in zip(images, labels, rng.integers(0, 40, (9, 2)), strict=True):
+        image[y : y + 24, x : x + 24, label] = 255
+    return images, labels
+
+
+@pytest.fixture(scope="session")
+def build(backbone):
+    """Build a tiny classifier, keywords replacing its arguments."""
+    return lambda **overrides: RRAClassifier(**{"backbone": backbone} | TINY | overrides)
+
+
+@pytest.fixture(scope="session")
+def trained(build, batch):
+    """A tiny classifier with two looks, trained; not to be changed."""
+    keras.utils.set_random_seed(0)
+    model = build(looks=2, train_from="block_1")
+    model.compile(keras.optimizers.Adam(0.01))
+    model.fit(*batch, batch_size=9, epochs=3, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """A folder of three classes by ten photos of one colour in noise, five groups a class."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    colors = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}
+    for name, color in colors.items():
+        (folder / name).mkdir()
+        for i in range(10):
+            noise = rng.integers(0, 100, (48, 72, 3))
+            pixels = np.clip(noise + np.array(color) // 2, 0, 255).astype("uint8")
+            Image.fromarray(pixels).save(folder / name / f"g{i // 2}_{i}.png")
+    return folder

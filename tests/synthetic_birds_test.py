@@ -1,0 +1,149 @@
+"""The synthetic birds: a table of species, drawings that differ where it does, the builder."""
+
+import collections
+import io
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from rra_keras.data.synthetic_birds import SyntheticBirds
+from rra_keras.data.synthetic_birds.builder import generate
+from rra_keras.data.synthetic_birds.drawing import draw_example
+from rra_keras.data.synthetic_birds.geometry import Frame, smooth
+from rra_keras.data.synthetic_birds.species import (
+    PARTS,
+    SPECIES,
+    differing_parts,
+    distinguishing_part,
+    neighbour,
+    parts_of,
+)
+
+
+def test_species_are_ten_pairs_apart_in_one_part():
+    assert len(SPECIES) == 20
+    for name in SPECIES:
+        other = neighbour(name)
+        assert neighbour(other) == name
+        assert differing_parts(name, other) == (distinguishing_part(name),)
+    for name, other in itertools.combinations(SPECIES, 2):
+        assert other == neighbour(name) or len(differing_parts(name, other)) >= 3
+
+
+def test_every_part_tells_some_pair_apart():
+    assert {distinguishing_part(name) for name in SPECIES} == set(PARTS)
+
+
+def test_a_row_of_the_table():
+    assert parts_of("meadow_warbler") == {
+        "bill": "dagger_black",
+        "eye_ring": "split_yellow",
+        "wing_bar": "white",
+        "crown": "crest",
+        "tail_tip": "none",
+        "legs": "orange",
+    }
+    assert neighbour("meadow_warbler") == "heath_warbler"
+    assert distinguishing_part("meadow_warbler") == "eye_ring"
+
+
+@pytest.mark.parametrize("name", list(SPECIES)[::2])
+def test_neighbours_differ_in_the_distinguishing_part_alone(name):
+    part = distinguishing_part(name)
+    for seed in range(3):
+        drawn, other = (
+            draw_example(species, np.random.default_rng(seed))
+            for species in (name, neighbour(name))
+        )
+        changed = np.any(drawn["image"] != other["image"], axis=-1)
+        left, top = np.minimum(drawn["parts"][part], other["parts"][part])[:2].astype(int) - 3
+        right, bottom = np.maximum(drawn["parts"][part], other["parts"][part])[2:].astype(int) + 4
+        assert np.count_nonzero(changed) >= 30
+        assert np.count_nonzero(changed) == np.count_nonzero(changed[top:bottom, left:right])
+
+
+def test_parts_are_small_and_inside_the_bird_inside_the_image():
+    for seed, name in enumerate(itertools.islice(itertools.cycle(SPECIES), 40)):
+        drawn = draw_example(name, np.random.default_rng(seed))
+        assert drawn["image"].shape == (448, 448, 3)
+        assert drawn["image"].dtype == np.uint8
+        assert tuple(drawn["parts"]) == PARTS
+        assert np.all(drawn["box"] >= 0)
+        assert np.all(drawn["box"] <= 448)
+        for box in drawn["parts"].values():
+            assert 8 <= max(box[2:] - box[:2]) <= 24
+            assert np.all(box[:2] >= drawn["box"][:2])
+            assert np.all(box[2:] <= drawn["box"][2:])
+
+
+def test_a_yellow_wing_bar_is_yellow_within_its_box():
+    drawn = draw_example("quarry_siskin", np.random.default_rng(5))
+    left, top, right, bottom = drawn["parts"]["wing_bar"].round().astype(int)
+    red, green, blue = drawn["image"][top:bottom, left:right].reshape(-1, 3).astype(int).T
+    assert np.mean((red - blue > 60) & (green - blue > 50)) > 0.1
+
+
+def test_an_image_depends_on_split_and_index_alone():
+    first, again = generate("validation", 7), generate("validation", 7)
+    jpeg = first["image"].read()
+    assert again["image"].read() == jpeg
+    assert again["parts"] == first["parts"]
+    assert generate("validation", 27)["image"].read() != jpeg
+    assert generate("test", 7)["image"].read() != jpeg
+    decoded = np.asarray(Image.open(io.BytesIO(jpeg)), int)
+    drawn = draw_example("mangrove_vireo", np.random.default_rng([1, 7]))["image"]
+    assert np.abs(decoded - drawn).mean() < 6
+
+
+def test_builder_round_trip(tmp_path):
+    builder = tfds.builder("synthetic_birds/tiny", data_dir=tmp_path)
+    assert isinstance(builder, SyntheticBirds)
+    builder.download_and_prepare()
+    assert {name: split.num_examples for name, split in builder.info.splits.items()} == {
+        "train": 40,
+        "validation": 20,
+        "test": 20,
+    }
+    names = builder.info.features["label"].names
+    assert names == list(SPECIES)
+    stored = {}
+    for example in tfds.as_numpy(builder.as_dataset(split="test")):
+        assert example["image"].shape == (448, 448, 3)
+        assert example["parts"]["box"].shape == (6, 4)
+        assert [name.decode() for name in example["parts"]["name"]] == list(PARTS)
+        stored[names[example["label"]]] = example
+    assert set(stored) == set(SPECIES)
+    example, drawn = (
+        stored["island_vireo"],
+        draw_example("island_vireo", np.random.default_rng([2, 6])),
+    )
+    assert example["distinguishing_part"] == b"eye_ring"
+    left, top, right, bottom = drawn["box"] / 448
+    np.testing.assert_allclose(example["box"], [top, left, bottom, right], atol=1e-6)
+    left, top, right, bottom = drawn["parts"]["bill"] / 448
+    np.testing.assert_allclose(example["parts"]["box"][0], [top, left, bottom, right], atol=1e-6)
+    labels = tfds.as_numpy(builder.as_dataset(split="train", as_supervised=True))
+    assert set(collections.Counter(label for _, label in labels).values()) == {2}
+
+
+def test_the_whole_set_is_the_default():
+    builder = tfds.builder("synthetic_birds")
+    assert builder.builder_config.name == "full"
+    assert builder.builder_config.sizes == (1200, 200, 500)
+
+
+def test_smooth_passes_through_its_points():
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    np.testing.assert_allclose(smooth(square, steps=4)[::4], square)
+    # Half-way between neighbours a Catmull-Rom spline weighs them 9:9 and the next ones −1:−1.
+    np.testing.assert_allclose(smooth(square, steps=2)[1], [0.5, -0.125])
+
+
+def test_a_child_frame_is_placed_turned_and_scaled_in_its_parent():
+    parent = Frame([[10, 0], [0, -10]], (100, 200))
+    child = parent.child((1, 2), np.pi / 2, scale=0.5)
+    np.testing.assert_allclose(parent([[1, 2]]), [[110, 180]])
+    np.testing.assert_allclose(child([[0, 0], [1, 0]]), [[110, 180], [110, 175]])

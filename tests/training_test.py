@@ -1,0 +1,126 @@
+"""Configuration, schedule, resuming, measures."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from rra_keras import metrics, training
+from rra_keras.run import Run
+
+
+class _PowerCutError(Exception):
+    pass
+
+
+def test_the_plain_backbone_sees_the_patch_size():
+    config = training.configure("edge", {"looks": 0})
+    assert config.model["image_size"] == 224
+    assert "view_size" not in config.model
+    assert training.configure("edge", {"looks": 0, "image_size": 448}).model["image_size"] == 448
+
+
+def test_another_backbone_is_trained_whole():
+    assert training.configure("edge").model["train_from"] == "block_11"
+    changed = training.configure("edge", {"backbone": "mobilenet_v2"})
+    assert changed.model["train_from"] is None
+    changed = training.configure("paper_vgg19", {"backbone": "mobilenet_v2"})
+    assert "crop_backbone" not in changed.model
+
+
+def test_the_paper_s_schedule():
+    config = dataclasses.replace(training.configure("paper_vgg19"), dataset="folder:x")
+    rate = training._schedule(config, steps_per_epoch=10)
+    epochs = {0: 1e-3, 29: 1e-3, 31: 1e-4, 59: 1e-4, 61: 1e-5, 89: 1e-5}
+    for epoch, expected in epochs.items():
+        assert float(rate(epoch * 10 + 5)) == pytest.approx(expected)
+
+
+def test_the_cosine_schedule_warms_up_and_ends_at_zero():
+    config = training.configure("edge", epochs=10, learning_rate=0.5)
+    rate = training._schedule(config, steps_per_epoch=10)
+    assert float(rate(0)) == 0
+    assert float(rate(5)) == pytest.approx(0.5)
+    assert float(rate(100)) == pytest.approx(0, abs=1e-6)
+
+
+def test_accuracies_by_hand():
+    logits = np.zeros((4, 6), "float32")
+    logits[0, 0] = logits[1, 1] = logits[2, 5] = logits[3, 3] = 1
+    logits[3, 2] = -1  # the only class outside the top five
+    measured = metrics.accuracies({"logits": logits}, np.array([0, 1, 2, 2]))
+    assert measured["accuracy"] == 0.5
+    assert measured["top5_accuracy"] == 0.75
+    assert measured["global_accuracy"] is None
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    run = Run.create(tmp_path / "run", {})
+    run.write_text("note.txt", "first")
+
+    def write_half():
+        with run.replacing("note.txt") as path:
+            path.write_text("half")
+            raise _PowerCutError
+
+    with pytest.raises(_PowerCutError):
+        write_half()
+    assert run.path("note.txt").read_text() == "first"
+    assert {path.name for path in run.directory.iterdir()} == {"config.json", "note.txt"}
+
+
+def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="holds other files"):
+        Run.create(tmp_path, {}, overwrite=True)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+class _CutAfter(keras.callbacks.Callback):
+    """Stops a training at the start of an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise _PowerCutError
+
+
+def test_a_resumed_run_ends_like_an_uninterrupted_one(photos, tmp_path, monkeypatch):
+    config = training.configure(
+        "edge",
+        {
+            **{"image_size": 64, "view_size": 32, "patch_size": 32, "steps": 1, "units": 4},
+            "train_from": "block_15",
+        },
+        dataset=f"folder:{photos}",
+        group_regex=r"(g\d+)_",
+        weights="none",
+        epochs=3,
+        batch_size=4,
+    )
+    training.train(config, *training.prepare(config, tmp_path / "whole"))
+
+    prepared = training.prepare(config, tmp_path / "cut")
+    fit = prepared[2].fit
+
+    def fit_until_cut(*args, callbacks, **kwargs):
+        return fit(*args, callbacks=[*callbacks, _CutAfter(2)], **kwargs)
+
+    monkeypatch.setattr(prepared[2], "fit", fit_until_cut)
+    with pytest.raises(_PowerCutError):
+        training.train(config, *prepared)
+    with pytest.raises(ValueError, match="--resume"):
+        training.prepare(config, tmp_path / "cut")
+    training.train(config, *training.prepare(config, tmp_path / "cut", resume=True))
+
+    whole, cut = (Run(tmp_path / name) for name in ("whole", "cut"))
+    assert whole.path("history.csv").read_text() == cut.path("history.csv").read_text()
+    figures = [json.loads(run.path("metrics.json").read_text()) for run in (whole, cut)]
+    assert figures[0]["test_accuracy"] == figures[1]["test_accuracy"]
+    for a, b in zip(whole.load_model().weights, cut.load_model().weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
