@@ -20,7 +20,7 @@ from rra_keras.run import Run
 _PACKAGES = ("rra-keras", "keras", "tensorflow", "keras-cv", "tensorflow-datasets")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """What a run depends on.
 
@@ -42,10 +42,13 @@ class Config:
         seed: of everything random.
     """
 
-    dataset: str
+    dataset: str = "synthetic_birds"
+    data_dir: str | None = None
+    group_regex: str | None = None
+    strict: bool = False
     preset: str
     model: dict
-    weights: str
+    weights: str = "imagenet"
     augment: str
     epochs: int
     batch_size: int
@@ -53,9 +56,6 @@ class Config:
     schedule: str
     weight_decay: float
     seed: int = 0
-    data_dir: str | None = None
-    group_regex: str | None = None
-    strict: bool = False
 
 
 def configure(preset="edge", model=None, **overrides):
