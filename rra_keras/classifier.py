@@ -46,7 +46,8 @@ class RRAClassifier(keras.Model):
         localizer: `"cam"`, `"center"`, or a layer called as `localizer(features, scores)` that
             returns boxes `(B, 4)`, `y0 x0 y1 x1` in [0, 1].
         box_gradient: share of the crops' gradient that passes through the boxes to the localiser.
-            Whole, it is 10 to 60 times the global stream's own there, and drowns it.
+            Whole, it is 10 to 60 times the global stream's own there, and drowns it: none unless
+            given. A localiser with weights of its own needs some.
         crop_method: see `ZoomCrop`.
         shared_encoder: encode crops with the same weights as the view.
         crop_backbone: backbone of the crops' own encoder, if it differs from `backbone`.
@@ -74,7 +75,7 @@ class RRAClassifier(keras.Model):
         projection=(),
         local_weight=1.0,
         localizer="cam",
-        box_gradient=0.01,
+        box_gradient=0.0,
         crop_method="auto",
         shared_encoder=True,
         crop_backbone=None,

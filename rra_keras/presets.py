@@ -27,6 +27,7 @@ PRESETS = {
             "image_size": 448,
             "patch_size": 224,
             "view_size": 160,
+            "local_weight": 2.0,  # the crop knows better than so small a view
             "train_from": "block_11",
         },
         training={

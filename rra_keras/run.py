@@ -36,27 +36,32 @@ class Run:
             ValueError: if the directory holds something else, or another run.
         """
         run = cls(directory)
-        if run.directory.exists() and not run.directory.is_dir():
-            raise ValueError(f"Invalid value for `--run_dir`. Expected a folder. Received: {run}")
-        if run.directory.is_dir() and any(run.directory.iterdir()):
-            if not run.path("config.json").exists():
-                raise ValueError(
-                    "Invalid value for `--run_dir`. Expected a new or empty folder, or a run. "
-                    f"Received: {run}, which holds other files"
-                )
-            if overwrite:
-                shutil.rmtree(run.directory)
-            elif not resume:
-                raise ValueError(
-                    "Invalid value for `--run_dir`. Expected a new or empty folder. Received: "
-                    f"{run}, which holds a run; pass --resume to go on with it, --overwrite to "
-                    "replace it, or another --run_dir"
-                )
-            else:
-                run._check_same(config)
+        run.check_available(config, resume=resume, overwrite=overwrite)
+        if overwrite and run.directory.is_dir():
+            shutil.rmtree(run.directory)
         run.directory.mkdir(parents=True, exist_ok=True)
         run.write_json("config.json", config)
         return run
+
+    def check_available(self, config, resume=False, overwrite=False):
+        """Raise what `create` would raise, and touch nothing."""
+        if self.directory.exists() and not self.directory.is_dir():
+            raise ValueError(f"Invalid value for `--run_dir`. Expected a folder. Received: {self}")
+        if not self.directory.is_dir() or not any(self.directory.iterdir()):
+            return
+        if not self.path("config.json").exists():
+            raise ValueError(
+                "Invalid value for `--run_dir`. Expected a new or empty folder, or a run. "
+                f"Received: {self}, which holds other files"
+            )
+        if resume:
+            self._check_same(config)
+        elif not overwrite:
+            raise ValueError(
+                "Invalid value for `--run_dir`. Expected a new or empty folder. Received: "
+                f"{self}, which holds a run; pass --resume to go on with it, --overwrite to "
+                "replace it, or another --run_dir"
+            )
 
     @classmethod
     def open(cls, directory):

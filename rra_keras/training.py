@@ -91,12 +91,14 @@ def prepare(config, run_dir, resume=False, overwrite=False):
     """Check everything that input can get wrong, before any work is lost to it.
 
     Returns:
-        `(run, source, model)`: the claimed run directory, the data and the model, ready to `train`.
+        `(run, source, model, clock)`: the claimed run directory, the data, the model and the time
+        they took, ready to `train`.
 
     Raises:
         ValueError: if the data, the model or the run directory cannot be used.
         OSError: if files or weights cannot be read.
     """
+    Run(run_dir).check_available(dataclasses.asdict(config), resume=resume, overwrite=overwrite)
     sizes = {"image_size": config.model["image_size"]}
     if config.model["looks"]:
         sizes = {name: config.model[name] for name in ("view_size", "patch_size")}
@@ -107,6 +109,8 @@ def prepare(config, run_dir, resume=False, overwrite=False):
                 f"Invalid value for `--{name}`. Expected at least {least} pixels, the minimum of "
                 f"{config.model['backbone']}. Received: {size}"
             )
+    clock = Clock()
+    clock.start("data")
     source = data.load(
         config.dataset,
         data_dir=config.data_dir,
@@ -114,6 +118,7 @@ def prepare(config, run_dir, resume=False, overwrite=False):
         seed=config.seed,
         strict=config.strict,
     )
+    clock.start("model")
     keras.utils.set_random_seed(config.seed)
     model = RRAClassifier(
         num_classes=len(source.class_names),
@@ -121,10 +126,10 @@ def prepare(config, run_dir, resume=False, overwrite=False):
         **config.model,
     )
     run = Run.create(run_dir, dataclasses.asdict(config), resume=resume, overwrite=overwrite)
-    return run, source, model
+    return run, source, model, clock
 
 
-def train(config, run, source, model):
+def train(config, run, source, model, clock):
     """Train, keep the weights that were best on validation, test them once, write the run.
 
     Returns:
@@ -133,7 +138,6 @@ def train(config, run, source, model):
     if run.path("metrics.json").exists():
         print(f"{run} is finished: nothing to resume.")
         return json.loads(run.path("metrics.json").read_text("utf-8"))
-    started = time.time()
     print(source.summary())
     run.write_text("labels.txt", "\n".join(source.class_names) + "\n")
 
@@ -143,7 +147,6 @@ def train(config, run, source, model):
             _schedule(config, steps), momentum=0.9, weight_decay=config.weight_decay
         )
     )
-    clock = Clock()
     # Keras leaves the stream's name out where there is but one.
     monitor = "val_logits_accuracy" if model.looks else "val_accuracy"
     done, best = _progress(run, monitor)
@@ -193,7 +196,7 @@ def train(config, run, source, model):
         "parameters": costs.parameters(model),
         "multiply_adds": costs.multiply_adds(model),
         "train_images_per_second": clock.images_per_second(config.batch_size),
-        "seconds": time.time() - started,
+        "seconds": sum(clock.seconds.values()),
         "seed": config.seed,
         "dataset": config.dataset,
         "num_classes": model.num_classes,

@@ -52,7 +52,8 @@ def test_training_writes_the_run(run):
     assert {"model.keras", "config.json", "labels.txt", "history.csv", "focus.png"} <= names
     assert (directory / "labels.txt").read_text() == "blue\ngreen\nred\n"
     assert not [name for name in names if "partial" in name]
-    assert Image.open(directory / "focus.png").size[0] > 400
+    with Image.open(directory / "focus.png") as picture:
+        assert picture.size[0] > 400
     metrics = json.loads((directory / "metrics.json").read_text())
     assert set(metrics) == {
         "test_accuracy",
@@ -73,7 +74,7 @@ def test_training_writes_the_run(run):
     assert metrics["num_classes"] == 3
     assert f"Test accuracy {metrics['test_accuracy']:.1%}" in printed.splitlines()[-2]
     assert str(directory) in printed.splitlines()[-1]
-    rows = list(csv.DictReader((directory / "history.csv").open()))
+    rows = list(csv.DictReader((directory / "history.csv").read_text().splitlines()))
     assert float(rows[0]["val_logits_accuracy"]) == pytest.approx(metrics["val_accuracy"])
 
 
@@ -96,7 +97,8 @@ def test_predict_ranks_classes_and_draws(run, photos, tmp_path):
     upright, turned = photos / "red" / "g0_0.png", tmp_path / "turned.jpg"
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: to be turned by 90° to the right
-    Image.open(upright).transpose(Image.Transpose.ROTATE_90).save(turned, exif=exif, quality=100)
+    with Image.open(upright) as photo:
+        photo.transpose(Image.Transpose.ROTATE_90).save(turned, exif=exif, quality=100)
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no image")
     status, printed, errors = command(

@@ -77,15 +77,18 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
-class _CutAfter(keras.callbacks.Callback):
-    """Stops a training at the start of an epoch."""
+class _CutAt(keras.callbacks.Callback):
+    """Stops a training at the start of an epoch, its files closed."""
 
-    def __init__(self, epoch):
+    def __init__(self, epoch, callbacks):
         super().__init__()
         self.epoch = epoch
+        self.callbacks = callbacks
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == self.epoch:
+            for callback in self.callbacks:
+                callback.on_train_end()
             raise _PowerCutError
 
 
@@ -99,7 +102,7 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(photos, tmp_path, monkeypa
         dataset=f"folder:{photos}",
         group_regex=r"(g\d+)_",
         weights="none",
-        epochs=3,
+        epochs=2,
         batch_size=4,
     )
     training.train(config, *training.prepare(config, tmp_path / "whole"))
@@ -108,7 +111,7 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(photos, tmp_path, monkeypa
     fit = prepared[2].fit
 
     def fit_until_cut(*args, callbacks, **kwargs):
-        return fit(*args, callbacks=[*callbacks, _CutAfter(2)], **kwargs)
+        return fit(*args, callbacks=[*callbacks, _CutAt(1, callbacks)], **kwargs)
 
     monkeypatch.setattr(prepared[2], "fit", fit_until_cut)
     with pytest.raises(_PowerCutError):
