@@ -74,9 +74,10 @@ def given(names):
 
 def main(_):
     from rra_keras import cli, training
+    from rra_keras.config import configure, default_run_dir
 
     args = flags.FLAGS
-    config = training.configure(
+    config = configure(
         args.preset,
         given(_MODEL),
         **given(_TRAINING),
@@ -87,7 +88,7 @@ def main(_):
         weights=args.weights,
         seed=args.seed,
     )
-    run_dir = args.run_dir or training.default_run_dir(config)
+    run_dir = args.run_dir or default_run_dir(config)
     with cli.bad_input_exits():
         prepared = training.prepare(config, run_dir, args.resume, args.overwrite)
     metrics = training.train(config, *prepared)

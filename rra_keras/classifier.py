@@ -9,10 +9,11 @@ from rra_keras.backbones import build_encoder
 from rra_keras.layers import RecursiveAttention, ZoomCrop
 from rra_keras.layers.localizer import LOCALIZERS, box_in_box, scale_gradient
 from rra_keras.presets import PRESETS
+from rra_keras.streams import StreamModel
 
 
 @keras.saving.register_keras_serializable("rra_keras")
-class RRAClassifier(keras.Model):
+class RRAClassifier(StreamModel):
     """Recursively Refined Attention on an ordinary backbone.
 
     1. Shrink `images` `(B, S, S, 3)` to a view, encode it → `look_0_features` `(B, h, w, D)` →
@@ -182,6 +183,9 @@ class RRAClassifier(keras.Model):
         self.view_size = view_size
         self.local_weight = local_weight
         self.streams = streams
+        self.trained_streams = {stream: 1.0 for stream in streams[1:] or streams}
+        if looks:
+            self.trained_streams["local_logits"] = local_weight
         self._tensors = tensors
         # Serialised: a model kept as an attribute would count as part of this one.
         self._arguments = {
@@ -236,76 +240,6 @@ class RRAClassifier(keras.Model):
                 f"Received: {unknown or names}"
             )
         return keras.Model(self.inputs[0], {name: self._tensors[name] for name in names})
-
-    def compile(
-        self,
-        optimizer="sgd",
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        jit_compile="auto",
-        **kwargs,
-    ):
-        """Configure training; every argument but the optimizer may be left out.
-
-        Args:
-            optimizer: as in `keras.Model.compile`.
-            loss: a loss on logits and one-hot labels, applied to the global and the local stream;
-                softmax cross-entropy unless given. A dict replaces it for single streams.
-            loss_weights: a dict by stream; 1 for the global and λ for the local one unless given.
-            metrics: metrics of the combined logits, or a dict by stream; each stream's accuracy
-                unless given. They see one-hot labels.
-            jit_compile: as in `keras.Model.compile`, but `"auto"` stays off under TensorFlow, where
-                the default crop has no XLA kernel and XLA is several times slower on a CPU.
-            **kwargs: `keras.Model.compile`'s other arguments.
-        """
-        trained = self.streams[1:] or self.streams
-        if not isinstance(loss, dict):
-            loss = loss or keras.losses.CategoricalCrossentropy(from_logits=True)
-            loss = {stream: loss for stream in trained}
-        if loss_weights is None:
-            lambdas = {"local_logits": self.local_weight}
-            loss_weights = {stream: lambdas.get(stream, 1.0) for stream in loss}
-        if metrics is None:
-            metrics = {s: [keras.metrics.CategoricalAccuracy("accuracy")] for s in self.streams}
-        elif not isinstance(metrics, dict):
-            metrics = {"logits": metrics}
-        if jit_compile == "auto" and keras.config.backend() == "tensorflow":
-            jit_compile = False
-        super().compile(
-            optimizer=optimizer,
-            loss=loss,
-            loss_weights=loss_weights,
-            metrics=metrics,
-            jit_compile=jit_compile,
-            **kwargs,
-        )
-
-    def compile_from_config(self, config):
-        """Compile a reloaded model as it was compiled, optimizer variables included."""
-        super().compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Compare every stream with the same labels."""
-        return super().compute_loss(x, self._spread(y), y_pred, sample_weight, training)
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Measure every stream on the same labels."""
-        return super().compute_metrics(x, self._spread(y), y_pred, sample_weight)
-
-    def _spread(self, labels):
-        """Give the labels, one-hot `(B, C)`, to every stream."""
-        if len(labels.shape) == 2 and labels.shape[-1] == 1:
-            labels = ops.squeeze(labels, axis=-1)
-        if len(labels.shape) == 1:
-            labels = ops.one_hot(ops.cast(labels, "int32"), self.num_classes)
-        return {stream: labels for stream in self.streams}
-
-    def predict(self, x, **kwargs):
-        """Return the combined logits `(N, C)` as NumPy; arguments as in `keras.Model.predict`."""
-        return super().predict(x, **kwargs)["logits"]
 
     def get_config(self):
         return {**self._arguments, "name": self.name}

@@ -5,86 +5,18 @@ import dataclasses
 import importlib.metadata
 import json
 import math
-import time
 
 import keras
 
 from rra_keras import costs, data
 from rra_keras.backbones import minimum_size
 from rra_keras.classifier import RRAClassifier
+from rra_keras.clock import Clock
 from rra_keras.data import pipeline
 from rra_keras.metrics import accuracies, collect
-from rra_keras.presets import PRESETS
 from rra_keras.run import Run
 
 _PACKAGES = ("rra-keras", "keras", "tensorflow", "keras-cv", "tensorflow-datasets")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
-    """What a run depends on.
-
-    Attributes:
-        dataset: `synthetic_birds`, `folder:PATH` or a TFDS name.
-        data_dir: where named data sets are kept.
-        group_regex: see `rra_keras.data.load`.
-        strict: refuse a folder with files that are no images.
-        preset: where `model` and the training's defaults come from.
-        model: arguments of `RRAClassifier`, without `num_classes` and `weights`.
-        weights: `"imagenet"`, `"none"` or a backbone weights file.
-        augment: `"none"`, `"light"`, `"rand"` or `"mix"`.
-        epochs: passes over the training split.
-        batch_size: images a step.
-        learning_rate: its peak.
-        schedule: `"cosine"` (after a warm-up of a twentieth) or `"step"` (÷10 after a third and
-            two thirds of the epochs, the paper's).
-        weight_decay: of SGD with momentum 0.9.
-        seed: of everything random.
-    """
-
-    dataset: str = "synthetic_birds"
-    data_dir: str | None = None
-    group_regex: str | None = None
-    strict: bool = False
-    preset: str
-    model: dict
-    weights: str = "imagenet"
-    augment: str
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    schedule: str
-    weight_decay: float
-    seed: int = 0
-
-
-def configure(preset="edge", model=None, **overrides):
-    """Return the `Config` of a preset with some values replaced.
-
-    With `looks=0` the backbone sees the whole image at `patch_size` unless `image_size` is given.
-    Another backbone than the preset's is trained whole unless `train_from` is given.
-
-    Args:
-        preset: name in `rra_keras.presets.PRESETS`.
-        model: arguments of `RRAClassifier` that replace the preset's.
-        **overrides: fields of `Config`.
-    """
-    chosen = PRESETS[preset]
-    model = model or {}
-    arguments = chosen.model | model
-    if arguments["backbone"] != chosen.model["backbone"]:
-        arguments["train_from"] = model.get("train_from")
-        arguments.pop("crop_backbone", None)
-    if arguments["looks"] == 0:
-        arguments = {
-            key: value
-            for key, value in arguments.items()
-            if key not in ("view_size", "crop_backbone", "shared_encoder")
-        }
-        arguments["image_size"] = model.get("image_size", arguments["patch_size"])
-    elif arguments.get("view_size"):
-        arguments["view_size"] = min(arguments["view_size"], arguments["image_size"])
-    return Config(preset=preset, model=arguments, **chosen.training | overrides)
 
 
 def prepare(config, run_dir, resume=False, overwrite=False):
@@ -211,12 +143,6 @@ def train(config, run, source, model, clock):
     return metrics
 
 
-def default_run_dir(config):
-    """Return where a run goes unless told: `runs/DATASET-looksN-seedN`."""
-    dataset = config.dataset.rstrip("/").rpartition("/")[2].removeprefix("folder:")
-    return f"runs/{dataset}-looks{config.model['looks']}-seed{config.seed}"
-
-
 def report_line(metrics, run_dir):
     """Return a run's result in one line, and where it lies in the next."""
     parts = [f"Test accuracy {metrics['test_accuracy']:.1%}"]
@@ -229,49 +155,6 @@ def report_line(metrics, run_dir):
         f"{metrics['seconds']:.0f} s",
     ]
     return f"{', '.join(parts)}\nWritten: {run_dir}/{{model.keras,metrics.json,focus.png,…}}"
-
-
-class Clock(keras.callbacks.Callback):
-    """Adds up the seconds of each phase of a run."""
-
-    def __init__(self):
-        super().__init__()
-        self.seconds = {}
-        self.steps = 0
-        self._phase = None
-
-    def start(self, phase):
-        """End the phase under way and start another."""
-        self.stop()
-        self._phase, self._since = phase, time.perf_counter()
-
-    def stop(self):
-        """End the phase under way."""
-        if self._phase:
-            elapsed = time.perf_counter() - self._since
-            self.seconds[self._phase] = self.seconds.get(self._phase, 0.0) + elapsed
-        self._phase = None
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.start("training")
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.steps += 1
-
-    def on_test_begin(self, logs=None):
-        self.start("validation")
-
-    def on_test_end(self, logs=None):
-        self.start("files")
-
-    def images_per_second(self, batch_size):
-        """Return the mean training rate, the first step's compilation included."""
-        seconds = self.seconds.get("training")
-        return self.steps * batch_size / seconds if seconds else None
-
-    def summary(self):
-        """Return the phases and their seconds in one line."""
-        return ", ".join(f"{phase} {seconds:.0f} s" for phase, seconds in self.seconds.items())
 
 
 def _schedule(config, steps_per_epoch):

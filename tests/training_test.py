@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rra_keras import metrics, training
+from rra_keras.config import configure
 from rra_keras.run import Run
 
 
@@ -15,22 +16,22 @@ class _PowerCutError(Exception):
 
 
 def test_the_plain_backbone_sees_the_patch_size():
-    config = training.configure("edge", {"looks": 0})
+    config = configure("edge", {"looks": 0})
     assert config.model["image_size"] == 224
     assert "view_size" not in config.model
-    assert training.configure("edge", {"looks": 0, "image_size": 448}).model["image_size"] == 448
+    assert configure("edge", {"looks": 0, "image_size": 448}).model["image_size"] == 448
 
 
 def test_another_backbone_is_trained_whole():
-    assert training.configure("edge").model["train_from"] == "block_11"
-    changed = training.configure("edge", {"backbone": "mobilenet_v2"})
+    assert configure("edge").model["train_from"] == "block_11"
+    changed = configure("edge", {"backbone": "mobilenet_v2"})
     assert changed.model["train_from"] is None
-    changed = training.configure("paper_vgg19", {"backbone": "mobilenet_v2"})
+    changed = configure("paper_vgg19", {"backbone": "mobilenet_v2"})
     assert "crop_backbone" not in changed.model
 
 
 def test_the_paper_s_schedule():
-    config = training.configure("paper_vgg19")
+    config = configure("paper_vgg19")
     rate = training._schedule(config, steps_per_epoch=10)
     epochs = {0: 1e-3, 29: 1e-3, 31: 1e-4, 59: 1e-4, 61: 1e-5, 89: 1e-5}
     for epoch, expected in epochs.items():
@@ -38,7 +39,7 @@ def test_the_paper_s_schedule():
 
 
 def test_the_cosine_schedule_warms_up_and_ends_at_zero():
-    config = training.configure("edge", epochs=10, learning_rate=0.5)
+    config = configure("edge", epochs=10, learning_rate=0.5)
     rate = training._schedule(config, steps_per_epoch=10)
     assert float(rate(0)) == 0
     assert float(rate(5)) == pytest.approx(0.5)
@@ -93,11 +94,12 @@ class _CutAt(keras.callbacks.Callback):
 
 
 def test_a_resumed_run_ends_like_an_uninterrupted_one(photos, tmp_path, monkeypatch):
-    config = training.configure(
+    config = configure(
         "edge",
         {
             **{"image_size": 64, "view_size": 32, "patch_size": 32, "steps": 1, "units": 4},
-            "train_from": "block_15",
+            "backbone": "mobilenet",
+            "train_from": "conv_pw_13",
         },
         dataset=f"folder:{photos}",
         group_regex=r"(g\d+)_",
