@@ -1,16 +1,18 @@
 """Measure a trained run on a split: `python -m rra_keras.evaluate --run=RUN --split=test`."""
 
 import json
+import pathlib
 
 from absl import app, flags
 
 from rra_keras import cli
-from rra_keras.metrics import accuracies, collect
+from rra_keras.metrics import accuracies, collect, predictions_csv
 
 _RUN = flags.DEFINE_string("run", None, "Run directory that training wrote.", required=True)
 _DATASET = flags.DEFINE_string("dataset", None, "Data set; the run's own unless given.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where named data sets are kept.")
 _SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Split to measure.")
+_CSV = flags.DEFINE_string("csv", None, "File for what was said of each image.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images at a time.", lower_bound=1)
 
 
@@ -41,7 +43,11 @@ def main(_):
     batches = pipeline.evaluation_batches(
         split, model.image_size, _BATCH_SIZE.value, model.num_classes
     )
-    results = accuracies(*collect(model, batches, -(-split.size // _BATCH_SIZE.value)))
+    streams, labels = collect(model, batches, -(-split.size // _BATCH_SIZE.value))
+    if _CSV.value:
+        table = predictions_csv(streams, labels, source.class_names, split.names)
+        pathlib.Path(_CSV.value).write_text(table, "utf-8")
+    results = accuracies(streams, labels)
     print(json.dumps({"dataset": dataset, "split": _SPLIT.value, "images": split.size, **results}))
 
 

@@ -1,5 +1,8 @@
 """What a model says of a split, and how often it is right."""
 
+import csv
+import io
+
 import keras
 import numpy as np
 
@@ -46,3 +49,25 @@ def accuracies(streams, labels):
         "global_accuracy": accuracy("global_logits"),
         "local_accuracy": accuracy("local_logits"),
     }
+
+
+def predictions_csv(streams, labels, class_names, names=None):
+    """Return what each stream said of each image, as comma-separated values.
+
+    Args:
+        streams: logits `(N, C)` by stream.
+        labels: `(N,)` integers.
+        class_names: names in the order of the logits.
+        names: the images' names; their numbers unless given.
+
+    Returns:
+        Lines of `image`, `label` and the class that each stream ranks first.
+    """
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["image", "label", *streams])
+    ranked_first = [np.argmax(logits, axis=-1) for logits in streams.values()]
+    for i, label in enumerate(labels):
+        first = [class_names[stream[i]] for stream in ranked_first]
+        table.writerow([names[i] if names else i, class_names[label], *first])
+    return text.getvalue()

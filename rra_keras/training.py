@@ -5,6 +5,7 @@ import dataclasses
 import importlib.metadata
 import json
 import math
+import shutil
 
 import keras
 
@@ -13,7 +14,7 @@ from rra_keras.backbones import minimum_size
 from rra_keras.classifier import RRAClassifier
 from rra_keras.clock import Clock
 from rra_keras.data import pipeline
-from rra_keras.metrics import accuracies, collect
+from rra_keras.metrics import accuracies, collect, predictions_csv
 from rra_keras.run import Run
 
 _PACKAGES = ("rra-keras", "keras", "tensorflow", "keras-cv", "tensorflow-datasets")
@@ -137,7 +138,10 @@ def train(config, run, source, model, clock):
     with run.replacing("model.keras") as path:
         model.save(path)
     _draw_focus(run, source, model)
+    names = source.splits["test"].names
+    run.write_text("test.csv", predictions_csv(streams, labels, source.class_names, names))
     run.write_json("metrics.json", metrics)
+    shutil.rmtree(run.path("backup"))
     clock.stop()
     print("Where the time went: " + clock.summary())
     return metrics

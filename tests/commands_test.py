@@ -51,7 +51,9 @@ def test_training_writes_the_run(run):
     names = {path.name for path in directory.iterdir()}
     assert {"model.keras", "config.json", "labels.txt", "history.csv", "focus.png"} <= names
     assert (directory / "labels.txt").read_text() == "blue\ngreen\nred\n"
-    assert not [name for name in names if "partial" in name]
+    assert not [name for name in names if "partial" in name or name == "backup"]
+    said = list(csv.DictReader((directory / "test.csv").read_text().splitlines()))
+    right = [row["label"] == row["logits"] for row in said]
     with Image.open(directory / "focus.png") as picture:
         assert picture.size[0] > 400
     metrics = json.loads((directory / "metrics.json").read_text())
@@ -71,6 +73,7 @@ def test_training_writes_the_run(run):
         "versions",
     }
     assert metrics["test_top5_accuracy"] == 1.0  # of three classes
+    assert metrics["test_accuracy"] == sum(right) / len(right)
     assert metrics["num_classes"] == 3
     assert f"Test accuracy {metrics['test_accuracy']:.1%}" in printed.splitlines()[-2]
     assert str(directory) in printed.splitlines()[-1]
@@ -78,12 +81,14 @@ def test_training_writes_the_run(run):
     assert float(rows[0]["val_logits_accuracy"]) == pytest.approx(metrics["val_accuracy"])
 
 
-def test_evaluate_gives_the_training_s_own_figures(run):
+def test_evaluate_gives_the_training_s_own_figures(run, tmp_path):
     directory, _ = run
     status, printed, errors = command(
-        "-m", "rra_keras.evaluate", f"--run={directory}", "--batch_size=4"
+        *("-m", "rra_keras.evaluate", f"--run={directory}", "--batch_size=4"),
+        f"--csv={tmp_path / 'said.csv'}",
     )
     assert status == 0, errors
+    assert (tmp_path / "said.csv").read_text() == (directory / "test.csv").read_text()
     metrics = json.loads((directory / "metrics.json").read_text())
     measured = json.loads(printed.strip().splitlines()[-1])
     assert measured["split"] == "test"

@@ -56,6 +56,20 @@ def test_accuracies_by_hand():
     assert measured["global_accuracy"] is None
 
 
+def test_predictions_as_a_table():
+    streams = {
+        "logits": np.array([[0.0, 1.0], [2.0, 1.0]]),
+        "global_logits": np.array([[3.0, 1.0], [2.0, 1.0]]),
+    }
+    table = metrics.predictions_csv(
+        streams, np.array([1, 1]), ["ant, red", "bee"], ["a.jpg", "b.jpg"]
+    )
+    assert table == (
+        'image,label,logits,global_logits\na.jpg,bee,bee,"ant, red"\n'
+        'b.jpg,bee,"ant, red","ant, red"\n'
+    )
+
+
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     run = Run.create(tmp_path / "run", {})
     run.write_text("note.txt", "first")
@@ -120,6 +134,14 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(photos, tmp_path, monkeypa
         training.train(config, *prepared)
     with pytest.raises(ValueError, match="--resume"):
         training.prepare(config, tmp_path / "cut")
+
+    def power_cut(*_):
+        raise _PowerCutError
+
+    with monkeypatch.context() as patch:  # again, after the last epoch
+        patch.setattr(training, "collect", power_cut)
+        with pytest.raises(_PowerCutError):
+            training.train(config, *training.prepare(config, tmp_path / "cut", resume=True))
     training.train(config, *training.prepare(config, tmp_path / "cut", resume=True))
 
     whole, cut = (Run(tmp_path / name) for name in ("whole", "cut"))
