@@ -1,0 +1,71 @@
+"""Train one row and append it: `python benchmarks/measure.py --data=synthetic_birds --row=edge`."""
+
+import csv
+import os
+import pathlib
+import platform
+import shutil
+import sys
+
+from absl import app, flags
+from rows import ROWS
+
+_DATA = flags.DEFINE_enum("data", None, ["synthetic_birds", "aircraft25"], "Data.", required=True)
+_PATH = flags.DEFINE_string("path", None, "Folder of aircraft25.")
+_ROW = flags.DEFINE_enum("row", None, list(ROWS), "Row.", required=True)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed.", lower_bound=0)
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+COLUMNS = (
+    "row seed epochs test_accuracy test_global_accuracy test_local_accuracy test_top5_accuracy "
+    "val_accuracy multiply_adds parameters train_images_per_second seconds cores machine precision "
+    "tensorflow keras"
+).split()
+
+
+def main(_):
+    """Train, then append to `results/DATA-cpu-float32.csv` and keep the test predictions."""
+    from rra_keras import training
+    from rra_keras.config import configure
+
+    options = {"dataset": "synthetic_birds"}
+    if _DATA.value == "aircraft25":
+        if not _PATH.value:
+            sys.exit("error: --path: expected the folder of aircraft25, received none")
+        options = {"dataset": f"folder:{_PATH.value}", "group_regex": r"^(.*)_\d+"}
+    config = configure("edge", ROWS[_ROW.value], seed=_SEED.value, **options)
+    name = f"{_DATA.value}-{_ROW.value}-{_SEED.value}"
+    prepared = training.prepare(config, f"runs/benchmarks/{name}", resume=True)
+    metrics = training.train(config, *prepared)
+
+    shutil.copy(prepared[0].path("test.csv"), RESULTS / f"{name}.csv")
+    values = metrics | {
+        "row": _ROW.value,
+        "seed": _SEED.value,
+        "epochs": config.epochs,
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "precision": "float32",
+        "tensorflow": metrics["versions"]["tensorflow"],
+        "keras": metrics["versions"]["keras"],
+    }
+    append(RESULTS / f"{_DATA.value}-cpu-float32.csv", values)
+    print(training.report_line(metrics, prepared[0]))
+
+
+def append(path, values):
+    """Append a row to a table, unless the row of that seed is there."""
+    rows = []
+    if path.exists():
+        rows = list(csv.DictReader(path.read_text().splitlines()))
+    if any(row["row"] == values["row"] and int(row["seed"]) == values["seed"] for row in rows):
+        return
+    with path.open("a", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        if not rows:
+            table.writeheader()
+        table.writerow(values)
+
+
+if __name__ == "__main__":
+    app.run(main)

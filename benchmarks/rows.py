@@ -1,0 +1,23 @@
+"""The rows to measure: name → the preset's arguments that differ."""
+
+ROWS = {
+    # The plain backbone: at the crop's size, at the cost of the default (rounded up), at full size.
+    "plain_224": {"looks": 0},
+    "plain_352": {"looks": 0, "image_size": 352},
+    "plain_448": {"looks": 0, "image_size": 448},
+    # The default, and one change each.
+    "edge": {},
+    "one_step": {"steps": 1},
+    "ten_steps": {"steps": 10},
+    "center_box": {"localizer": "center"},
+    "separate_encoders": {"shared_encoder": False},
+    "no_skip": {"skip": False},
+    "lambda_1": {"local_weight": 1.0},
+    "box_gradient": {"local_weight": 1.0, "box_gradient": 0.01},
+    # Other economies: the size of the view, the size of the crop, the number of looks.
+    "view_128": {"view_size": 128},
+    "view_224": {"view_size": 224},
+    "patch_160": {"patch_size": 160},
+    "two_looks_160": {"looks": 2, "patch_size": 160},
+    "three_looks_128": {"looks": 3, "view_size": 128, "patch_size": 128},
+}
