@@ -3,7 +3,7 @@
 import math
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 
 flags.DEFINE_string(
     "dataset", "synthetic_birds", "`synthetic_birds`, `folder:PATH` or the name of a TFDS data set."
@@ -76,6 +76,7 @@ def main(_):
     from rra_keras import cli, training
     from rra_keras.config import configure, default_run_dir
 
+    logging.set_verbosity(logging.WARNING)  # the data set builders talk
     args = flags.FLAGS
     config = configure(
         args.preset,

@@ -34,7 +34,7 @@ def prepare(config, run_dir, resume=False, overwrite=False):
     Run(run_dir).check_available(dataclasses.asdict(config), resume=resume, overwrite=overwrite)
     sizes = {"image_size": config.model["image_size"]}
     if config.model["looks"]:
-        sizes = {name: config.model[name] for name in ("view_size", "patch_size")}
+        sizes |= {name: config.model.get(name) for name in ("view_size", "patch_size")}
     least = minimum_size(config.model["backbone"])
     for name, size in sizes.items():
         if size is not None and size < least:

@@ -158,6 +158,7 @@ def test_a_flag_error_is_one_line_before_keras_is_imported(flag, named):
         (["--dataset=folder:nowhere"], "nowhere"),
         (["--backbone=efficientnet_lite9"], "efficientnet_lite0"),
         (["--view_size=8"], "--view_size"),
+        (["--image_size=16"], "--image_size"),
         (["--train_from=block_99"], "train_from"),
         (["--weights=nowhere.h5"], "nowhere.h5"),
     ],

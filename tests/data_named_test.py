@@ -217,9 +217,9 @@ def test_birds_need_opencv_before_they_are_downloaded(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("standford_dogs", "Received: name='standford_dogs'. Nearest: stanford_dogs"),
+        ("standford_dogs", "Received: dataset='standford_dogs'. Nearest: stanford_dogs"),
         ("synthetic_bird", "Nearest: synthetic_birds"),
-        ("/photos", "'folder:PATH'. Received: name='/photos'"),
+        ("/photos", "'folder:PATH'. Received: dataset='/photos'"),
         ("ag_news_subset", "images with one class label each. Received: 'ag_news_subset'"),
         ("coco/2017", "Received: 'coco' with the features image"),
     ],

@@ -88,8 +88,8 @@ def _builder(name, data_dir):
         known = {SYNTHETIC, *tfds.list_builders()}
         nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or sorted(SPLITS)
         raise ValueError(
-            "Invalid value for `name`. Expected a TensorFlow Datasets name, 'synthetic_birds' or "
-            f"'folder:PATH'. Received: name={name!r}. Nearest: {', '.join(nearest)}"
+            "Invalid value for `dataset`. Expected a TensorFlow Datasets name, 'synthetic_birds' "
+            f"or 'folder:PATH'. Received: dataset={name!r}. Nearest: {', '.join(nearest)}"
         ) from None
 
 
