@@ -92,7 +92,10 @@ def main(_):
     run_dir = args.run_dir or default_run_dir(config)
     with cli.bad_input_exits():
         prepared = training.prepare(config, run_dir, args.resume, args.overwrite)
-    metrics = training.train(config, *prepared)
+    try:
+        metrics = training.train(config, *prepared)
+    except FloatingPointError as error:
+        cli.fail(error)
     print(training.report_line(metrics, run_dir))
 
 

@@ -67,6 +67,9 @@ def train(config, run, source, model, clock):
 
     Returns:
         The content of `metrics.json`.
+
+    Raises:
+        FloatingPointError: if the loss is no longer finite.
     """
     if run.path("metrics.json").exists():
         print(f"{run} is finished: nothing to resume.")
@@ -83,7 +86,7 @@ def train(config, run, source, model, clock):
     # Keras leaves the stream's name out where there is but one.
     monitor = "val_logits_accuracy" if model.looks else "val_accuracy"
     done, best = _progress(run, monitor)
-    model.fit(
+    history = model.fit(
         pipeline.training_batches(
             source.splits["train"],
             model.image_size,
@@ -115,6 +118,11 @@ def train(config, run, source, model, clock):
             keras.callbacks.BackupAndRestore(run.path("backup"), delete_checkpoint=False),
         ],
     )
+    if not all(map(math.isfinite, history.history.get("loss", []))):
+        raise FloatingPointError(
+            f"Training in {run} stopped at a loss that is not finite. Try a lower `learning_rate` "
+            f"than {config.learning_rate:g}, with --overwrite"
+        )
     model.load_weights(run.path("checkpoints") / "best.weights.h5")
 
     print("Testing, once, with the weights that were best on validation:")

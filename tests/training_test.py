@@ -107,20 +107,25 @@ class _CutAt(keras.callbacks.Callback):
             raise _PowerCutError
 
 
+def tiny_config(photos, **overrides):
+    model = {
+        **{"image_size": 64, "view_size": 32, "patch_size": 32, "steps": 1, "units": 4},
+        **{"backbone": "mobilenet", "train_from": "conv_pw_13"},
+    }
+    data = {"dataset": f"folder:{photos}", "group_regex": r"(g\d+)_"}
+    options = {"weights": "none", "epochs": 2, "batch_size": 4}
+    return configure("edge", model, **data | options | overrides)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(photos, tmp_path):
+    config = tiny_config(photos, learning_rate=1e30)
+    with pytest.raises(FloatingPointError, match="lower `learning_rate` than 1e\\+30"):
+        training.train(config, *training.prepare(config, tmp_path / "run"))
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
 def test_a_resumed_run_ends_like_an_uninterrupted_one(photos, tmp_path, monkeypatch):
-    config = configure(
-        "edge",
-        {
-            **{"image_size": 64, "view_size": 32, "patch_size": 32, "steps": 1, "units": 4},
-            "backbone": "mobilenet",
-            "train_from": "conv_pw_13",
-        },
-        dataset=f"folder:{photos}",
-        group_regex=r"(g\d+)_",
-        weights="none",
-        epochs=2,
-        batch_size=4,
-    )
+    config = tiny_config(photos)
     training.train(config, *training.prepare(config, tmp_path / "whole"))
 
     prepared = training.prepare(config, tmp_path / "cut")

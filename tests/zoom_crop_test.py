@@ -222,3 +222,11 @@ def test_unknown_method_is_refused():
         ZoomCrop(4, "nearest")
     with pytest.raises(ValueError, match=r"`method`.*tf_image.*Received: method='nearest'"):
         zoom_crop(random_images(8), random_boxes("inside"), (4, 4), "nearest")
+
+
+@pytest.mark.parametrize("method", ["tf_image", "matmul"])
+def test_box_that_is_not_finite_makes_its_own_crop_nan(method):
+    boxes = np.array([[0, 0, 1, 1], [0, np.nan, 1, 1]], "float32")
+    crops = np.asarray(zoom_crop(np.ones((2, 8, 8, 1), "float32"), boxes, (4, 4), method))
+    np.testing.assert_allclose(crops[0], np.ones((4, 4, 1)), atol=1e-5)
+    assert np.isnan(crops[1]).all()

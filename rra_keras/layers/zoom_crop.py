@@ -64,8 +64,12 @@ def _crop_tf_image(images, boxes, size):
     dtype = images.dtype
     if dtype == tf.bfloat16:  # its kernel knows every other float
         images = tf.cast(images, tf.float32)
+    # A box that is not finite stops the kernel; let its crop be NaN, so that the loss tells.
+    finite = tf.reshape(tf.reduce_all(tf.math.is_finite(boxes), axis=-1), (-1, 1))
+    boxes = tf.where(finite, boxes, 0.0)
     indices = tf.range(tf.shape(images)[0])
     crops = tf.image.crop_and_resize(images, boxes, indices, size)  # (B, h, w, C) float32
+    crops = tf.where(tf.reshape(finite, (-1, 1, 1, 1)), crops, float("nan"))
     return tf.cast(crops, dtype)
 
 
