@@ -27,6 +27,7 @@ def main(data, out):
         axes.errorbar(cost, accuracy, spread, fmt="o", color=color, capsize=3)
         axes.annotate(name, (cost, accuracy), xytext=(6, 4), textcoords="offset points")
     axes.set(xlabel="multiply-adds, millions", ylabel="test accuracy, %", title=data)
+    axes.margins(x=0.2)  # room for the names
     axes.grid(alpha=0.3)
     figure.savefig(out, dpi=120)
 
