@@ -67,7 +67,7 @@ def configure(preset="edge", model=None, **overrides):
             if key not in ("view_size", "crop_backbone", "shared_encoder")
         }
         arguments["image_size"] = model.get("image_size", arguments["patch_size"])
-    elif arguments.get("view_size"):
+    elif "view_size" in chosen.model and "view_size" not in model:
         arguments["view_size"] = min(arguments["view_size"], arguments["image_size"])
     return Config(preset=preset, model=arguments, **chosen.training | overrides)
 

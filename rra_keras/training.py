@@ -115,7 +115,9 @@ def train(config, run, source, model, clock):
             keras.callbacks.TensorBoard(run.path("tensorboard"), write_graph=False),
             keras.callbacks.TerminateOnNaN(),
             # Last, so that what it marks as done is on disk.
-            keras.callbacks.BackupAndRestore(run.path("backup"), delete_checkpoint=False),
+            keras.callbacks.BackupAndRestore(
+                run.path("backup"), double_checkpoint=True, delete_checkpoint=False
+            ),
         ],
     )
     if not all(map(math.isfinite, history.history.get("loss", []))):

@@ -22,6 +22,11 @@ def test_the_plain_backbone_sees_the_patch_size():
     assert configure("edge", {"looks": 0, "image_size": 448}).model["image_size"] == 448
 
 
+def test_the_preset_s_view_fits_a_smaller_image_but_a_given_one_stays():
+    assert configure("edge", {"image_size": 128}).model["view_size"] == 128
+    assert configure("edge", {"image_size": 128, "view_size": 200}).model["view_size"] == 200
+
+
 def test_another_backbone_is_trained_whole():
     assert configure("edge").model["train_from"] == "block_11"
     changed = configure("edge", {"backbone": "mobilenet_v2"})
