@@ -1,3 +1,4 @@
+import functools
 import io
 import os
 import pickle
@@ -19,6 +20,7 @@ from rra_keras.backbones import (
     minimum_size,
 )
 from rra_keras.backbones.efficientnet_lite import load_imagenet_weights
+from rra_keras.backbones.fold import fold_frozen
 from rra_keras.backbones.preprocessing import preprocess_input
 from rra_keras.backbones.torch_weights import read_state_dict
 
@@ -235,10 +237,11 @@ def test_missing_weights_file_is_refused():
 def test_train_from_freezes_exactly_what_comes_before():
     encoder = build_encoder("efficientnet_lite0", train_from="block_1")
     blocks = [f"block_{i}" for i in range(1, 16)]
-    for layer in encoder.get_layer("efficientnet_lite0").layers:
+    for layer in encoder.get_layer("efficientnet_lite0").layers[1:]:
         block = "_".join(layer.name.split("_")[:2])
         assert layer.trainable == (block in blocks or layer.name.startswith("head_")), layer.name
-    # Stem (864 + 2·32) and block 0 (288 + 2·32 + 512 + 2·16) are frozen.
+    # Stem (864 + 2·32) and block 0 (288 + 2·32 + 512 + 2·16) are frozen: kernels and biases.
+    assert [w.name for w in encoder.non_trainable_weights[:6]] == ["kernel", "bias"] * 3
     trained = sum(int(np.prod(w.shape)) for w in encoder.trainable_weights)
     assert trained == 3_371_008 - 928 - 896
 
@@ -252,6 +255,44 @@ def test_train_from_takes_a_layer_name_and_none_trains_all():
         build_encoder(model, train_from="secnd")
     with pytest.raises(ValueError, match=r"`train_from`.*'block_9'"):
         build_encoder("efficientnet_lite0", train_from="block_99")
+
+
+def test_folding_frozen_batch_norms_changes_no_output():
+    image = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3)).astype("float32")
+    whole = build_encoder("efficientnet_lite0", weights="imagenet")
+    folded = build_encoder("efficientnet_lite0", weights="imagenet", train_from="block_4")
+    np.testing.assert_allclose(folded(image), whole(image), atol=1e-4)
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+@pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False, "epsilon": 0.1}])
+def test_folded_convolution_equals_the_formula(depthwise, options):
+    image = keras.Input((5, 5, 4))
+    conv = layers.DepthwiseConv2D if depthwise else functools.partial(layers.Conv2D, 4)
+    norm = layers.BatchNormalization(name="norm", **options)
+    model = keras.Model(image, norm(conv(kernel_size=3, name="conv")(image)))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(0.5, 2, w.shape) for w in model.get_weights()])
+    model.trainable = False
+    folded = fold_frozen(model)
+    assert [layer.name for layer in folded.layers[1:]] == ["conv"]
+    x = rng.normal(size=(2, 5, 5, 4)).astype("float32")
+    np.testing.assert_allclose(folded(x, training=True), model(x), rtol=1e-4)
+
+
+def test_what_cannot_be_folded_stays():
+    image = keras.Input((5, 5, 3))
+    shared = layers.Conv2D(4, 3, name="shared")(image)
+    active = layers.Conv2D(4, 3, activation="relu", name="active")(image)
+    trained = layers.Conv2D(4, 3, name="trained")(image)
+    normed = [layers.BatchNormalization()(x) for x in (shared, active, trained)]
+    model = keras.Model(image, layers.add([*normed, shared]))
+    for layer in model.layers[:-1]:
+        layer.trainable = layer.name != "trained"
+    folded = fold_frozen(model)
+    assert [type(layer) for layer in folded.layers] == [type(layer) for layer in model.layers]
+    x = np.random.default_rng(0).normal(size=(2, 5, 5, 3)).astype("float32")
+    np.testing.assert_array_equal(folded(x), model(x))
 
 
 # --- a keras.Model as backbone ---

@@ -8,6 +8,7 @@ import warnings
 import keras
 
 from rra_keras.backbones.efficientnet_lite import efficientnet_lite, load_imagenet_weights
+from rra_keras.backbones.fold import fold_frozen
 from rra_keras.backbones.preprocessing import preprocess_input
 
 # Mode of `preprocess_input` that each network was trained on; None: its model does it inside.
@@ -164,7 +165,21 @@ def _freeze_before(model, train_from):
         layer.trainable = False
 
 
-def build_encoder(backbone, weights=None, train_from=None, preprocess=None, name="encoder"):
+def _finer_map(model):
+    """Return the last feature map before the model's final downsampling, or else its output."""
+    probe = keras.Model(model.input, [layer.output for layer in model.layers[1:]])
+    height, width = (size or 256 for size in model.input_shape[1:3])
+    shapes = probe.compute_output_shape((1, height, width, 3))
+    final = shapes[-1]
+    for layer, shape in zip(reversed(model.layers[1:]), reversed(shapes), strict=True):
+        if len(shape) == 4 and shape[1] > final[1] and shape[2] > final[2]:
+            return layer.output
+    return model.output
+
+
+def build_encoder(
+    backbone, weights=None, train_from=None, preprocess=None, finer=False, name="encoder"
+):
     """Build a model from RGB images 0…255, `(B, H, W, 3)`, to a feature map, `(B, h, w, D)`.
 
     The preprocessing that the backbone was trained with is part of the encoder. Every call makes
@@ -182,12 +197,15 @@ def build_encoder(backbone, weights=None, train_from=None, preprocess=None, name
         weights: None (random, or for a `keras.Model` those it has), "imagenet", or the path of a
             Keras weights file of the backbone alone (a `keras.applications` one without top).
         train_from: First trainable block: every layer before the first one that is named so, or
-            whose name starts with it and an underscore, is frozen. None freezes nothing.
+            whose name starts with it and an underscore, is frozen, its batch norms folded into
+            the convolutions before them. None freezes nothing.
         preprocess: Layer or callable before a `keras.Model`; named backbones bring their own.
+        finer: Whether to return, beside the feature map, the last one before the final
+            downsampling, `(B, 2·h, 2·w, D')` as a rule: it tells better where something is.
         name: Name of the encoder.
 
     Returns:
-        A functional `keras.Model`.
+        A functional `keras.Model`; its output is the feature map, or with `finer` a list of two.
 
     Raises:
         ValueError: If an argument is unknown or does not fit the backbone.
@@ -208,5 +226,8 @@ def build_encoder(backbone, weights=None, train_from=None, preprocess=None, name
         before = functools.partial(preprocess_input, mode=_MODES[backbone])
     if train_from is not None:
         _freeze_before(base, train_from)
+        base = fold_frozen(base)
+    if finer:
+        base = keras.Model(base.input, [base.output, _finer_map(base)], name=base.name)
     inputs = keras.Input(base.input_shape[1:], name="image")
     return keras.Model(inputs, base(before(inputs)), name=name)
