@@ -1,6 +1,7 @@
 """Train a classifier: `python train.py --dataset=folder:photos`."""
 
 import math
+import re
 import sys
 
 from absl import app, flags, logging
@@ -14,11 +15,13 @@ flags.DEFINE_string(
     None,
     "With folder:PATH, keeps all files whose names match the same first group in one split.",
 )
-flags.DEFINE_enum("preset", "edge", ["edge", "paper_vgg19"], "Where all defaults come from.")
+flags.DEFINE_enum("preset", "edge", ["edge", "edge_wide", "paper_vgg19"], "Where all defaults come from.")
 flags.DEFINE_string("backbone", None, "EfficientNet-Lite or a keras.applications name.")
 flags.DEFINE_string("weights", "imagenet", "Backbone weights: `imagenet`, `none` or a file.")
 flags.DEFINE_integer("image_size", None, "Side of the image that looks crop from, pixels.")
-flags.DEFINE_integer("patch_size", None, "Side that each crop is resized to, pixels.")
+flags.DEFINE_string(
+    "patch_size", None, "What each crop is resized to, pixels: a side, or HEIGHTxWIDTH."
+)
 flags.DEFINE_integer("view_size", None, "Side of the first view of the whole image, pixels.")
 flags.DEFINE_integer("looks", None, "Looks closer; 0 is the plain backbone.")
 flags.DEFINE_integer("steps", None, "Recurrent steps for each look.")
@@ -37,10 +40,15 @@ flags.DEFINE_bool("strict", False, "Refuse a folder with files that are no image
 _MODEL = ("backbone image_size patch_size view_size looks steps units train_from").split()
 _TRAINING = "augment epochs batch_size learning_rate".split()
 
-for _name in "image_size patch_size view_size steps units epochs batch_size".split():
+for _name in "image_size view_size steps units epochs batch_size".split():
     flags.register_validator(
         _name, lambda value: value is None or value >= 1, "expected a positive integer"
     )
+flags.register_validator(
+    "patch_size",
+    lambda value: value is None or re.fullmatch(r"[1-9]\d*(x[1-9]\d*)?", value),
+    "expected pixels, such as 224 or 160x320",
+)
 for _name in ("looks", "seed"):
     flags.register_validator(
         _name, lambda value: value is None or value >= 0, "expected 0 or a positive integer"
@@ -78,9 +86,13 @@ def main(_):
 
     logging.set_verbosity(logging.WARNING)  # the data set builders talk
     args = flags.FLAGS
+    model = given(_MODEL)
+    if "patch_size" in model:
+        height, _, width = model["patch_size"].partition("x")
+        model["patch_size"] = (int(height), int(width or height))
     config = configure(
         args.preset,
-        given(_MODEL),
+        model,
         **given(_TRAINING),
         dataset=args.dataset,
         data_dir=args.data_dir,

@@ -33,7 +33,8 @@ def main(_):
         if not _PATH.value:
             sys.exit("error: --path: expected the folder of aircraft25, received none")
         options = {"dataset": f"folder:{_PATH.value}", "group_regex": r"^(.*)_\d+"}
-    config = configure("edge", ROWS[_ROW.value], seed=_SEED.value, **options)
+    model = dict(ROWS[_ROW.value])
+    config = configure(model.pop("preset", "edge"), model, seed=_SEED.value, **options)
     name = f"{_DATA.value}-{_ROW.value}-{_SEED.value}"
     prepared = training.prepare(config, f"runs/benchmarks/{name}", resume=True)
     metrics = training.train(config, *prepared)

@@ -1,8 +1,9 @@
-"""The rows to measure: name → the preset's arguments that differ."""
+"""The rows to measure: name → the preset (`edge` unless named) and its arguments that differ."""
 
 ROWS = {
     # The plain backbone: at the crop's size, at the cost of the default (rounded up), at full size.
     "plain_224": {"looks": 0},
+    "plain_320": {"looks": 0, "image_size": 320},
     "plain_352": {"looks": 0, "image_size": 352},
     "plain_448": {"looks": 0, "image_size": 448},
     # The default, and one change each.
@@ -14,6 +15,14 @@ ROWS = {
     "no_skip": {"skip": False},
     "lambda_1": {"local_weight": 1.0},
     "box_gradient": {"local_weight": 1.0, "box_gradient": 0.01},
+    # For wide objects, and one change each.
+    "wide": {"preset": "edge_wide"},
+    "wide_attached": {"preset": "edge_wide", "detach_global": False},
+    "wide_still": {"preset": "edge_wide", "box_jitter": 0.0},
+    "wide_cam": {"preset": "edge_wide", "localizer": "cam"},
+    "wide_center": {"preset": "edge_wide", "localizer": "center"},
+    "wide_random": {"preset": "edge_wide", "localizer": "random"},
+    "square": {"preset": "edge_wide", "patch_size": 224},
     # Other economies: the size of the view, the size of the crop, the number of looks.
     "view_128": {"view_size": 128},
     "view_224": {"view_size": 224},

@@ -6,8 +6,10 @@ import keras
 from keras import ops
 
 from rra_keras.backbones import build_encoder
-from rra_keras.layers import RecursiveAttention, ZoomCrop
-from rra_keras.layers.localizer import LOCALIZERS, box_in_box, scale_gradient
+from rra_keras.layers import BoxJitter, RecursiveAttention, ZoomCrop
+from rra_keras.layers.boxes import box_in_box, scale_gradient
+from rra_keras.layers.localizer import LOCALIZERS
+from rra_keras.layers.zoom_crop import as_pair
 from rra_keras.presets import PRESETS
 from rra_keras.streams import StreamModel
 
@@ -39,16 +41,24 @@ class RRAClassifier(StreamModel):
         steps: recurrent steps for each look.
         units: width of the LSTM cells.
         image_size: side `S` of the input, pixels; crops are cut at this resolution.
-        patch_size: side that each crop is resized to, pixels.
-        view_size: side of what the first encoder sees, pixels; `patch_size` unless given. With
-            `looks=0` the backbone sees `image_size`.
+        patch_size: what each crop is resized to, pixels: a side, or `(height, width)`. Boxes have
+            its aspect, so that nothing is distorted: wide for what is wide.
+        view_size: side of what the first encoder sees, pixels; `patch_size`'s longer side unless
+            given. With `looks=0` the backbone sees `image_size`.
         projection: widths of 1×1 convolutions with ReLU after the first encoder.
         local_weight: λ, the local stream's weight in the loss and in the prediction.
-        localizer: `"cam"`, `"center"`, or a layer called as `localizer(features, scores)` that
-            returns boxes `(B, 4)`, `y0 x0 y1 x1` in [0, 1].
+        localizer: `"activation"` (looks inside the first one by `"cam"`), `"cam"`, `"center"`,
+            `"random"`, or a layer called as `localizer(features, scores, finer=finer)` that returns
+            boxes `(B, 4)`, `y0 x0 y1 x1` in [0, 1]; `finer` is the encoder's last feature map
+            before the final downsampling.
+        box_jitter: how far boxes move and grow at random while training (`BoxJitter`).
         box_gradient: share of the crops' gradient that passes through the boxes to the localiser.
             Whole, it is 10 to 60 times the global stream's own there, and drowns it: none unless
             given. A localiser with weights of its own needs some.
+        detach_global: train the encoder on crops alone: the view is encoded as at inference, of the
+            global stream only its classifier learns, and the loss is CE(global) / λ + CE(local).
+            Objects have another size in the view than in a crop, and pull a shared encoder and its
+            batch statistics apart.
         crop_method: see `ZoomCrop`.
         shared_encoder: encode crops with the same weights as the view.
         crop_backbone: backbone of the crops' own encoder, if it differs from `backbone`.
@@ -76,7 +86,9 @@ class RRAClassifier(StreamModel):
         projection=(),
         local_weight=1.0,
         localizer="cam",
+        box_jitter=0.0,
         box_gradient=0.0,
+        detach_global=False,
         crop_method="auto",
         shared_encoder=True,
         crop_backbone=None,
@@ -86,7 +98,8 @@ class RRAClassifier(StreamModel):
         weights=None,
         name="rra_classifier",
     ):
-        view_size = image_size if looks == 0 else view_size or patch_size
+        patch_size = as_pair(patch_size)
+        view_size = image_size if looks == 0 else view_size or max(patch_size)
         _check_sizes(num_classes, looks, image_size, patch_size, view_size)
         if crop_backbone and shared_encoder:
             raise ValueError(
@@ -105,7 +118,7 @@ class RRAClassifier(StreamModel):
             "train_from": train_from,
             "preprocess": preprocess,
         }
-        encoder = build_encoder(backbone, name="encoder", **encoder_options)
+        encoder = build_encoder(backbone, finer=looks > 0, name="encoder", **encoder_options)
         projections = [
             keras.layers.Conv2D(
                 width,
@@ -122,9 +135,14 @@ class RRAClassifier(StreamModel):
             crop_encoder = encoder
             if not shared_encoder:
                 crop_encoder = build_encoder(
-                    crop_backbone or backbone, name="crop_encoder", **encoder_options
+                    crop_backbone or backbone, finer=True, name="crop_encoder", **encoder_options
                 )
-            localize = _localizer_layer(localizer)
+            localize = _localizer_layer(localizer, aspect=patch_size[1] / patch_size[0])
+            # Inside the object's box it is the evidence that tells where to look. A crop has its
+            # box's aspect already: inside it, an even box keeps it.
+            inside = "cam" if localizer == "activation" else localizer
+            localize_inside = _localizer_layer(inside, aspect=1.0, name="localizer_inside")
+            jitter = BoxJitter(box_jitter, name="box_jitter")
             zoom = ZoomCrop(patch_size, crop_method, name="zoom_crop")
             attention = RecursiveAttention(units, steps, name="recursive_attention")
             local_classifier = _classifier_layer(num_classes, "local_classifier")
@@ -132,9 +150,15 @@ class RRAClassifier(StreamModel):
 
         # === Functional model ===
         images = keras.Input((image_size, image_size, 3), name="images")
-        features = encoder(_shrink(images, image_size, view_size))
+        view = _shrink(images, image_size, view_size)
+        if looks:
+            features, finer = encoder(view, **({"training": False} if detach_global else {}))
+        else:
+            features = encoder(view)
         tensors = {"look_0_features": _named(features, "look_0_features")}
         features = tensors["look_0_features"]
+        if detach_global:
+            features = ops.stop_gradient(features)
         for layer in projections:
             features = layer(features)
         logits = global_classifier(pool(features))  # (B, C)
@@ -143,11 +167,13 @@ class RRAClassifier(StreamModel):
             scores = global_classifier(features)  # (B, h, w, C)
             boxes, vectors, votes = [], [], []
             for look in range(1, looks + 1):
-                box = localize(features, scores)  # (B, 4), inside the last look
-                box = scale_gradient(box, box_gradient)
+                place = localize_inside if boxes else localize
+                box = place(features, scores, finer=finer)  # (B, 4), inside the last look
+                box = jitter(scale_gradient(box, box_gradient))
                 boxes.append(box_in_box(boxes[-1], box) if boxes else box)
                 crop = _named(zoom([images, boxes[-1]]), f"look_{look}_crop")
-                features = _named(crop_encoder(crop), f"look_{look}_features")
+                features, finer = crop_encoder(crop)
+                features = _named(features, f"look_{look}_features")
                 vectors.append(pool(features))  # (B, D)
                 if skip:
                     votes.append(crop_classifier(vectors[-1]))
@@ -184,7 +210,10 @@ class RRAClassifier(StreamModel):
         self.local_weight = local_weight
         self.streams = streams
         self.trained_streams = {stream: 1.0 for stream in streams[1:] or streams}
-        if looks:
+        if looks and detach_global:
+            # The same ratio; the encoder learns at the plain backbone's rate.
+            self.trained_streams["global_logits"] = 1.0 / local_weight
+        elif looks:
             self.trained_streams["local_logits"] = local_weight
         self._tensors = tensors
         # Serialised: a model kept as an attribute would count as part of this one.
@@ -200,7 +229,9 @@ class RRAClassifier(StreamModel):
             "projection": tuple(projection),
             "local_weight": local_weight,
             "localizer": _serialized(localizer),
+            "box_jitter": box_jitter,
             "box_gradient": box_gradient,
+            "detach_global": detach_global,
             "crop_method": crop_method,
             "shared_encoder": shared_encoder,
             "crop_backbone": _serialized(crop_backbone),
@@ -260,7 +291,7 @@ def _check_sizes(num_classes, looks, image_size, patch_size, view_size):
         ("num_classes", num_classes, 2),
         ("looks", looks, 0),
         ("image_size", image_size, 1),
-        ("patch_size", patch_size, 1),
+        ("patch_size", min(patch_size), 1),
         ("view_size", view_size, 1),
     ):
         if value < least:
@@ -293,7 +324,7 @@ def _classifier_layer(num_classes, name):
     )
 
 
-def _localizer_layer(localizer):
+def _localizer_layer(localizer, aspect, name="localizer"):
     if isinstance(localizer, keras.layers.Layer):
         return localizer
     if localizer not in LOCALIZERS:
@@ -301,7 +332,7 @@ def _localizer_layer(localizer):
             f"Invalid value for argument `localizer`. Expected one of {sorted(LOCALIZERS)} or a "
             f"layer. Received: localizer={localizer!r}"
         )
-    return LOCALIZERS[localizer](name="localizer")
+    return LOCALIZERS[localizer](aspect=aspect, name=name)
 
 
 def _named(tensor, name):

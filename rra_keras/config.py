@@ -1,7 +1,9 @@
 """What a run depends on: a preset, and what replaces its values."""
 
 import dataclasses
+import math
 
+from rra_keras.layers.zoom_crop import as_pair
 from rra_keras.presets import PRESETS
 
 
@@ -46,7 +48,8 @@ class Config:
 def configure(preset="edge", model=None, **overrides):
     """Return the `Config` of a preset with some values replaced.
 
-    With `looks=0` the backbone sees the whole image at `patch_size` unless `image_size` is given.
+    With `looks=0` the backbone sees the whole image, as many pixels as a crop has (the side rounded
+    to 32) unless `image_size` is given.
     Another backbone than the preset's is trained whole unless `train_from` is given.
 
     Args:
@@ -66,7 +69,9 @@ def configure(preset="edge", model=None, **overrides):
             for key, value in arguments.items()
             if key not in ("view_size", "crop_backbone", "shared_encoder")
         }
-        arguments["image_size"] = model.get("image_size", arguments["patch_size"])
+        height, width = as_pair(arguments["patch_size"])
+        side = height if height == width else 32 * round(math.sqrt(height * width) / 32)
+        arguments["image_size"] = model.get("image_size", side)
     elif "view_size" in chosen.model and "view_size" not in model:
         arguments["view_size"] = min(arguments["view_size"], arguments["image_size"])
     return Config(preset=preset, model=arguments, **chosen.training | overrides)

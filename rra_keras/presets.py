@@ -16,6 +16,15 @@ class Preset:
     training: dict
 
 
+_EDGE_TRAINING = {
+    "epochs": 6,
+    "batch_size": 16,
+    "learning_rate": 0.03,
+    "schedule": "cosine",
+    "weight_decay": 1e-4,
+    "augment": "light",
+}
+
 PRESETS = {
     # For a phone: one backbone, its first glance at a third of the pixels the crop gets.
     "edge": Preset(
@@ -30,14 +39,26 @@ PRESETS = {
             "local_weight": 2.0,  # the crop knows better than so small a view
             "train_from": "block_11",
         },
-        training={
-            "epochs": 6,
-            "batch_size": 16,
-            "learning_rate": 0.03,
-            "schedule": "cosine",
-            "weight_decay": 1e-4,
-            "augment": "light",
+        training=_EDGE_TRAINING,
+    ),
+    # For objects twice as wide as high that fill much of the frame, aircraft or ships: a crop of
+    # their shape, framed by what excites the backbone, which learns from the crops alone.
+    "edge_wide": Preset(
+        model={
+            "backbone": "efficientnet_lite0",
+            "looks": 1,
+            "steps": 4,
+            "units": 256,
+            "image_size": 448,
+            "patch_size": (160, 320),
+            "view_size": 160,
+            "localizer": "activation",
+            "box_jitter": 0.1,
+            "detach_global": True,
+            "local_weight": 4.0,
+            "train_from": "block_11",
         },
+        training=_EDGE_TRAINING,
     ),
     # The paper's own network and training, but for where its crops come from: our localiser.
     "paper_vgg19": Preset(

@@ -14,6 +14,7 @@ from rra_keras.backbones import minimum_size
 from rra_keras.classifier import RRAClassifier
 from rra_keras.clock import Clock
 from rra_keras.data import pipeline
+from rra_keras.layers.zoom_crop import as_pair
 from rra_keras.metrics import accuracies, collect, predictions_csv
 from rra_keras.run import Run
 
@@ -34,7 +35,10 @@ def prepare(config, run_dir, resume=False, overwrite=False):
     Run(run_dir).check_available(dataclasses.asdict(config), resume=resume, overwrite=overwrite)
     sizes = {"image_size": config.model["image_size"]}
     if config.model["looks"]:
-        sizes |= {name: config.model.get(name) for name in ("view_size", "patch_size")}
+        sizes |= {
+            "view_size": config.model.get("view_size"),
+            "patch_size": min(as_pair(config.model["patch_size"])),
+        }
     least = minimum_size(config.model["backbone"])
     for name, size in sizes.items():
         if size is not None and size < least:

@@ -9,7 +9,14 @@ import pytest
 import tensorflow as tf
 from keras import layers, tree
 
-from rra_keras import CamLocalizer, CenterLocalizer, RecursiveAttention, ZoomCrop
+from rra_keras import (
+    ActivationLocalizer,
+    BoxJitter,
+    CamLocalizer,
+    CenterLocalizer,
+    RecursiveAttention,
+    ZoomCrop,
+)
 
 
 class Row(NamedTuple):
@@ -22,6 +29,7 @@ class Row(NamedTuple):
 
 IMAGES_AND_BOXES = [keras.InputSpec(shape=(2, 12, 9, 3)), keras.InputSpec(shape=(2, 4))]
 FEATURES, SCORES = keras.InputSpec(shape=(2, 5, 4, 6)), keras.InputSpec(shape=(2, 5, 4, 3))
+FINER = keras.InputSpec(shape=(2, 10, 8, 5))
 VECTOR = keras.InputSpec(shape=(2, 6))
 TABLE = {
     "zoom_crop_tf_image": Row(
@@ -30,11 +38,22 @@ TABLE = {
     "zoom_crop_matmul": Row(ZoomCrop, {"size": (5, 7), "method": "matmul"}, (IMAGES_AND_BOXES,)),
     "cam_localizer": Row(
         CamLocalizer,
-        {"spread": 1.5, "min_size": 0.2, "max_size": 0.9},
+        {"spread": 1.5, "min_size": 0.2, "max_size": 0.9, "aspect": 1.5},
         (FEATURES, SCORES),
         half_output=False,
     ),
-    "center_localizer": Row(CenterLocalizer, {"size": 0.4}, (FEATURES, SCORES), half_output=False),
+    "activation_localizer": Row(
+        ActivationLocalizer,
+        {"spread": 1.5, "min_size": 0.2, "max_size": 0.9, "aspect": 1.5},
+        (FEATURES, SCORES, FINER),
+        half_output=False,
+    ),
+    "center_localizer": Row(
+        CenterLocalizer, {"size": 0.4, "aspect": 2.0}, (FEATURES, SCORES), half_output=False
+    ),
+    "box_jitter": Row(
+        BoxJitter, {"amount": 0.1, "seed": 3}, (IMAGES_AND_BOXES[1],), half_output=False
+    ),
     "attention_one_look": Row(RecursiveAttention, {"units": 4, "steps": 3, "depth": 1}, (VECTOR,)),
     "attention_two_looks": Row(
         RecursiveAttention, {"units": 4, "steps": 3, "depth": 2}, ([VECTOR, VECTOR],)

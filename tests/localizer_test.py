@@ -5,13 +5,9 @@ import scipy.special
 import tensorflow as tf
 from keras import ops
 
-from rra_keras import CamLocalizer, CenterLocalizer, ZoomCrop
-from rra_keras.layers.localizer import (
-    box_in_box,
-    class_activation_map,
-    moment_box,
-    scale_gradient,
-)
+from rra_keras import ActivationLocalizer, CamLocalizer, CenterLocalizer, RandomLocalizer, ZoomCrop
+from rra_keras.layers.boxes import BoxJitter, box_in_box, moment_box, scale_gradient
+from rra_keras.layers.localizer import activation_map, class_activation_map
 
 
 def blob(rows, columns, size=20, value=1.0):
@@ -59,8 +55,8 @@ def test_peak_in_a_corner_moves_the_box_inside(scale):
 def test_even_map_gives_the_largest_box_in_the_middle(value):
     activation = np.full((1, 20, 20), value, "float32")
     np.testing.assert_allclose(box(activation), [0.125, 0.125, 0.875, 0.875], atol=1e-4)
-    whole = box(activation, max_size=1.0)  # a grid of 20 cells spreads √(1 − 1/20²) of the image
-    np.testing.assert_allclose(whole, [0.0, 0.0, 1.0, 1.0], atol=2e-3)
+    whole = box(activation, max_size=1.0)
+    np.testing.assert_allclose(whole, [0.0, 0.0, 1.0, 1.0], atol=1e-4)
 
 
 def test_even_blob_gives_the_box_of_its_width():
@@ -71,6 +67,26 @@ def test_even_blob_gives_the_box_of_its_width():
 def test_wider_axis_sets_the_side():
     activation = blob((9, 11), (5, 15))  # rows 0.45 … 0.55, columns 0.25 … 0.75
     np.testing.assert_allclose(box(activation), [0.25, 0.25, 0.75, 0.75], atol=2e-3)
+
+
+@pytest.mark.parametrize("size", [5, 10, 20])
+def test_even_blob_gives_its_box_on_a_coarse_map_too(size):
+    activation = blob((size // 5, size * 3 // 5), (size * 2 // 5, size * 4 // 5), size=size)
+    np.testing.assert_allclose(box(activation, min_size=0.1), [0.2, 0.4, 0.6, 0.8], atol=1e-4)
+
+
+def test_aspect_is_width_by_height_and_both_axes_are_covered():
+    wide = blob((9, 11), (4, 16))  # rows 0.45 … 0.55, columns 0.2 … 0.8
+    np.testing.assert_allclose(box(wide, aspect=2.0), [0.35, 0.2, 0.65, 0.8], atol=2e-3)
+    np.testing.assert_allclose(box(wide, aspect=3.0), [0.4, 0.2, 0.6, 0.8], atol=2e-3)
+    tall = blob((4, 16), (9, 11))
+    np.testing.assert_allclose(box(tall, aspect=0.5), [0.2, 0.35, 0.8, 0.65], atol=2e-3)
+    # Where the height asks for more than the aspect gives, the box grows; at most to `max_size`.
+    high = blob((6, 14), (9, 11))  # rows 0.3 … 0.7
+    np.testing.assert_allclose(box(high, aspect=2.0, max_size=0.8), [0.3, 0.1, 0.7, 0.9], atol=2e-3)
+    np.testing.assert_allclose(
+        box(high, aspect=2.0, max_size=0.6), [0.35, 0.2, 0.65, 0.8], atol=2e-3
+    )
 
 
 def test_spread_scales_the_side():
@@ -156,12 +172,70 @@ def test_cam_localizer_is_the_moment_box_of_the_class_activation_map():
     np.testing.assert_array_equal(boxes, expected)
 
 
+def test_activation_map_by_hand():
+    features = np.zeros((1, 1, 2, 2), "float32")
+    features[0, 0, 0] = [3, -4]  # root of the mean square: √12.5, half of it above the mean
+    finer = np.zeros((1, 2, 4, 1), "float32")
+    finer[0, 0, 0] = 8  # the mean is 1
+    above = 12.5**0.5 / 2 * np.array([1, 0.5, 0, 0])  # bilinearly twice as wide: 1, 3/4, 1/4, 0
+    expected = np.zeros((1, 2, 4))
+    expected[0, 0, 0] = np.sqrt(above[0] * 7)
+    np.testing.assert_allclose(activation_map(features, finer), expected, atol=2e-3)
+
+
+def test_activation_localizer_frames_what_responds_in_both_maps():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(1, 10, 10, 64)).astype("float32")
+    finer = rng.normal(size=(1, 20, 20, 64)).astype("float32")
+    features[:, 2:6, 4:8] *= 5  # rows 0.2 … 0.6, columns 0.4 … 0.8
+    finer[:, 4:12, 8:16] *= 5
+    finer[:, 15:19, 1:5] *= 5  # what the coarse map does not know of
+    boxes = ActivationLocalizer(spread=3**0.5)(features, finer=finer)
+    np.testing.assert_allclose(boxes, [[0.2, 0.4, 0.6, 0.8]], atol=0.03)
+
+
+def test_box_jitter_moves_boxes_in_training_only_and_keeps_them_inside():
+    boxes = np.tile(np.array([[0.1, 0.0, 0.4, 0.6]], "float32"), (500, 1))
+    layer = BoxJitter(0.2, seed=1)
+    np.testing.assert_array_equal(layer(boxes), boxes)
+    np.testing.assert_array_equal(BoxJitter(0.0)(boxes, training=True), boxes)
+    y0, x0, y1, x1 = np.asarray(layer(boxes, training=True)).T
+    assert min(y0.min(), x0.min(), 1 - y1.max(), 1 - x1.max()) >= -1e-6
+    np.testing.assert_allclose((x1 - x0) / (y1 - y0), 2.0, rtol=1e-4)  # the aspect stays
+    growth = np.log((x1 - x0) / 0.6)
+    assert -0.2 <= growth.min() < -0.19 < 0.19 < growth.max() <= 0.2 + 1e-6
+    moved = ((y0 + y1) / 2 - 0.25) / 0.15  # in half heights; free to move both ways
+    assert -0.2 <= moved.min() < -0.19 < 0.19 < moved.max() <= 0.2 + 1e-6
+
+
+def test_box_jitter_never_outgrows_the_image():
+    boxes = BoxJitter(0.9, seed=0)(np.array([[0.0, 0.0, 1.0, 1.0]] * 50, "float32"), training=True)
+    assert np.asarray(boxes).min() >= -1e-6
+    assert np.asarray(boxes).max() <= 1 + 1e-6
+
+
+def test_random_localizer_draws_boxes_of_its_size_inside_the_image():
+    features = np.ones((300, 6, 5, 8), "float32")
+    layer = RandomLocalizer(0.4, aspect=2.0, seed=0)
+    assert {"size": 0.4, "aspect": 2.0, "seed": 0}.items() <= layer.get_config().items()
+    y0, x0, y1, x1 = np.asarray(layer(features)).T
+    np.testing.assert_allclose(y1 - y0, 0.2, atol=1e-6)
+    np.testing.assert_allclose(x1 - x0, 0.4, atol=1e-6)
+    assert 0 <= y0.min() < 0.02 < 0.78 < y0.max() <= 0.8
+    assert 0 <= x0.min() < 0.02 < 0.58 < x0.max() <= 0.6
+    assert not np.array_equal(np.asarray(layer(features))[:, 0], y0)
+
+
 def test_center_localizer():
     boxes = CenterLocalizer(0.4)(np.ones((3, 6, 5, 8), "float32"))
     np.testing.assert_allclose(boxes, [[0.3, 0.3, 0.7, 0.7]] * 3, atol=1e-6)
+    wide = CenterLocalizer(0.4, aspect=2.0)(np.ones((1, 6, 5, 8), "float32"))
+    np.testing.assert_allclose(wide, [[0.4, 0.3, 0.6, 0.7]], atol=1e-6)
 
 
-@pytest.mark.parametrize("localizer", [CamLocalizer, CenterLocalizer])
+@pytest.mark.parametrize(
+    "localizer", [ActivationLocalizer, CamLocalizer, CenterLocalizer, RandomLocalizer]
+)
 def test_boxes_stay_float32_in_a_half_precision_model(localizer):
     keras.config.set_dtype_policy("mixed_float16")
     try:
@@ -169,14 +243,21 @@ def test_boxes_stay_float32_in_a_half_precision_model(localizer):
     finally:
         keras.config.set_dtype_policy("float32")
     features = np.full((2, 7, 7, 4), 1e5, "float32")  # over half precision's range
-    boxes = layer(features, features)
+    boxes = layer(features, features, features)
     assert boxes.dtype == "float32"
     assert np.isfinite(np.asarray(boxes)).all()
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"min_size": 0}, {"min_size": 0.8}, {"max_size": 1.1}, {"spread": 0}, {"spread": -1.0}],
+    [
+        {"min_size": 0},
+        {"min_size": 0.8},
+        {"max_size": 1.1},
+        {"spread": 0},
+        {"spread": -1.0},
+        {"aspect": 0},
+    ],
 )
 def test_cam_localizer_refuses_arguments_out_of_range(arguments):
     (name,) = arguments

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from rra_keras.layers.boxes import moment_box, sides
+
 
 def class_activation_map(scores):
     """Return the evidence at each position for the classes that the whole map believes in.
@@ -25,56 +27,31 @@ def class_activation_map(scores):
     return ops.reshape(evidence, (-1, height, width))
 
 
-def moment_box(activation, spread=3**0.5, min_size=0.3, max_size=0.75):
-    """Return the square box that covers a map's mass: its centre and width from its moments.
+def activation_map(features, finer):
+    """Return how strongly each position responds, at two depths of the network at once.
 
-    1. Keep what rises above the map's mean, as a distribution over positions.
-    2. Centre: its mean. Side: `2 · spread` standard deviations along the wider axis.
-    3. Clip the side to `[min_size, max_size]`, and move the centre until the box is inside.
+    An object excites a pretrained backbone more than what is behind it, whatever its class (SCDA:
+    Wei et al., "Selective Convolutional Descriptor Aggregation for Fine-Grained Image Retrieval",
+    IEEE TIP 2017). The last map knows objects best but is coarse; a finer one has sharper edges.
 
-    A constant map gives the centre and the spread of the whole image.
+    1. A position's response: the root mean square of its features, above the map's mean.
+    2. The geometric mean of both maps' responses, the coarse one resized to the finer one's size.
 
     Args:
-        activation: `(B, h, w)`.
-        spread: half the side in standard deviations; √3 covers an even blob exactly.
-        min_size: smallest side, as a fraction of the image's.
-        max_size: largest side.
+        features: `(B, h, w, D)`.
+        finer: `(B, H, W, D')`.
 
     Returns:
-        `(B, 4)` as `y0 x0 y1 x1` in [0, 1].
+        `(B, H, W)`.
     """
-    height, width = activation.shape[1:]
-    mass = ops.relu(activation - ops.mean(activation, axis=(1, 2), keepdims=True)) + 1e-6
-    mass = mass / ops.sum(mass, axis=(1, 2), keepdims=True)  # (B, h, w)
-    center_y, sd_y = _mean_and_sd(ops.sum(mass, axis=2), height)  # (B, 1) each
-    center_x, sd_x = _mean_and_sd(ops.sum(mass, axis=1), width)
-    half = ops.clip(spread * ops.maximum(sd_y, sd_x), min_size / 2, max_size / 2)
-    center_y = ops.clip(center_y, half, 1.0 - half)
-    center_x = ops.clip(center_x, half, 1.0 - half)
-    return ops.concatenate(
-        [center_y - half, center_x - half, center_y + half, center_x + half], axis=-1
-    )
+    coarse = ops.expand_dims(_response(features), -1)  # (B, h, w, 1)
+    coarse = ops.squeeze(ops.image.resize(coarse, finer.shape[1:3]), -1)  # (B, H, W)
+    return ops.sqrt(coarse * _response(finer) + 1e-8)  # the root's slope stays finite at 0
 
 
-def _mean_and_sd(mass, size):
-    positions = (ops.arange(size, dtype="float32") + 0.5) / size  # cell centres in [0, 1]
-    mean = ops.sum(mass * positions, axis=-1, keepdims=True)  # (B, 1)
-    variance = ops.sum(mass * ops.square(positions - mean), axis=-1, keepdims=True)
-    return mean, ops.sqrt(variance + 1e-6)  # the root's slope stays finite on a single peak
-
-
-def scale_gradient(x, scale):
-    """Return `x` unchanged, its gradient multiplied by `scale`."""
-    fixed = ops.stop_gradient(x)
-    return fixed + scale * (x - fixed)
-
-
-def box_in_box(outer, inner):
-    """Return `inner` `(B, 4)`, given relative to `outer` `(B, 4)`, in `outer`'s own frame."""
-    y0, x0, y1, x1 = ops.split(outer, 4, axis=-1)  # (B, 1) each
-    origin = ops.concatenate([y0, x0, y0, x0], axis=-1)
-    extent = ops.concatenate([y1 - y0, x1 - x0, y1 - y0, x1 - x0], axis=-1)
-    return origin + inner * extent
+def _response(features):
+    strength = ops.sqrt(ops.mean(ops.square(features), axis=-1) + 1e-8)  # (B, h, w)
+    return ops.relu(strength - ops.mean(strength, axis=(1, 2), keepdims=True))
 
 
 @keras.saving.register_keras_serializable("rra_keras")
@@ -82,26 +59,28 @@ class CamLocalizer(keras.layers.Layer):
     """Box the class-activation map: learned from image-level labels alone.
 
     1. `scores` `(B, h, w, C)` → soft class-activation map `(B, h, w)` (`class_activation_map`).
-    2. Map → square box `(B, 4)` from its moments (`moment_box`). No randomness.
+    2. Map → box `(B, 4)` from its moments (`moment_box`). No randomness.
 
     Args:
-        spread: half the box's side in standard deviations of the map.
-        min_size: smallest side, as a fraction of the image's.
-        max_size: largest side.
+        spread: half a side in standard deviations of the map.
+        min_size: smallest longer side, as a fraction of the image's.
+        max_size: largest longer side.
+        aspect: the box's width by its height, as fractions of the image's.
         **kwargs: `keras.layers.Layer`'s own.
 
     Call arguments:
-        features: `(B, h, w, D)`; not used here, for localisers that need them.
+        features: `(B, h, w, D)`; not used.
         scores: `(B, h, w, C)`, class scores at each position.
+        finer: not used.
 
     Output:
         `(B, 4)` float32 as `y0 x0 y1 x1` in [0, 1] of the view that `features` were computed from.
 
     Raises:
-        ValueError: unless `0 < min_size <= max_size <= 1` and `spread > 0`.
+        ValueError: unless `0 < min_size <= max_size <= 1`, `spread > 0` and `aspect > 0`.
     """
 
-    def __init__(self, spread=3**0.5, min_size=0.3, max_size=0.75, **kwargs):
+    def __init__(self, spread=3**0.5, min_size=0.3, max_size=0.75, aspect=1.0, **kwargs):
         kwargs.setdefault("dtype", "float32")  # a box's moments and edges need it
         super().__init__(**kwargs)
         if not (0 < min_size <= max_size <= 1 and spread > 0):
@@ -110,15 +89,17 @@ class CamLocalizer(keras.layers.Layer):
                 f"0 < min_size <= max_size <= 1. Received: spread={spread}, min_size={min_size}, "
                 f"max_size={max_size}"
             )
+        _check_aspect(aspect)
         self.spread = spread
         self.min_size = min_size
         self.max_size = max_size
+        self.aspect = aspect
 
-    def call(self, features, scores):
+    def call(self, features, scores, finer=None):
         activation = class_activation_map(scores)
-        return moment_box(activation, self.spread, self.min_size, self.max_size)
+        return moment_box(activation, self.spread, self.min_size, self.max_size, self.aspect)
 
-    def compute_output_shape(self, features_shape, scores_shape):
+    def compute_output_shape(self, features_shape, scores_shape, finer_shape=None):
         return (features_shape[0], 4)
 
     def get_config(self):
@@ -127,7 +108,36 @@ class CamLocalizer(keras.layers.Layer):
             "spread": self.spread,
             "min_size": self.min_size,
             "max_size": self.max_size,
+            "aspect": self.aspect,
         }
+
+
+@keras.saving.register_keras_serializable("rra_keras")
+class ActivationLocalizer(CamLocalizer):
+    """Box what excites the backbone: the object, whatever its class.
+
+    1. `features` `(B, h, w, D)` and `finer` `(B, H, W, D')` → activation map `(B, H, W)`
+       (`activation_map`).
+    2. Map → box `(B, 4)` from its moments (`moment_box`). No randomness.
+
+    Arguments as `CamLocalizer`'s, and so are its output and the errors that it raises. The spread
+    is wider by default: a map is strongest inside the object and ends before it does.
+
+    Call arguments:
+        features: `(B, h, w, D)`.
+        scores: not used.
+        finer: `(B, H, W, D')`, features of higher resolution; `features` unless given.
+    """
+
+    def __init__(self, spread=2.25, min_size=0.3, max_size=0.9, aspect=1.0, **kwargs):
+        super().__init__(spread, min_size, max_size, aspect, **kwargs)
+
+    def call(self, features, scores=None, finer=None):
+        activation = activation_map(features, features if finer is None else finer)
+        return moment_box(activation, self.spread, self.min_size, self.max_size, self.aspect)
+
+    def compute_output_shape(self, features_shape, scores_shape=None, finer_shape=None):
+        return (features_shape[0], 4)
 
 
 @keras.saving.register_keras_serializable("rra_keras")
@@ -135,40 +145,83 @@ class CenterLocalizer(keras.layers.Layer):
     """Always look at the middle: what a localiser has to beat.
 
     Args:
-        size: the box's side, as a fraction of the image's.
+        size: the box's longer side, as a fraction of the image's.
+        aspect: the box's width by its height, as fractions of the image's.
         **kwargs: `keras.layers.Layer`'s own.
 
     Call arguments:
         features: `(B, h, w, D)`, for the batch size only.
         scores: not used.
+        finer: not used.
 
     Output:
         `(B, 4)` float32 as `y0 x0 y1 x1` in [0, 1].
 
     Raises:
-        ValueError: unless `0 < size <= 1`.
+        ValueError: unless `0 < size <= 1` and `aspect > 0`.
     """
 
-    def __init__(self, size=0.5, **kwargs):
+    def __init__(self, size=0.5, aspect=1.0, **kwargs):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         if not 0 < size <= 1:
             raise ValueError(
                 f"Invalid value for argument `size`. Expected 0 < size <= 1. Received: size={size}"
             )
+        _check_aspect(aspect)
         self.size = size
+        self.aspect = aspect
 
-    def call(self, features, scores=None):
-        low, high = 0.5 - self.size / 2, 0.5 + self.size / 2
+    def call(self, features, scores=None, finer=None):
+        half_y, half_x = (self.size * side / 2 for side in sides(self.aspect))
         batch = ops.zeros_like(ops.mean(features, axis=(1, 2, 3)), dtype="float32")  # (B,)
-        box = ops.convert_to_tensor([[low, low, high, high]], dtype="float32")
+        box = [[0.5 - half_y, 0.5 - half_x, 0.5 + half_y, 0.5 + half_x]]
+        box = ops.convert_to_tensor(box, dtype="float32")
         return ops.expand_dims(batch, -1) + box  # (B, 4)
 
-    def compute_output_shape(self, features_shape, scores_shape=None):
+    def compute_output_shape(self, features_shape, scores_shape=None, finer_shape=None):
         return (features_shape[0], 4)
 
     def get_config(self):
-        return {**super().get_config(), "size": self.size}
+        return {**super().get_config(), "size": self.size, "aspect": self.aspect}
 
 
-LOCALIZERS = {"cam": CamLocalizer, "center": CenterLocalizer}
+def _check_aspect(aspect):
+    if not aspect > 0:
+        raise ValueError(
+            f"Invalid value for argument `aspect`. Expected above 0. Received: aspect={aspect}"
+        )
+
+
+@keras.saving.register_keras_serializable("rra_keras")
+class RandomLocalizer(CenterLocalizer):
+    """Look anywhere, anew at each call: what a localiser has to beat.
+
+    Arguments as `CenterLocalizer`'s, and so are its call and its output.
+
+    Args:
+        seed: of the boxes; drawn unless given.
+    """
+
+    def __init__(self, size=0.5, aspect=1.0, seed=None, **kwargs):
+        super().__init__(size, aspect, **kwargs)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, features, scores=None, finer=None):
+        shares = ops.convert_to_tensor([[self.size * side for side in sides(self.aspect)]])
+        shape = (ops.shape(features)[0], 2)
+        corner = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
+        corner = corner * (1.0 - shares)  # (B, 2)
+        return ops.concatenate([corner, corner + shares], axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "seed": self.seed}
+
+
+LOCALIZERS = {
+    "activation": ActivationLocalizer,
+    "cam": CamLocalizer,
+    "center": CenterLocalizer,
+    "random": RandomLocalizer,
+}

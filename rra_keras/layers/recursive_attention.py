@@ -15,7 +15,7 @@ def attend(states, scores):
         The weighted sum `(B, U)` and the weights `(B, T)`, which add up to 1.
     """
     # Keras warns of a softmax over a single step; its weight is 1, and nothing moves it.
-    weights = ops.softmax(scores, axis=1) if scores.shape[1] > 1 else ops.exp(scores - scores)
+    weights = ops.softmax(scores, axis=1) if scores.shape[1] > 1 else ops.exp(0.0 * scores)
     return ops.sum(states * weights, axis=1), ops.squeeze(weights, axis=-1)
 
 

@@ -110,6 +110,11 @@ def interpolation_matrix(start, end, size, length):
     return weights * ops.expand_dims(ops.cast(inside, "float32"), -1)
 
 
+def as_pair(size):
+    """Return `(height, width)` of a size that is one already, or a side."""
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
 @keras.saving.register_keras_serializable("rra_keras")
 class ZoomCrop(keras.layers.Layer):
     """Crop each image by its box and resize the crop, differentiable in both.
@@ -137,7 +142,7 @@ class ZoomCrop(keras.layers.Layer):
     def __init__(self, size, method="auto", **kwargs):
         # Half-precision boxes would move the crop by up to a pixel: inputs are cast in `call`.
         super().__init__(autocast=False, **kwargs)
-        height, width = (size, size) if isinstance(size, int) else size
+        height, width = as_pair(size)
         if height < 1 or width < 1:
             raise ValueError(
                 "Invalid value for argument `size`. Expected a positive number of pixels. "
