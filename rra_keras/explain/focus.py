@@ -1,18 +1,31 @@
-"""Draw where the model looked."""
+"""Draw what the model saw: one strip a photo."""
 
-import keras
+import math
+
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from rra_keras.explain.cam import class_activation
+from rra_keras.explain.steps import Explainer, upsample
+from rra_keras.layers.zoom_crop import zoom_crop
 
 # One colour a look, told apart with any colour vision (Okabe and Ito).
-_COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")
+LOOK_COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")
+ANSWER, OTHER = "#0072B2", "#D55E00"
+EVIDENCE = "inferno"
+_FONT = 9
+_HEADER = 0.3  # inches a line
+_TITLE, _GAP = 0.16, 0.06  # tiles
+_GREY = np.array([0.299, 0.587, 0.114])  # of red, green, blue (ITU-R BT.601)
 
 
-def draw(model, images, labels, class_names, path):
-    """Draw one row a photo: the image with its boxes, each look's crop, where its evidence lies.
+def draw(model, images, labels, class_names, path, columns=6):
+    """Draw a strip for each photo, one below the other.
+
+    A strip shows the photo with the looks' boxes; the glance's evidence for the answer; each
+    look's crop and each of its steps' evidence in it, all on one colour scale; the weight of each
+    step; and the answer's probability on the way from the glance over the steps to the end.
 
     Args:
         model: an `RRAClassifier`.
@@ -20,47 +33,220 @@ def draw(model, images, labels, class_names, path):
         labels: `(B,)` integers, or `None` where they are not known.
         class_names: names in the order of the logits.
         path: file to write; its ending says the format.
+        columns: tiles in a row beside the photo; with 3 or fewer the photo stands above them, for
+            a narrow page.
+
+    Raises:
+        ValueError: if `columns` is below 3.
     """
     images = np.asarray(images, "float32")
-    names = [f"look_{look}_crop" for look in range(1, model.looks + 1)]
-    outputs = model.view("logits", *names, *(["boxes"] if model.looks else []))
-    outputs = {key: np.asarray(value) for key, value in outputs.predict_on_batch(images).items()}
-    predicted = np.argmax(outputs["logits"], axis=-1)
-    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(outputs["logits"]))
+    seen = Explainer(model, run_eagerly=True)(images)
+    draw_strips(seen, model, images, labels, class_names, path, columns)
 
-    figure = Figure(figsize=(2.4 * (1 + 2 * model.looks), 2.7 * len(images)), layout="constrained")
-    axes = figure.subplots(len(images), 1 + 2 * model.looks, squeeze=False)
-    heat = [class_activation(model, look, images, predicted) for look in range(1, model.looks + 1)]
+
+def draw_strips(seen, model, images, labels, class_names, path, columns=6, format=None):
+    """Draw as `draw` does, from an `Explanation` at hand; `path` may be a file, in `format`."""
+    if columns < 3:
+        raise ValueError(
+            f"Invalid value for argument `columns`. Expected at least 3. Received: {columns}"
+        )
+    images = np.asarray(images, "float32")
+    crops = [
+        np.asarray(zoom_crop(images, seen.boxes[:, look], model.patch_size))
+        for look in range(seen.looks)
+    ]
+    layout = _Layout(seen, model.patch_size, columns)
+    size = layout.width * layout.tile, layout.height * layout.tile * len(images)
+    figure = Figure(figsize=size, dpi=layout.dpi)
     for row, image in enumerate(images):
-        guess = class_names[predicted[row]]
-        title = f"{guess} {probabilities[row, predicted[row]]:.0%}"
-        if labels is not None and labels[row] != predicted[row]:
-            title += f"\nis {class_names[labels[row]]}"
-        _show(axes[row, 0], image, title)
-        for look in range(model.looks):
-            color = _COLORS[look % len(_COLORS)]
-            y0, x0, y1, x1 = outputs["boxes"][row, look] * (model.image_size - 1)
-            axes[row, 0].add_patch(
-                Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=color, linewidth=2)
-            )
-            crop = outputs[names[look]][row]
-            _show(axes[row, 1 + 2 * look], crop, f"look {look + 1}", color)
-            _show(axes[row, 2 + 2 * look], crop, f"evidence for {guess}", color)
-            axes[row, 2 + 2 * look].imshow(
-                heat[look][row],
-                cmap="magma",
-                alpha=0.55,
-                vmin=0,
-                vmax=1,
-                extent=(-0.5, model.patch_size - 0.5, model.patch_size - 0.5, -0.5),
-                interpolation="bilinear",
-            )
-    figure.savefig(path, dpi=100)
+        strip = _Strip(figure, layout, row / len(images), len(images))
+        label = None if labels is None else int(labels[row])
+        strip.draw(seen, row, image, [crop[row] for crop in crops], label, class_names)
+    figure.savefig(path, format=format)
 
 
-def _show(axes, image, title, color="none"):
-    axes.imshow(np.clip(image, 0, 255).astype("uint8"))
-    axes.set_title(title, fontsize=9)
+class _Layout:
+    """Where the parts of a strip stand, in tiles from the top left."""
+
+    def __init__(self, seen, patch_size, columns):
+        self.steps = seen.step_logits.shape[1] // max(seen.looks, 1)
+        self.tile_height = patch_size[0] / patch_size[1]
+        # Steps in a row; a plain backbone has none, and no chart.
+        self.per_row = min(columns - 1, max(self.steps, 2)) if seen.looks else 0.3
+        self.columns = 1 + self.per_row
+        self.rows_per_look = math.ceil(self.steps / self.per_row)
+        rows = (_TITLE + 1) + seen.looks * self.rows_per_look * (_TITLE + self.tile_height)
+        # Inches a tile: small ones, finely drawn, give writing that is large enough for a phone.
+        self.stacked = columns <= 3
+        self.tile, self.dpi = (1.3, 180) if self.stacked else (1.6, 110)
+        if not seen.looks:
+            self.tile *= 2
+        header = _HEADER * (2 if self.stacked else 1) / self.tile
+        if self.stacked:
+            self.photo, self.left = self.columns, 0
+            self.photo_top, self.top = header, header + self.columns
+        else:
+            self.photo = min(rows - _TITLE, 3)
+            self.left = self.photo + 0.1
+            self.photo_top, self.top = header + _TITLE, header
+        self.width = self.left + self.columns
+        self.height = max(self.top + rows, self.photo_top + self.photo) + 0.1
+
+    def step(self, look, step):
+        """Return `(x, y)` of a step's tile; of the crop's own for `None`."""
+        y, x = divmod(step, self.per_row) if step is not None else (0, -1)
+        y = self.top + _TITLE + 1 + (look * self.rows_per_look + y) * (_TITLE + self.tile_height)
+        return self.left + 1 + x, y + _TITLE
+
+
+class _Strip:
+    """One photo's strip in a figure of several."""
+
+    def __init__(self, figure, layout, top, count):
+        self.figure, self.layout, self.top, self.count = figure, layout, top, count
+
+    def axes(self, x, y, width=1.0, height=1.0):
+        """Return axes at a place in tiles from the strip's top left."""
+        whole = self.layout
+        left = x / whole.width
+        below = self.top + (y + height) / whole.height / self.count
+        size = (width - _GAP) / whole.width, (height - _GAP) / whole.height / self.count
+        return self.figure.add_axes((left + _GAP / 2 / whole.width, 1 - below, *size))
+
+    def draw(self, seen, row, image, crops, label, class_names):
+        """Draw photo, glance, looks, steps and chart."""
+        layout = self.layout
+        course = seen.course()[row]  # (2 + T, C)
+        answer = int(seen.classes[row])
+        most = max(seen.glance_map[row].max(), seen.step_maps[row].max(initial=0), 1e-9)
+
+        axes = self.axes(0, layout.photo_top, layout.photo, layout.photo)
+        _photo(axes, image)
+        said, color = _verdict(class_names, answer, course[-1, answer], label)
+        if layout.stacked:
+            _title(axes, said.replace(", is ", ",\nis "), color, _FONT + 3, 4)
+        else:  # above the other titles
+            _title(axes, said, color, _FONT + 3, 4 + 72 * layout.tile * _TITLE)
+        for look, (y0, x0, y1, x1) in enumerate(seen.boxes[row] * (image.shape[0] - 1)):
+            for color, width in (("white", 4.5), (_color(look), 2.5)):
+                axes.add_patch(
+                    Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec=color, lw=width)
+                )
+
+        axes = self.axes(layout.left, layout.top + _TITLE)
+        _evidence(axes, image, seen.glance_map[row], most)
+        _title(axes, "glance" if seen.looks else "evidence")
+        self._scale(most)
+        if seen.looks:
+            self._chart(course, seen.step_weights[row], answer, label)
+        for look, crop in enumerate(crops):
+            axes = self.axes(*layout.step(look, None), 1, layout.tile_height)
+            _photo(axes, crop, _color(look))
+            _title(axes, f"look {look + 1}")
+            for step in range(layout.steps):
+                at = look * layout.steps + step
+                axes = self.axes(*layout.step(look, step), 1, layout.tile_height)
+                _evidence(axes, crop, seen.step_maps[row, at], most, _color(look))
+                _title(axes, f"step {at + 1}")
+
+    def _scale(self, most):
+        """Draw the one colour scale of all maps."""
+        axes = self.axes(self.layout.left + 1.02, self.layout.top + _TITLE, 0.12, 1)
+        ramp = np.linspace(1, 0, 64)[:, None, None]
+        axes.imshow(_tint(np.full((64, 1, 1), 0.6), ramp), aspect="auto", extent=(0, 1, 0, most))
+        axes.set(xticks=[])
+        axes.yaxis.tick_right()
+        axes.set_yticks([0, most], ["0", f"{most:.2g}"], fontsize=_FONT - 2)
+        if not self.layout.stacked:
+            axes.set_ylabel("evidence, logits", fontsize=_FONT - 2, labelpad=-6)
+            axes.yaxis.set_label_position("right")
+        axes.tick_params(length=0, pad=1)
+        axes.spines[:].set_visible(False)
+
+    def _chart(self, course, weights, answer, label):
+        """Draw the steps' weights as bars and the answer's course as a line."""
+        layout, total = self.layout, len(course) - 2
+        x, y = layout.left + 1.62, layout.top + _TITLE
+        axes = self.axes(x, y, layout.columns - 1.68, 0.88)
+        spots = np.arange(total + 2)
+        colors = [_color(step // layout.steps) for step in range(total)]
+        bars = axes.bar(spots[1:-1], weights, width=0.62, color=colors, alpha=0.6)
+        if total <= layout.columns:
+            axes.bar_label(bars, fmt="{:.0%}", fontsize=_FONT - 2, color="#444444", padding=1)
+        lines = axes.plot(spots, course[:, answer], "o-", color=ANSWER, lw=2, ms=4, clip_on=False)
+        names = ["answer"]
+        if label not in (None, answer):
+            lines += axes.plot(spots, course[:, label], "s--", color=OTHER, ms=4, clip_on=False)
+            names += ["truth"]
+        if total:
+            lines, names = [*lines, bars], [*names, "weight"]
+        narrow = layout.stacked
+        axes.legend(
+            lines,
+            names,
+            loc="lower left",
+            bbox_to_anchor=(-0.26 if narrow else -0.02, 0.99),
+            ncols=3,
+            frameon=False,
+            fontsize=_FONT - (2 if narrow else 1),
+            borderpad=0,
+            borderaxespad=0,
+            handlelength=1.1 if narrow else 1.4,
+            handletextpad=0.4,
+            columnspacing=0.7,
+        )
+        every = math.ceil((total + 1) / (4 * layout.per_row)) if total else 1
+        shown = [0, *range(1 + (every > 1), total + 1, every), total + 1]
+        ticks = ["glance", *(str(step) for step in shown[1:-1]), "end"]
+        axes.set_xticks(shown, ticks, fontsize=_FONT - 1)
+        axes.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"], fontsize=_FONT - 1)
+        axes.set(ylim=(0, 1.05), xlim=(-0.45, total + 1.45))
+        axes.tick_params(length=0)
+        axes.grid(axis="y", color="#dddddd", lw=0.6)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _verdict(class_names, answer, share, label):
+    said = f"{_short(class_names[answer])} {share:.0%}"
+    if label is None:
+        return said, "black"
+    if label == answer:
+        return f"✓ {said}", ANSWER
+    return f"✗ {said}, is {_short(class_names[label])}", OTHER
+
+
+def _short(name, most=28):
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def _color(look):
+    return LOOK_COLORS[look % len(LOOK_COLORS)]
+
+
+def _title(axes, text, color="black", size=_FONT, pad=3):
+    axes.set_title(text, fontsize=size, color=color, pad=pad, loc="left", parse_math=False)
+
+
+def _photo(axes, image, color="none"):
+    axes.imshow(np.clip(image, 0, 255).astype("uint8"), aspect="auto")
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
-        spine.set(edgecolor=color, linewidth=2)
+        spine.set(edgecolor=color, linewidth=2, visible=color != "none")
+
+
+def _evidence(axes, image, evidence, most, color="none"):
+    """Show evidence `(h, w)` as colour on the photo in grey; `most` is the scale's upper end."""
+    height, width = image.shape[:2]
+    grey = np.clip(image, 0, 255) @ _GREY / 255  # (H, W)
+    side = max(height, width)
+    strength = np.clip(upsample(evidence[None], side)[0] / most, 0, 1)  # (side, side)
+    strength = strength[np.ix_(*(np.arange(n) * side // n for n in (height, width)))]
+    _photo(axes, 255 * _tint(grey[..., None], strength[..., None]), color)
+
+
+def _tint(grey, strength):
+    """Lay colour over grey `(H, W, 1)`, the denser the stronger the evidence; RGB in [0, 1]."""
+    hue = matplotlib.colormaps[EVIDENCE](0.15 + 0.8 * strength[..., 0])[..., :3]
+    cover = 0.85 * strength**0.6
+    return (1 - cover) * (0.25 + 0.6 * grey) + cover * hue

@@ -1,0 +1,150 @@
+"""A report's charts, as SVG."""
+
+import io
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+# Told apart with any colour vision (Okabe and Ito), and by dashes.
+BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#767676"
+_SIZE = (4.6, 3.1)  # inches
+
+
+def reliability(groups):
+    """Draw accuracy by confidence, with the share of answers in each bin below.
+
+    Args:
+        groups: from `calibration.reliability`, as lists.
+    """
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    bins = len(groups["count"])
+    middles = (np.arange(bins) + 0.5) / bins
+    count = np.array(groups["count"])
+    accuracy = np.array(groups["accuracy"], "float64")
+    axes.bar(middles, accuracy, 0.92 / bins, color=BLUE, alpha=0.75, label="accuracy")
+    axes.plot([0, 1], [0, 1], "--", color=GREY, label="as sure as right")
+    axes.set(ylim=(0, 1.02), ylabel="accuracy")
+    axes.legend(frameon=False, loc="upper left", fontsize=8)
+    below.bar(middles, count / count.sum(), 0.92 / bins, color=GREY)
+    below.set(xlabel="confidence of the answer", ylabel="answers", xlim=(0, 1))
+    for part in (axes, below):
+        part.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    below.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return _svg(figure)
+
+
+def training(history):
+    """Draw a training's accuracies and losses by epoch.
+
+    Args:
+        history: a list of dicts, one an epoch, as Keras' `CSVLogger` writes them.
+    """
+    figure = Figure(figsize=(2 * _SIZE[0], _SIZE[1]), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = np.arange(1, len(history) + 1)
+    streams = {
+        "": "answer",
+        "logits_": "answer",
+        "global_logits_": "glance",
+        "local_logits_": "looks",
+    }
+    colors = {"answer": BLUE, "glance": ORANGE, "looks": GREEN}
+    for axes, ending in ((left, "accuracy"), (right, "loss")):
+        for prefix, name in streams.items():
+            for split, style in (("val_", "o-"), ("", ":")):
+                key = f"{split}{prefix}{ending}"
+                if key not in history[0]:
+                    continue
+                values = [float(row[key]) for row in history]
+                label = "all" if (ending, prefix) == ("loss", "") else name
+                color = GREY if label == "all" else colors[name]
+                label += ", validation" if split else ", training"
+                axes.plot(epochs, values, style, color=color, ms=3, label=label)
+        axes.set(xlabel="epoch", ylabel=ending, ylim=(0, None))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(frameon=False, fontsize=7)
+    left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    left.set(ylim=(0, 1.02))
+    return _svg(figure)
+
+
+def steps(attention, coarse_to_fine):
+    """Draw each step's weight, the accuracy with it alone, and its map's extent.
+
+    Args:
+        attention: from `tables.attention_table`.
+        coarse_to_fine: from `tables.coarse_to_fine_table`.
+    """
+    figure = Figure(figsize=(2 * _SIZE[0], _SIZE[1]), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    total = len(attention["weight"])
+    spots = np.arange(total + 2)
+    ticks = ["glance", *(str(step + 1) for step in range(total)), "answer"]
+    left.bar(
+        spots[1:-1],
+        attention["weight"],
+        0.62,
+        color="#E69F00",
+        alpha=0.7,
+        label="mean weight",
+    )
+    accuracy = [attention["glance"], *attention["accuracy"], attention["answer"]]
+    left.plot(spots, accuracy, "o-", color=BLUE, label="accuracy")
+    left.set_xticks(spots, ticks)
+    left.set(ylim=(0, 1.02), xlabel="step")
+    left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    for name, color, style in (("area", BLUE, "o-"), ("entropy", ORANGE, "s--")):
+        means = coarse_to_fine[name]["glance to last step"]["mean"]
+        label = {"area": "area above half maximum", "entropy": "evenness (entropy)"}[name]
+        right.plot(spots[: len(means)], means, style, color=color, label=label)
+    right.set_xticks(spots[:-1], ticks[:-1])
+    right.set(ylim=(0, 1.02), xlabel="step")
+    for axes in (left, right):
+        axes.legend(frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def faithfulness(rows):
+    """Draw the answer's probability as what a map marks is deleted, and inserted.
+
+    Args:
+        rows: from `tables.faithfulness_table`; of the steps, the weighed sum is drawn alone.
+    """
+    figure = Figure(figsize=(2 * _SIZE[0], _SIZE[1]), layout="constrained")
+    styles = {
+        "glance": (ORANGE, "s-"),
+        "steps, as weighed": (BLUE, "o-"),
+        "middle first": (GREEN, "--"),
+        "random": (GREY, ":"),
+    }
+    for axes, kind in zip(
+        figure.subplots(1, 2, sharey=True), ("deletion", "insertion"), strict=True
+    ):
+        for row in rows:
+            if row["name"] in styles:
+                color, style = styles[row["name"]]
+                curve = row[f"{kind}_curve"]
+                shares = np.linspace(0, 1, len(curve))
+                axes.plot(shares, curve, style, color=color, ms=3, label=row["name"])
+        verb = {
+            "deletion": "deleted (lower is better)",
+            "insertion": "shown (higher is better)",
+        }
+        axes.set(xlabel=f"share of the image {verb[kind]}", ylim=(0, None))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    figure.axes[0].set_ylabel("probability of the answer")
+    figure.axes[1].legend(frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def _svg(figure):
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", color="#e4e4e4", lw=0.6)
+        axes.set_axisbelow(True)
+    file = io.BytesIO()
+    figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()

@@ -1,0 +1,77 @@
+"""A report as one page of HTML that asks for nothing from outside."""
+
+import base64
+import io
+
+import jinja2
+import numpy as np
+from PIL import Image
+
+from rra_keras.explain import charts
+
+_TEMPLATE = "page.html.jinja"
+
+
+def render(figures, strips, pairs):
+    """Return the page.
+
+    Args:
+        figures: what `report.json` holds.
+        strips: a dict from `"spread"` and `"errors"` to lists of dicts: `name` of the image and
+            its strip, `wide` and `narrow`, as image bytes.
+        pairs: a list of dicts, one a pair of classes: `a`, `b`, `a_as_b`, `b_as_a` and `photos`,
+            a list of dicts with a `caption` and an `image`, bytes.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("rra_keras.explain", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {
+        "percent": _percent,
+        "number": _number,
+        "uri": _uri,
+        "span": _span,
+    }
+    drawn = {"reliability": charts.reliability(figures["calibration"])}
+    if figures["training"]["history"]:
+        drawn["training"] = charts.training(figures["training"]["history"])
+    if figures["coarse_to_fine"]:
+        drawn["steps"] = charts.steps(figures["attention"], figures["coarse_to_fine"])
+    if figures["faithfulness"]:
+        drawn["faithfulness"] = charts.faithfulness(figures["faithfulness"]["maps"])
+    classes = figures["classes"]
+    # Classes without an image have no recall, and come last.
+    least_first = sorted(classes, key=lambda row: (row["recall"] is None, row["recall"]))
+    return environment.get_template(_TEMPLATE).render(
+        **figures, least_first=least_first, strips=strips, pairs=pairs, charts=drawn
+    )
+
+
+def webp(pixels, side=None):
+    """Return RGB 0…255 `(H, W, 3)` as WebP bytes, shrunk to `side` pixels where given."""
+    image = Image.fromarray(np.clip(pixels, 0, 255).astype("uint8"))
+    if side:
+        image.thumbnail((side, side))
+    file = io.BytesIO()
+    image.save(file, "webp", quality=80)
+    return file.getvalue()
+
+
+def _percent(value, digits=1):
+    return "–" if value is None else f"{100 * value:.{digits}f}\u202f%"
+
+
+def _number(value, digits=3):
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _span(interval, digits=3):
+    return "–" if None in interval else " to ".join(f"{end:+.{digits}f}" for end in interval)
+
+
+def _uri(data):
+    kind = "svg+xml" if data.lstrip().startswith(b"<") else "webp"
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,0 +1,248 @@
+"""From a run to its report: look at a split, measure, draw, write."""
+
+import csv
+import dataclasses
+import functools
+import importlib.metadata
+import io
+import json
+import math
+import shlex
+import sys
+
+import numpy as np
+from scipy.special import softmax
+from tqdm import tqdm
+
+from rra_keras.config import configure
+from rra_keras.data import pipeline
+from rra_keras.explain import calibration, confusion, focus, page, sample, tables
+from rra_keras.explain.coarse_to_fine import verdict
+from rra_keras.explain.steps import Explainer, Explanation
+from rra_keras.metrics import accuracies
+from rra_keras.presets import PRESETS
+
+_PACKAGES = ("rra-keras", "keras", "tensorflow", "tf-keras-vis", "scipy", "matplotlib")
+_PAIRS = 5
+_THUMBNAIL = 224  # pixels
+
+
+def training_command(config):
+    """Return the command that gives a run's configuration: `train.py` and what is not usual."""
+    chosen = PRESETS[config["preset"]].model
+    own = {name: config["model"][name] for name in ("backbone", "looks")}
+    own = {name: value for name, value in own.items() if value != chosen[name]}
+    usual = json.loads(json.dumps(dataclasses.asdict(configure(config["preset"], own))))
+    usual |= usual.pop("model") | {"preset": "edge"} | dict.fromkeys(own)
+    given = config | config["model"]
+    words = ["python", "train.py"]
+    for name in ("preset", *(name for name in given if name not in ("preset", "model"))):
+        value = "x".join(map(str, given[name])) if isinstance(given[name], list) else given[name]
+        if given[name] != usual.get(name):
+            words.append(f"--{name}" if value is True else f"--{name}={value}")
+    return shlex.join(words)
+
+
+def look(model, split, batch_size=16):
+    """Look at every image of a split, with a progress bar.
+
+    Returns:
+        The `Explanation` of all, and the labels `(N,)`.
+    """
+    explainer = Explainer(model)
+    batches = pipeline.evaluation_batches(split, model.image_size, batch_size, model.num_classes)
+    parts, labels = [], []
+    with tqdm(total=split.size, desc="Looking", unit="image") as bar:
+        for images, one_hot in batches.as_numpy_iterator():
+            parts.append(explainer(images))
+            labels.append(one_hot.argmax(-1))
+            bar.update(len(images))
+    return Explanation.concatenate(parts), np.concatenate(labels)
+
+
+def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_size=16):
+    """Measure a run on a split; write `report.html` and `report.json` into its directory.
+
+    Args:
+        run: a finished `Run`.
+        dataset: name of the data set.
+        split: a `Split` of it.
+        boxes: `Boxes` of the same images, or `None`.
+        strips: strips of images spread evenly, and of errors.
+        faithfulness_images: images to measure faithfulness on; 0 for none.
+        batch_size: images at a time.
+    """
+    model = run.load_model()
+    names = run.class_names
+    seen, labels = look(model, split, batch_size)
+    probabilities = softmax(seen.logits, axis=-1)
+    matrix = confusion.confusion_matrix(labels, seen.logits.argmax(-1), len(names))
+    chosen = {
+        "spread": sample.spread(split.size, strips).tolist(),
+        "errors": confusion.surest_errors(labels, probabilities, strips),
+    }
+    pairs = _pairs(matrix, labels, probabilities, names)
+    faithful = (
+        sample.spread(split.size, faithfulness_images) if faithfulness_images else np.zeros(0, int)
+    )
+    wanted = {*chosen["spread"], *chosen["errors"], *faithful.tolist()}
+    wanted |= {photo["index"] for pair in pairs for photo in pair["photos"]}
+    images = sample.read(split, model.image_size, wanted)
+
+    config = run.config
+    figures = {
+        "run": str(run),
+        "dataset": dataset,
+        "split": split.name,
+        "images": split.size,
+        "looks": model.looks,
+        "steps": model.steps if model.looks else 0,
+        "command": training_command(config),
+        "report_command": shlex.join(["python", "-m", "rra_keras.report", *sys.argv[1:]]),
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "accuracy": accuracies(_streams(seen), labels),
+        "calibration": _calibration(probabilities, labels),
+        "classes": _classes(matrix, names),
+        "confused_pairs": [{k: v for k, v in pair.items() if k != "photos"} for pair in pairs],
+        "errors": [
+            {
+                "image": _name(split, i),
+                "label": names[labels[i]],
+                "answer": names[probabilities[i].argmax()],
+                "probability": float(probabilities[i].max()),
+            }
+            for i in chosen["errors"]
+        ],
+        "attention": tables.attention_table(seen, labels) if model.looks else None,
+        "coarse_to_fine": _coarse_to_fine(seen) if model.looks else None,
+        "localization": _localization(seen, boxes, model.image_size) if boxes else None,
+        "faithfulness": None,
+        "training": {"history": _history(run), "metrics": _metrics(run)},
+    }
+    if len(faithful):
+        bar = functools.partial(tqdm, total=len(faithful), desc="Deleting and inserting")
+        rows = tables.faithfulness_table(
+            seen[faithful],
+            (images[i] for i in faithful),
+            lambda batch: model.predict(batch, batch_size=batch_size, verbose=0),
+            progress=bar,
+        )
+        figures["faithfulness"] = {"images": len(faithful), "maps": _marked(rows)}
+    drawn = {
+        kind: [
+            _drawn(seen[[i]], model, images[i], labels[[i]], names, _name(split, i))
+            for i in tqdm(indices, desc=f"Drawing, {kind}")
+        ]
+        for kind, indices in chosen.items()
+    }
+    for photo in (photo for pair in pairs for photo in pair["photos"]):
+        photo["image"] = page.webp(images[photo.pop("index")], _THUMBNAIL)
+    figures = _plain(figures)
+    run.write_text("report.html", page.render(figures, drawn, pairs))
+    run.write_json("report.json", figures)
+
+
+def _streams(seen):
+    if not seen.looks:
+        return {"logits": seen.logits}
+    local = np.einsum("bt,btc->bc", seen.step_weights, seen.step_logits)
+    return {
+        "logits": seen.logits,
+        "global_logits": seen.glance_logits,
+        "local_logits": local,
+    }
+
+
+def _calibration(probabilities, labels):
+    confidence = probabilities.max(axis=-1)
+    groups = calibration.reliability(confidence, probabilities.argmax(-1) == labels)
+    return {
+        "expected_calibration_error": calibration.expected_calibration_error(groups),
+        "mean_confidence": float(confidence.mean()),
+        **{name: values.tolist() for name, values in groups.items()},
+    }
+
+
+def _classes(matrix, names):
+    return [
+        {"name": name, **row} for name, row in zip(names, confusion.per_class(matrix), strict=True)
+    ]
+
+
+def _pairs(matrix, labels, probabilities, names):
+    """Return the most confused pairs, with places of photos: mistaken ones, and typical ones."""
+    answers, sure = probabilities.argmax(-1), probabilities.max(-1)
+    pairs = []
+    for a, b in confusion.confused_pairs(matrix, _PAIRS):
+        photos = []
+        for label, answer in ((a, a), (a, b), (b, a), (b, b)):
+            found = np.flatnonzero((labels == label) & (answers == answer))
+            if len(found):
+                said = "named right" if label == answer else f"taken for {names[answer]}"
+                photos.append(
+                    {
+                        "index": int(found[sure[found].argmax()]),
+                        "caption": f"{names[label]}, {said}",
+                        "wrong": label != answer,
+                    }
+                )
+        counts = {"a_as_b": int(matrix[a, b]), "b_as_a": int(matrix[b, a])}
+        pairs.append({"a": names[a], "b": names[b], **counts, "photos": photos})
+    return pairs
+
+
+def _coarse_to_fine(seen):
+    table = tables.coarse_to_fine_table(seen)
+    for measure in ("area", "entropy"):
+        for trend in table[measure].values():
+            trend["verdict"] = verdict(trend)
+    return table
+
+
+def _localization(seen, boxes, image_size):
+    known = int((~np.isnan(boxes.objects).any(axis=1)).sum())
+    bar = functools.partial(tqdm, desc="Comparing with boxes", unit="image")
+    rows = tables.localization_table(seen, boxes, image_size, progress=bar)
+    return {"images": known, "parts": boxes.parts is not None, "rows": _marked(rows)}
+
+
+def _marked(rows):
+    """Tell what the looks found from what they are compared with."""
+    return [{**row, "own": row["name"].startswith(("look", "step", "glance and"))} for row in rows]
+
+
+def _history(run):
+    if not run.path("history.csv").is_file():
+        return []
+    return list(csv.DictReader(io.StringIO(run.path("history.csv").read_text("utf-8"))))
+
+
+def _metrics(run):
+    path = run.path("metrics.json")
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def _drawn(seen, model, image, label, names, name):
+    strip = {"name": name}
+    for form, columns in (("wide", 6), ("narrow", 3)):
+        file = io.BytesIO()
+        focus.draw_strips(seen, model, image[None], label, names, file, columns, format="webp")
+        strip[form] = file.getvalue()
+    answer = names[int(seen.classes[0])]
+    strip["alt"] = f"{answer}, {'right' if seen.classes[0] == label[0] else 'wrong'}"
+    return strip
+
+
+def _name(split, index):
+    return split.names[index] if split.names else f"{split.name} image {index}"
+
+
+def _plain(value):
+    """Return `value` with JSON's own types alone; a NaN is `None`."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,87 @@
+"""The images a report is on, and where things are in them."""
+
+import dataclasses
+
+import numpy as np
+
+from rra_keras import data
+from rra_keras.data import pipeline
+from rra_keras.explain import boxes as annotated
+
+
+def load(run, dataset=None, data_dir=None, split="test", boxes=None, images=None):
+    """Load what a report is on.
+
+    Args:
+        run: a finished `Run`.
+        dataset: its own unless given.
+        data_dir: where named data sets are kept; the run's own unless given.
+        split: name of the split.
+        boxes: file for `boxes.read_boxes`, with a folder of images.
+        images: how many to keep, spread evenly; all for `None`.
+
+    Returns:
+        `(Split, Boxes or None, name of the data set)`.
+
+    Raises:
+        ValueError: if the data are not those the run was trained for, or the boxes do not fit.
+        OSError: if files cannot be read.
+    """
+    config = run.config
+    dataset = dataset or config["dataset"]
+    data_dir = data_dir or config["data_dir"]
+    source = data.load(
+        dataset,
+        data_dir=data_dir,
+        group_regex=config["group_regex"] if dataset == config["dataset"] else None,
+        seed=config["seed"],
+    )
+    if list(source.class_names) != run.class_names:
+        raise ValueError(
+            f"Invalid value for `--dataset`. Expected the run's {len(run.class_names)} classes "
+            f"({', '.join(run.class_names[:3])}, …). Received: {len(source.class_names)} "
+            f"({', '.join(source.class_names[:3])}, …)"
+        )
+    whole = source.splits[split]
+    if whole.names is None:
+        if boxes:
+            raise ValueError(
+                "Invalid value for `--boxes`. Expected a file of boxes with `folder:PATH` alone, "
+                f"as only files have names. Received: {boxes} with {dataset}"
+            )
+        found = annotated.stored_boxes(dataset, whole, data_dir)
+    else:
+        found = annotated.read_boxes(boxes, whole.names) if boxes else None
+    chosen = spread(whole.size, images or whole.size)
+    return pick(whole, chosen), None if found is None else found[chosen], dataset
+
+
+def spread(size, count):
+    """Return `count` integers, or `size` if fewer, spread evenly over `range(size)`."""
+    return np.unique(np.linspace(0, size - 1, min(count, size)).round().astype(int))
+
+
+def pick(split, indices):
+    """Return a `Split` of the examples at sorted `indices`."""
+    if len(indices) == split.size:
+        return split
+
+    def examples(seed):
+        import tensorflow as tf
+
+        picked = np.zeros(split.size, bool)
+        picked[indices] = True
+        stored = split.examples(None).enumerate()
+        kept = stored.filter(lambda place, _: tf.constant(picked)[place])
+        return kept.map(lambda _, example: example)
+
+    names = split.names and tuple(split.names[i] for i in indices)
+    return dataclasses.replace(split, size=len(indices), examples=examples, names=names)
+
+
+def read(split, image_size, indices):
+    """Return the images of a split at `indices`, a dict from index to `(S, S, 3)`, RGB 0…255."""
+    indices = sorted(indices)
+    batches = pipeline.evaluation_batches(pick(split, indices), image_size, 1, 2)
+    images = (images[0] for images, _ in batches.as_numpy_iterator())
+    return dict(zip(indices, images, strict=True))

@@ -1,0 +1,198 @@
+"""What the model saw at every step, in the image's own frame."""
+
+import dataclasses
+
+import numpy as np
+from scipy.special import softmax
+
+from rra_keras.explain.cam import ClassActivation
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What was seen on `B` images, in `T = looks · steps` steps. NumPy arrays.
+
+    With `looks=0` there is a glance alone: `T = 0`, and `boxes` is `(B, 0, 4)`.
+
+    Attributes:
+        classes: `(B,)`, the class that the maps are evidence for.
+        logits: `(B, C)`, the answer.
+        glance_logits: `(B, C)`, what the first view alone says.
+        step_logits: `(B, T, C)`, what each step says.
+        step_weights: `(B, T)`, the attention on each step; a row adds up to 1.
+        boxes: `(B, looks, 4)`, `y0 x0 y1 x1`; 0 is the centre of the first pixel, 1 of the last.
+        glance_map: `(B, h, w)`, evidence on the whole image.
+        step_maps: `(B, T, h, w)`, evidence on the crop that each step belongs to.
+        local_weight: λ, the steps' share in the answer.
+    """
+
+    classes: np.ndarray
+    logits: np.ndarray
+    glance_logits: np.ndarray
+    step_logits: np.ndarray
+    step_weights: np.ndarray
+    boxes: np.ndarray
+    glance_map: np.ndarray
+    step_maps: np.ndarray
+    local_weight: float
+
+    @property
+    def looks(self):
+        """Looks closer."""
+        return self.boxes.shape[1]
+
+    @property
+    def step_boxes(self):
+        """The box of the look that each step belongs to, `(B, T, 4)`."""
+        return np.repeat(self.boxes, self.step_logits.shape[1] // max(self.looks, 1), axis=1)
+
+    def __getitem__(self, index):
+        """Return the explanation of some of the images: a slice, a mask or integers."""
+        return self._each(lambda name: getattr(self, name)[index])
+
+    @staticmethod
+    def concatenate(parts):
+        """Join the explanations of batches."""
+        return parts[0]._each(lambda name: np.concatenate([getattr(p, name) for p in parts]))
+
+    def _each(self, make):
+        names = [field.name for field in dataclasses.fields(self) if field.name != "local_weight"]
+        return dataclasses.replace(self, **{name: make(name) for name in names})
+
+    def course(self):
+        """Return the probabilities on the way to the answer, `(B, 2 + T, C)`.
+
+        The glance alone; the glance with each step in place of all of them; the answer.
+        """
+        steps = self.glance_logits[:, None] + self.local_weight * self.step_logits  # (B, T, C)
+        ends = self.glance_logits[:, None], self.logits[:, None]
+        return softmax(np.concatenate([ends[0], steps, ends[1]], axis=1), axis=-1)
+
+    def maps_in_image(self, size):
+        """Return the glance's map and each step's in image coordinates.
+
+        Args:
+            size: side of the maps in pixels, G; they cover the image edge to edge.
+
+        Returns:
+            `(B, 1 + T, G, G)`, zero outside a look's box.
+        """
+        pasted = [upsample(self.glance_map, size)]
+        for step in range(self.step_maps.shape[1]):
+            pasted.append(paste(self.step_maps[:, step], self.step_boxes[:, step], size))
+        return np.stack(pasted, axis=1)
+
+    def combined_map(self, size):
+        """Return the steps' maps, weighed as the attention weighs them, `(B, G, G)`.
+
+        Each is taken by area: evidence that stands in a smaller box is denser there.
+        """
+        maps = self.maps_in_image(size)[:, 1:]
+        shares = self.step_weights / np.maximum(areas(self.step_boxes), 1e-6)  # (B, T)
+        return np.einsum("bt,btyx->byx", shares, maps)
+
+
+class Explainer:
+    """Explains what a model saw on batches of images; made once, called often.
+
+    Args:
+        model: an `RRAClassifier`, of any preset and any number of looks.
+        method: see `ClassActivation`.
+        run_eagerly: leave the pass uncompiled: quicker for a single small batch.
+    """
+
+    def __init__(self, model, method="gradcam", run_eagerly=False):
+        self.model = model
+        self._glance = "global_logits" if model.looks else "logits"
+        self._features = [f"look_{look}_features" for look in range(1, model.looks + 1)]
+        names = ["logits", self._glance, "look_0_features"]
+        self._glance_activation = ClassActivation(model, names[-1:], self._glance, method)
+        if model.looks:
+            names += ["boxes", "step_weights", "step_logits", *self._features]
+            self._activation = ClassActivation(model, self._features, "step_logits", method)
+        self._view = model.view(*dict.fromkeys(names))
+        self._view.run_eagerly = run_eagerly
+
+    def __call__(self, images, classes=None):
+        """Return the `Explanation` of a batch.
+
+        1. One pass gives the boxes, the logits and the feature maps.
+        2. Each step's own score for the class, differentiated by the feature map of its look.
+
+        Args:
+            images: `(B, S, S, 3)`, RGB 0…255.
+            classes: `(B,)` integers, the class to explain; the one predicted unless given.
+        """
+        seen = self._view.predict_on_batch(np.asarray(images, "float32"))
+        seen = {name: np.asarray(value, "float32") for name, value in seen.items()}
+        classes = seen["logits"].argmax(-1) if classes is None else np.asarray(classes)
+        count, classes_in_all = seen["logits"].shape
+        total = self.model.looks * self.model.steps
+        step_maps = [
+            self._activation(seen, self._features[step // self.model.steps], classes, step)
+            for step in range(total)
+        ]
+        return Explanation(
+            classes=classes,
+            logits=seen["logits"],
+            glance_logits=seen[self._glance],
+            step_logits=seen.get("step_logits", np.zeros((count, 0, classes_in_all), "float32")),
+            step_weights=seen.get("step_weights", np.zeros((count, 0), "float32")),
+            boxes=seen.get("boxes", np.zeros((count, 0, 4), "float32")),
+            glance_map=self._glance_activation(seen, "look_0_features", classes),
+            step_maps=(
+                np.stack(step_maps, axis=1) if step_maps else np.zeros((count, 0, 1, 1), "float32")
+            ),
+            local_weight=float(self.model.local_weight),
+        )
+
+
+def edges(boxes, image_size):
+    """Return boxes between pixel centres as fractions of the image from edge to edge.
+
+    Args:
+        boxes: `(…, 4)`; 0 is the centre of the first pixel, 1 of the last.
+        image_size: side of the image in pixels.
+
+    Returns:
+        `(…, 4)`; 0 is the first pixel's outer edge, 1 the last one's.
+    """
+    return (np.asarray(boxes, "float64") * (image_size - 1) + 0.5) / image_size
+
+
+def areas(boxes):
+    """Return the areas of boxes `(…, 4)`, `y0 x0 y1 x1`, as shares of the image."""
+    y0, x0, y1, x1 = np.moveaxis(np.asarray(boxes), -1, 0)
+    return np.maximum(y1 - y0, 0) * np.maximum(x1 - x0, 0)
+
+
+def upsample(maps, size):
+    """Return maps `(B, h, w)` of the whole image at `(B, size, size)`, bilinearly."""
+    return paste(maps, np.tile([0.0, 0.0, 1.0, 1.0], (len(maps), 1)), size)
+
+
+def paste(maps, boxes, size):
+    """Paste maps into their boxes in the image, bilinearly; zero outside.
+
+    Args:
+        maps: `(B, h, w)`; a cell is a tile of the box.
+        boxes: `(B, 4)`, `y0 x0 y1 x1` in [0, 1].
+        size: side of the result in pixels, G.
+
+    Returns:
+        `(B, G, G)` float32.
+    """
+    y0, x0, y1, x1 = np.split(np.asarray(boxes, "float32"), 4, axis=1)  # (B, 1) each
+    rows = _tiles(y0, y1, maps.shape[1], size)  # (B, G, h)
+    columns = _tiles(x0, x1, maps.shape[2], size)  # (B, G, w)
+    return rows @ np.asarray(maps, "float32") @ columns.transpose(0, 2, 1)
+
+
+def _tiles(start, stop, cells, size):
+    """Return the share of each of a map's cells in each pixel of the image, `(B, G, cells)`."""
+    pixels = (np.arange(size, dtype="float32") + 0.5) / size  # (G,)
+    inside = (pixels - start) / np.maximum(stop - start, 1e-6)  # (B, G) in [0, 1] within the box
+    # Between the centres of two cells: both; beyond the last centre: the last.
+    place = np.clip(inside * cells - 0.5, 0, cells - 1)
+    shares = np.maximum(1 - np.abs(place[..., None] - np.arange(cells)), 0)
+    return (shares * ((inside >= 0) & (inside <= 1))[..., None]).astype("float32")

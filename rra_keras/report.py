@@ -1,0 +1,64 @@
+"""Report on a run: `python -m rra_keras.report --run=RUN` → `RUN/report.html` and `.json`."""
+
+from absl import app, flags
+
+from rra_keras import cli
+
+_RUN = flags.DEFINE_string("run", None, "Run directory that training wrote.", required=True)
+_DATASET = flags.DEFINE_string("dataset", None, "Data set; the run's own unless given.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where named data sets are kept.")
+_SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Split to report on.")
+_BOXES = flags.DEFINE_string(
+    "boxes",
+    None,
+    "With folder:PATH, a CSV file of where the objects are: columns file, y0, x0, y1, x1; file "
+    "names relative to PATH, fractions of the image's height and width.",
+)
+_IMAGES = flags.DEFINE_integer(
+    "images",
+    None,
+    "Images to report on, spread evenly; all unless given.",
+    lower_bound=1,
+)
+_STRIPS = flags.DEFINE_integer(
+    "strips", 6, "Strips of images spread evenly, and of errors.", lower_bound=1
+)
+_FAITHFUL = flags.DEFINE_integer(
+    "faithfulness_images",
+    32,
+    "Images for deletion and insertion; 0 for none.",
+    lower_bound=0,
+)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images at a time.", lower_bound=1)
+
+
+def main(_):
+    from rra_keras.run import Run
+
+    with cli.bad_input_exits():
+        run = Run.open(_RUN.value)
+
+        from rra_keras.explain import reporting, sample
+
+        split, boxes, dataset = sample.load(
+            run,
+            _DATASET.value,
+            _DATA_DIR.value,
+            _SPLIT.value,
+            _BOXES.value,
+            _IMAGES.value,
+        )
+    reporting.write(
+        run,
+        dataset,
+        split,
+        boxes,
+        strips=_STRIPS.value,
+        faithfulness_images=_FAITHFUL.value,
+        batch_size=_BATCH_SIZE.value,
+    )
+    print(f"Written: {run.path('report.html')}, {run.path('report.json')}")
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=cli.parse_flags)

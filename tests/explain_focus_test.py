@@ -1,0 +1,53 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rra_keras.explain import focus
+
+NAMES = ["$x_1$ <b>", "_b", "a very long name of a class that would not fit"]
+
+
+@pytest.mark.parametrize(("looks", "steps"), [(0, 4), (1, 1), (1, 7), (3, 4)])
+@pytest.mark.parametrize("columns", [3, 6])
+def test_a_strip_of_any_number_of_looks(build, batch, tmp_path, looks, steps, columns):
+    model = build(looks=looks, steps=steps, patch_size=(16, 32))
+    path = tmp_path / "strip.png"
+    focus.draw(model, batch[0][:1], [2], NAMES, path, columns)
+    with Image.open(path) as one:
+        one = np.asarray(one.convert("RGB")).astype(int)
+    focus.draw(model, batch[0][:2], None, NAMES, path, columns)
+    with Image.open(path) as two:
+        assert two.size == (one.shape[1], pytest.approx(2 * one.shape[0], abs=1))
+    if columns == 3:
+        assert one.shape[0] > one.shape[1] or not looks  # for a narrow page
+    background = (one == 255).all(axis=-1)
+    assert 0.1 < background.mean() < 0.9
+    # Nothing is cut off: the margins are empty.
+    assert background[0].all()
+    assert background[-1].all()
+    assert background[:, -1].all()
+
+
+def test_all_maps_of_a_photo_share_one_scale(build, batch, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(focus, "_evidence", lambda *arguments: drawn.append(arguments[3]))
+    model = build(looks=2, steps=2)
+    focus.draw(model, batch[0][:2], None, NAMES, io.BytesIO())
+    assert len(drawn) == 2 * (1 + 4)
+    assert len(set(drawn[:5])) == 1
+    assert len(set(drawn[5:])) == 1
+
+
+def test_colour_covers_where_the_evidence_is():
+    grey = np.full((2, 1, 1), 0.5)
+    none, most = focus._tint(grey, np.array([[[0.0]], [[1.0]]]))
+    assert np.ptp(none) == 0  # grey, as the photo
+    assert np.ptp(most) > 0.3  # coloured
+
+
+def test_too_few_columns_are_named(build, batch, tmp_path):
+    with pytest.raises(ValueError, match=r"columns.*Received: 2"):
+        focus.draw(build(), batch[0][:1], None, NAMES, tmp_path / "a.png", columns=2)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,245 @@
+"""The report of a run, from the command."""
+
+import dataclasses
+import html.parser
+import json
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from rra_keras.config import configure
+from rra_keras.explain import page, reporting, sample
+from rra_keras.metrics import accuracies, collect
+from rra_keras.run import Run
+
+ROOT = pathlib.Path(__file__).parents[1]
+NAMES = ["$x$ & <b>bold", "_plain", "grün"]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Three classes with names that mean something elsewhere, twelve photos each."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    lines = ["file,y0,x0,y1,x1"]
+    for label, name in enumerate(NAMES):
+        (folder / "pictures" / name).mkdir(parents=True)
+        for i in range(12):
+            pixels = rng.integers(0, 90, (64, 64, 3), "uint8")
+            pixels[16:48, 8:40, label] = 250
+            file = f"{name}/<i>{i}.png"
+            Image.fromarray(pixels).save(folder / "pictures" / file)
+            lines.append(f"{file},0.25,0.125,0.75,0.625")
+    (folder / "boxes.csv").write_text("\n".join(lines), "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def make_run(photos, build, tmp_path_factory):
+    """Write the directory of a run, as training does."""
+
+    def make(looks):
+        config = configure(
+            model={"looks": looks, "image_size": 64}, dataset=f"folder:{photos / 'pictures'}"
+        )
+        run = Run.create(tmp_path_factory.mktemp("runs") / "run", dataclasses.asdict(config))
+        run.write_text("labels.txt", "\n".join(NAMES) + "\n")
+        keras.utils.set_random_seed(0)
+        model = build(looks=looks, train_from="block_1")
+        with run.replacing("model.keras") as path:
+            model.save(path)
+        if looks:
+            run.write_text(
+                "history.csv",
+                "epoch,logits_accuracy,loss,val_logits_accuracy,val_loss\n0,0.3,2,0.4,1.5\n",
+            )
+            run.write_json("metrics.json", {"multiply_adds": 1_500_000})
+        return run
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def run(make_run):
+    return make_run(1)
+
+
+def report(run, *flags):
+    done = subprocess.run(
+        [sys.executable, "-m", "rra_keras.report", f"--run={run}", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+class Page(html.parser.HTMLParser):
+    """What a page refers to, and the text it shows."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.tags, self.shown = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "srcset", "href")]
+
+    def handle_data(self, data):
+        self.shown.append(data)
+
+
+@pytest.fixture(scope="module")
+def written(run, photos):
+    """A report's figures and its page."""
+    status, printed, errors = report(
+        run, f"--boxes={photos / 'boxes.csv'}", "--faithfulness_images=2", "--strips=2"
+    )
+    assert status == 0, errors
+    assert str(run.path("report.html")) in printed.splitlines()[-1]
+    assert "Looking: 100%" in errors
+    text = run.path("report.json").read_text("utf-8")
+    figures = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    return figures, Page(run.path("report.html").read_text("utf-8"))
+
+
+def test_the_figures_are_those_of_evaluation(written, run):
+    figures, _ = written
+    split, _, _ = sample.load(run)
+    model = run.load_model()
+    batches = reporting.pipeline.evaluation_batches(split, 64, 4, 3)
+    streams, labels = collect(model, batches)
+    assert figures["accuracy"] == accuracies(streams, labels)
+    assert figures["images"] == split.size == 6
+    assert sum(row["images"] for row in figures["classes"]) == split.size
+    assert [row["name"] for row in figures["classes"]] == NAMES
+    assert sum(figures["calibration"]["count"]) == split.size
+    assert figures["attention"]["answer"] == figures["accuracy"]["accuracy"]
+    assert figures["attention"]["glance"] == figures["accuracy"]["global_accuracy"]
+    wrong = round(split.size * (1 - figures["accuracy"]["accuracy"]))
+    assert len(figures["errors"]) == min(2, wrong)
+
+
+def test_every_measure_stands_beside_what_knows_nothing(written):
+    figures, _ = written
+    assert figures["localization"]["images"] == 6
+    names = [row["name"] for row in figures["localization"]["rows"]]
+    assert names == [
+        "plain CAM (the glance)",
+        "steps, as weighed",
+        "glance and steps",
+        "look 1",
+        "same size, in the middle",
+        "same size, anywhere",
+    ]
+    areas = [row["area"] for row in figures["localization"]["rows"]]
+    assert areas[:3] == [None] * 3
+    np.testing.assert_allclose(areas[3:], areas[3])
+    marks = [row["name"] for row in figures["faithfulness"]["maps"]]
+    assert marks[:4] == ["glance", "step 1", "step 2", "steps, as weighed"]
+    assert marks[4:] == ["glance and steps", "middle first", "random"]
+    assert figures["faithfulness"]["maps"][-1]["deletion_gain"] == 0
+    spans = figures["coarse_to_fine"]["area"]
+    assert list(spans) == ["glance to last step", "look 1, its steps"]
+    assert all(span["verdict"] in ("narrows", "widens", "stays") for span in spans.values())
+
+
+def test_the_page_asks_for_nothing_and_escapes_names(written):
+    _, read = written
+    assert read.links
+    assert all(link.startswith(("data:", "#")) for link in read.links)
+    assert "script" not in read.tags
+    assert read.tags.count("b") == 4  # the verdicts, and no name's
+    shown = " ".join(read.shown)
+    for name in NAMES:
+        assert name in shown
+    assert "<i>" in shown
+    assert "2 M" in shown  # multiply-adds
+
+
+def test_a_plain_backbone_has_a_report_too(make_run, photos):
+    run = make_run(0)
+    status, _, errors = report(run, "--images=5", "--faithfulness_images=0", "--strips=1")
+    assert status == 0, errors
+    figures = json.loads(run.path("report.json").read_text("utf-8"))
+    assert figures["images"] == 5
+    for name in ("attention", "coarse_to_fine", "faithfulness", "localization"):
+        assert figures[name] is None
+    assert figures["accuracy"]["global_accuracy"] is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--boxes=nowhere.csv"], "nowhere.csv"),
+        (["--dataset=folder:nowhere"], "nowhere"),
+        (["--images=0"], "images"),
+        (["--nonsense"], "nonsense"),
+    ],
+)
+def test_bad_input_is_one_line_and_keeps_the_report(run, written, flags, named):
+    before = run.path("report.json").read_bytes()
+    status, _, errors = report(run, *flags)
+    assert status == 2
+    assert errors.strip().splitlines()[-1].startswith("error: ")
+    assert named in errors.strip().splitlines()[-1]
+    assert "Traceback" not in errors
+    assert run.path("report.json").read_bytes() == before
+
+
+def test_without_a_run(tmp_path):
+    status, _, errors = report(tmp_path)
+    assert status == 2
+    assert "model.keras" in errors
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({}, ["python", "train.py"]),
+        (
+            {"model": {"looks": 0}, "seed": 3, "dataset": "folder:my photos"},
+            ["python", "train.py", "--dataset=folder:my photos", "--looks=0", "--seed=3"],
+        ),
+        (
+            {"preset": "paper_vgg19", "strict": True, "epochs": 2, "weights": "none"},
+            "python train.py --preset=paper_vgg19 --strict --weights=none --epochs=2".split(),
+        ),
+        (
+            {"model": {"backbone": "mobilenet_v2", "patch_size": (96, 192)}},
+            "python train.py --backbone=mobilenet_v2 --patch_size=96x192".split(),
+        ),
+    ],
+)
+def test_the_command_says_what_is_not_usual(flags, expected):
+    config = json.loads(json.dumps(dataclasses.asdict(configure(**flags))))
+    words = shlex.split(reporting.training_command(config))
+    assert words[:2] == expected[:2]
+    assert sorted(words) == sorted(expected)
+
+
+def test_picked_images_are_the_split_s_own_in_order(photos, run):
+    split, boxes, _ = sample.load(run, boxes=photos / "boxes.csv", images=3)
+    assert split.size == len(split.names) == len(boxes.objects) == 3
+    whole, _, _ = sample.load(run)
+    indices = sample.spread(whole.size, 3)
+    assert [whole.names[i] for i in indices] == list(split.names)
+    images = sample.read(whole, 64, indices)
+    again = sample.read(split, 64, range(3))
+    for i, index in enumerate(indices):
+        np.testing.assert_array_equal(again[i], images[index])
+
+
+def test_thumbnails_are_small_pictures():
+    data = page.webp(np.full((448, 448, 3), 300.0), 64)
+    assert page._uri(data).startswith("data:image/webp;base64,UklGR")
