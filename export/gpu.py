@@ -1,0 +1,93 @@
+"""Run a file on a GPU accelerator: `python -m export.gpu model.tflite images.npy outputs.npz`.
+
+In a process of its own: the first environment settles which GPU a process sees, and a driver that
+fails takes its process with it.
+"""
+
+import functools
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+# Chromium's software GPU, which runs on any machine.
+_SWIFTSHADER = (
+    "/usr/lib/chromium/vk_swiftshader_icd.json",
+    "/usr/lib/chromium-browser/vk_swiftshader_icd.json",
+    "/opt/google/chrome/vk_swiftshader_icd.json",
+)
+
+
+def measure(path, images):
+    """Run a file's `full` signature on the GPU: a real one, or else Chromium's in software.
+
+    Args:
+        path: a file that `python -m export` wrote.
+        images: `(N, S, S, 3)`.
+
+    Returns:
+        A dict: `adapter`, `fully_accelerated`, `unsupported` (what the GPU did not take), and
+        unless it failed altogether `seconds` `(N,)` and `outputs`, a dict of `(N, …)` arrays.
+        `None` if there is no GPU.
+    """
+    for environment in _environments():
+        with tempfile.TemporaryDirectory() as folder:
+            inputs, outputs = pathlib.Path(folder, "in.npy"), pathlib.Path(folder, "out.npz")
+            np.save(inputs, images)
+            done = subprocess.run(
+                [sys.executable, "-m", "export.gpu", os.path.abspath(path), inputs, outputs],
+                capture_output=True,
+                text=True,
+                env=environment,
+                cwd=pathlib.Path(__file__).parents[1],
+            )
+            adapter = re.search(r"Selected adapter: ([^,\n]+)", done.stderr)
+            if done.returncode == 0 and adapter:
+                with np.load(outputs) as arrays:
+                    values = dict(arrays)
+                return {
+                    "adapter": adapter[1],
+                    "unsupported": _unsupported(done.stderr),
+                    **json.loads(done.stdout.splitlines()[-1]),
+                    "outputs": values,
+                }
+            if adapter:
+                reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+                return {"adapter": adapter[1], "fully_accelerated": False, "unsupported": [reason]}
+    return None
+
+
+@functools.cache
+def _environments():
+    """List the environments to look for a GPU in."""
+    drivers = [path for path in _SWIFTSHADER if os.path.exists(path)]
+    return [dict(os.environ)] + [{**os.environ, "VK_ICD_FILENAMES": path} for path in drivers[:1]]
+
+
+def _unsupported(log):
+    """Return the lines on which the delegate says what it does not take."""
+    _, found, after = log.partition("not supported by GPU delegate:\n")
+    return after.partition("operations will run")[0].splitlines()[:-1] if found else []
+
+
+def main(model, inputs, outputs):
+    from export.classify import Classifier
+
+    classifier = Classifier(model, gpu=True)
+    results, seconds = [], []
+    for image in np.load(inputs):
+        start = time.perf_counter()
+        results.append(classifier.run("full", images=image[None]))
+        seconds.append(time.perf_counter() - start)
+    np.savez(outputs, **{key: np.concatenate([r[key] for r in results]) for key in results[0]})
+    print(json.dumps({"fully_accelerated": classifier.fully_accelerated, "seconds": seconds}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

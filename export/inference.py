@@ -1,0 +1,74 @@
+"""What is exported of a model: its signatures, as functions of images."""
+
+import keras
+from keras import ops
+
+
+def rebuild(model, crop_method):
+    """Return `model` rebuilt for inference with another form of the crop, weights and all.
+
+    Args:
+        model: an `RRAClassifier`.
+        crop_method: `"tf_image"` or `"matmul"` (see `rra_keras.ZoomCrop`).
+    """
+    # Without a gradient of the boxes there is no arithmetic for it in the graph either.
+    config = {**model.get_config(), "crop_method": crop_method, "box_gradient": 0.0}
+    rebuilt = model.from_config(config)
+    rebuilt.set_weights(model.get_weights())
+    return rebuilt
+
+
+class Signatures:
+    """A model's signatures, each a function to a dict of float32 tensors.
+
+    - `full(images)`: `logits` and `probabilities` `(B, C)`; with looks also `boxes`
+      `(B, looks, 4)` as `y0 x0 y1 x1` in [0, 1] and `step_weights` `(B, T)`.
+    - `glance(images)`: the global stream alone: its `logits` and `probabilities` `(B, C)`, and the
+      box it would look into first, `boxes` `(B, 1, 4)`.
+    - `focus(images, boxes, logits)`: from what a glance returned to what `full` returns, without
+      glancing twice.
+
+    `images` are RGB 0…255, `(B, S, S, 3)` float32. The plain backbone (`looks=0`) has `full` only.
+
+    Args:
+        model: an `RRAClassifier`.
+
+    Attributes:
+        model: the same model, which holds every weight.
+        inputs: by signature, the names and shapes of its arguments, without the batch axis.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        images = {"images": (model.image_size, model.image_size, 3)}
+        self.inputs = {"full": images}
+        if not model.looks:
+            self._full = model.view("logits")
+            return
+        self.inputs["glance"] = images
+        self.inputs["focus"] = {**images, "boxes": (1, 4), "logits": (model.num_classes,)}
+        self._full = model.view("logits", "boxes", "step_weights")
+        source = model.inputs[0]
+        logits = model.view("global_logits").output["global_logits"]
+        # The first look's, (B, 4). Not the layer's output: Keras cuts a graph at an operation, and
+        # the other looks' boxes come from the same one.
+        box = model.get_layer("box_jitter").input
+        self._glance = keras.Model(source, {"logits": logits, "boxes": box})
+        self._focus = keras.Model([source, box, logits], self._full.output)
+
+    def full(self, images):
+        return _with_probabilities(self._full(images, training=False))
+
+    def glance(self, images):
+        outputs = _with_probabilities(self._glance(images, training=False))
+        return {**outputs, "boxes": ops.expand_dims(outputs["boxes"], 1)}
+
+    def focus(self, images, boxes, logits):
+        # Arithmetic first: LiteRT 2.3 hands on garbage where an input is reshaped at once. And a
+        # reshape, because GPUs take no index that drops an axis.
+        box = ops.reshape(ops.clip(boxes, 0.0, 1.0), (-1, 4))
+        return _with_probabilities(self._focus([images, box, logits], training=False))
+
+
+def _with_probabilities(outputs):
+    return {**outputs, "probabilities": ops.softmax(outputs["logits"])}

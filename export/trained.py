@@ -1,0 +1,93 @@
+"""A trained run, opened again with the data it was trained on."""
+
+import dataclasses
+import pathlib
+
+import keras
+
+from rra_keras import RRAClassifier, data
+from rra_keras.run import Run
+
+
+def open_run(path, dataset=None, data_dir=None):
+    """Open the run that a model file lies in, and its data.
+
+    Args:
+        path: RUN/model.keras.
+        dataset: other data than the run's own, with the same classes.
+        data_dir: where named data sets are kept.
+
+    Returns:
+        A `Run` and a `Source`.
+
+    Raises:
+        ValueError: if the file lies in no run, or the data have other classes.
+        FileNotFoundError: if there is no such file.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            "Invalid value for `--model`. Expected a run's model.keras. "
+            f"Received: {path}, which is no file"
+        )
+    run = Run(path.parent)
+    for name in ("config.json", "labels.txt"):
+        if not run.path(name).is_file():
+            raise ValueError(
+                "Invalid value for `--model`. Expected a model.keras in the directory of its run. "
+                f"Received: {path}, without {name} beside it"
+            )
+    config = run.config
+    own = dataset is None or dataset == config["dataset"]
+    source = data.load(
+        dataset or config["dataset"],
+        data_dir=data_dir or config["data_dir"],
+        group_regex=config["group_regex"] if own else None,
+        seed=config["seed"],
+    )
+    if list(source.class_names) != run.class_names:
+        raise ValueError(
+            f"Invalid value for `--dataset`. Expected the {len(run.class_names)} classes of "
+            f"{run.path('labels.txt')}. Received: {len(source.class_names)} of {source.name}"
+        )
+    return run, source
+
+
+def labels(path):
+    """Return the class names of the run that a model file lies in."""
+    return Run(pathlib.Path(path).parent).class_names
+
+
+def load_model(path, class_names):
+    """Load an `RRAClassifier`.
+
+    Raises:
+        ValueError: if the file holds something else, is damaged, or has other classes.
+    """
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:  # a damaged file can raise anything
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            "Invalid value for `--model`. Expected a model.keras that training wrote. "
+            f"Received: {path} ({reason})"
+        ) from error
+    if not isinstance(model, RRAClassifier):
+        raise ValueError(
+            "Invalid value for `--model`. Expected an RRAClassifier. "
+            f"Received: {path}, a {type(model).__name__}"
+        )
+    if model.num_classes != len(class_names):
+        raise ValueError(
+            "Invalid value for `--model`. Expected as many classes as labels.txt has. "
+            f"Received: {path} with {model.num_classes} classes, {len(class_names)} labels"
+        )
+    return model
+
+
+def some(split, count):
+    """Return a `Split` of at most `count` examples of another, always the same, of all classes."""
+    count = min(count, split.size)
+    return dataclasses.replace(
+        split, size=count, examples=lambda _: split.examples(0).take(count), names=None
+    )

@@ -1,0 +1,147 @@
+"""One export: write every file, measure it, say what was found."""
+
+import json
+
+import numpy as np
+
+from export import glance, inference, saved_model, tflite, trained, verify
+from rra_keras import costs
+from rra_keras.data import pipeline
+
+_BATCH_SIZE = 16
+
+
+def write(model, run, source, folder, options):
+    """Write the files and `report.json` into a new folder, and print the table.
+
+    Args:
+        model: an `RRAClassifier`.
+        run: its `Run`.
+        source: the data to verify on.
+        folder: a `pathlib.Path`, made here.
+        options: `precision`, `calibration_images`, `verify_images`, `latency_runs`, `gpu_images`.
+
+    Returns:
+        What the files fall short of, a line each.
+    """
+
+    def batches_of(split):
+        return pipeline.evaluation_batches(split, model.image_size, _BATCH_SIZE, model.num_classes)
+
+    train, validation = source.splits["train"], source.splits["validation"]
+    missing = options.verify_images - validation.size
+    splits = [validation, *([trained.some(train, missing)] if missing > 0 else [])]
+    images = verify.look_at(model, splits, batches_of)
+    known = len(images.labels)
+    keras_logits = images.expected["logits"]
+    report = {
+        "model": str(run.path("model.keras")),
+        "dataset": source.name,
+        "images": {"validation": known, "compared": len(keras_logits)},
+        "machine": verify.machine(),
+        "keras": {
+            "accuracy": float(np.mean(np.argmax(keras_logits[:known], -1) == images.labels)),
+            "multiply_adds": costs.multiply_adds(model),
+            "parameters": costs.parameters(model),
+        },
+        "files": {},
+    }
+    folder.mkdir()
+
+    signatures = inference.Signatures(inference.rebuild(model, "tf_image"))
+    saved_model.write(signatures, folder / "saved_model", {"serving_default": "full"})
+    report["files"]["saved_model"] = verify.saved_model_report(folder / "saved_model", images)
+
+    signatures = inference.Signatures(inference.rebuild(model, "matmul"))
+    examples = [
+        image.numpy()[None]
+        for batch, _ in batches_of(trained.some(train, options.calibration_images))
+        for image in batch
+    ]
+    contents = tflite.convert(signatures, options.precision, examples)
+    metadata = {"image_size": model.image_size, "confidence": None}
+    if model.looks:
+        report["glance"] = _glance(images, next(iter(contents.values())))
+        metadata["confidence"] = report["glance"]["confidence"]
+    for precision, content in contents.items():
+        path = folder / f"model_{precision}.tflite"
+        path.write_bytes(tflite.attach(content, run.class_names, metadata))
+        report["files"][path.name] = verify.tflite_report(
+            path, images, options.latency_runs, options.gpu_images
+        )
+    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+    print(table(report))
+    return [
+        failure
+        for name, measured in report["files"].items()
+        for failure in verify.failures(name, measured, report["keras"]["accuracy"], known)
+    ]
+
+
+def _glance(images, content):
+    """Calibrate the glance's confidence on the validation split."""
+    known = len(images.labels)
+    streams = [images.expected[name][:known] for name in ("global_logits", "logits")]
+    points = glance.curve(*streams, images.labels, *glance.costs(content))
+    chosen = glance.calibrate(points)
+    return {name: float(values[chosen]) for name, values in points.items()} | {
+        "curve": glance.thin(points)
+    }
+
+
+def table(report):
+    """Return the report as a table for the screen."""
+    keras = report["keras"]
+    machine = report["machine"]
+    lines = [
+        f"{report['model']}: {keras['accuracy']:.1%} of {report['images']['validation']} "
+        f"validation images with Keras, {keras['multiply_adds'] / 1e6:,.0f} M multiply-adds; "
+        f"compared on {report['images']['compared']} images",
+        "",
+        f"{'file':18} {'MB':>6} {'ops':>5} {'accuracy':>8} {'agree':>7} {'Δ logits':>9} "
+        f"{'Δ boxes':>8} {'p99':>8} {'1 thread':>14} {'2 threads':>14}  GPU",
+    ]
+    for name, row in report["files"].items():
+        counts = row["operators"].get("full", row["operators"])
+        counts = sum(counts.values())
+        latencies = [_milliseconds(each) for each in row.get("latency_ms", {}).values()] or [""] * 2
+        lines.append(
+            f"{name:18} {row['bytes'] / 1e6:6.2f} {counts:5} {row['accuracy']:8.1%} "
+            f"{row['agreement']:7.1%} {_number(row['logits_max_difference']):>9} "
+            f"{_number(row.get('boxes_max_difference', '')):>8} "
+            f"{_number(row.get('boxes_p99_difference', '')):>8} "
+            f"{latencies[0]:>14} {latencies[1]:>14}  {_gpu(row.get('gpu'))}"
+        )
+    lines.append(
+        f"\nlatencies: median (p90) in ms of one image, XNNPACK, {machine['cpu']}, load "
+        f"{machine['load_average']:.1f} on {machine['cores']} cores before the export"
+    )
+    if "glance" in report:
+        glanced = report["glance"]
+        lines.append(
+            f"glance: from a confidence of {glanced['confidence']:.3f} on it answers for "
+            f"{glanced['share']:.0%} of the images: accuracy {glanced['accuracy']:.1%} at "
+            f"{glanced['multiply_adds'] / 1e6:,.0f} M multiply-adds on average"
+        )
+    return "\n".join(lines)
+
+
+def _number(value):
+    return value if isinstance(value, str) else "not finite" if value is None else f"{value:.1e}"
+
+
+def _milliseconds(summary):
+    return f"{summary['median']:.1f} ({summary['p90']:.1f})"
+
+
+def _gpu(measured):
+    if not measured:
+        return ""
+    if "latency_ms" not in measured:
+        return f"fails on {measured['adapter']}"
+    extent = "whole" if measured["fully_accelerated"] else "in part"
+    moved = _number(measured["max_difference"]["probabilities"])
+    return (
+        f"{extent} on {measured['adapter']}, Δ probabilities {moved}, "
+        f"{_milliseconds(measured['latency_ms'])} ms"
+    )

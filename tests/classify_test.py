@@ -1,0 +1,224 @@
+"""The device runtime: one file that needs LiteRT, NumPy and Pillow."""
+
+import io
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from export import classify, inference, tflite
+from export.classify import Classifier, read_image, to_input
+
+LABELS = ["blue", "green", "red"]
+
+
+@pytest.fixture(scope="module")
+def path(trained, tmp_path_factory):
+    """A model file of a classifier with two looks."""
+    signatures = inference.Signatures(inference.rebuild(trained, "matmul"))
+    content = tflite.convert(signatures, ["fp32"])["fp32"]
+    file = tmp_path_factory.mktemp("model") / "model.tflite"
+    file.write_bytes(tflite.attach(content, LABELS, {"image_size": 64, "confidence": 2.0}))
+    return file
+
+
+@pytest.fixture(scope="module")
+def classifier(path):
+    return Classifier(path)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (90, 120, 3)).astype("uint8")
+    pixels[20:60, 50:90] = (255, 0, 0)
+    file = tmp_path / "photo.png"
+    Image.fromarray(pixels).save(file)
+    return file
+
+
+@pytest.mark.parametrize("size", [(301, 200), (150, 90), (40, 50), (300, 30)])
+def test_resizes_as_training_does(size):
+    from rra_keras.data import pipeline
+
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(0, 256, (25, 40, 3)).astype("uint8"))
+    image = coarse.resize(size, Image.Resampling.BICUBIC)
+    expected = np.asarray(pipeline.resize(np.asarray(image), 64))
+    difference = np.abs(to_input(image, 64)[0] - expected)
+    assert difference.max() <= 1.0  # Pillow rounds to whole levels after each axis
+    assert difference.mean() < 0.4
+
+
+def test_classifies_like_keras(classifier, trained, photo):
+    result = classifier.classify(photo)
+    images = to_input(read_image(photo), 64)
+    expected = trained.view("logits", "boxes").predict(images, verbose=0)
+    assert result.labels[0] == LABELS[int(np.argmax(expected["logits"]))]
+    assert sum(result.probabilities) == pytest.approx(1.0)
+    assert list(result.probabilities) == sorted(result.probabilities, reverse=True)
+    np.testing.assert_allclose(result.boxes, expected["boxes"][0], atol=1e-4)
+    assert not result.glance
+    assert result.step_weights.sum() == pytest.approx(1.0)
+
+
+def test_the_confidence_decides_whether_a_glance_is_enough(classifier, photo):
+    glanced = classifier.classify(photo, confidence=0.0)
+    assert glanced.glance
+    assert glanced.boxes.shape == (0, 4)
+    images = to_input(read_image(photo), 64)
+    sure = classifier.run("glance", images=images)["probabilities"].max()
+    assert classifier.classify(photo, confidence=sure - 1e-4).glance
+    assert not classifier.classify(photo, confidence=sure + 1e-4).glance
+
+
+def save(folder, image, name, **options):
+    image.save(folder / name, **options)
+    return folder / name
+
+
+def test_orientation_greyscale_alpha_16_bits_and_animation(tmp_path):
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 256, (20, 30)).astype("uint8")
+    image = Image.fromarray(grey)
+    rgb = np.repeat(grey[..., None], 3, -1)
+
+    np.testing.assert_array_equal(read_image(save(tmp_path, image, "grey.png")), rgb)
+
+    deep = Image.fromarray(grey.astype("uint16") * 256 + 255)
+    np.testing.assert_array_equal(read_image(save(tmp_path, deep, "deep.png")), rgb)
+
+    clear = Image.fromarray(np.dstack([rgb, 255 - grey]))
+    np.testing.assert_array_equal(read_image(save(tmp_path, clear, "clear.png")), rgb)
+
+    frames = [image, Image.fromarray(255 - grey)]
+    moving = save(tmp_path, frames[0], "moving.gif", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(read_image(moving), rgb)
+
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise
+    turned = save(tmp_path, Image.fromarray(rgb), "turned.png", exif=exif)
+    np.testing.assert_array_equal(read_image(turned), np.rot90(rgb, -1))
+
+
+def test_a_huge_jpeg_is_decoded_smaller_and_looks_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(classify, "_LARGE", 1_000_000)
+    coarse = np.random.default_rng(0).integers(0, 256, (30, 40, 3)).astype("uint8")
+    image = Image.fromarray(coarse).resize((2000, 1500), Image.Resampling.BICUBIC)
+    file = save(tmp_path, image, "huge.jpg", quality=95)
+    small = read_image(file, 64)
+    assert small.size == (500, 375)
+    difference = np.abs(to_input(small, 64) - to_input(read_image(file), 64))
+    assert difference.mean() < 1.5
+
+
+def test_what_pillow_holds_for_a_bomb_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    file = save(tmp_path, Image.new("RGB", (30, 30)), "bomb.png")
+    with pytest.raises(ValueError, match=r"Expected an image file.*exceeds limit"):
+        read_image(file)
+
+
+def damaged(path, folder, kind):
+    content = bytearray(path.read_bytes())
+    if kind == "cut":
+        content = content[: len(content) // 2]
+    elif kind == "flipped":
+        content[len(content) // 3] ^= 0xFF
+    elif kind == "text":
+        content = b"a shopping list"
+    elif kind == "other":
+        content = content[: content.index(b"PK\x03\x04")]
+    file = folder / f"{kind}.tflite"
+    file.write_bytes(content)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("cut", "cut short"),
+        ("flipped", "damaged"),
+        ("text", "another file"),
+        ("other", "another file"),
+    ],
+)
+def test_other_and_damaged_models_are_refused(path, tmp_path, kind, message):
+    with pytest.raises(ValueError, match=message):
+        Classifier(damaged(path, tmp_path, kind))
+
+
+def test_labels_must_match_the_classes(path, tmp_path):
+    content = path.read_bytes()
+    content = content[: content.index(b"PK\x03\x04")]
+    file = tmp_path / "two.tflite"
+    file.write_bytes(tflite.attach(content, LABELS[:2], {"image_size": 64, "confidence": 0.5}))
+    with pytest.raises(ValueError, match="2 labels and 3 classes"):
+        Classifier(file)
+
+
+def run_alone(folder, *arguments):
+    """Run the copied file as a script, TensorFlow and this package out of reach."""
+    code = (
+        "import runpy, sys\n"
+        "for name in ('tensorflow', 'keras', 'rra_keras', 'export'): sys.modules[name] = None\n"
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "classify.py", *map(str, arguments)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def alone(tmp_path):
+    folder = tmp_path / "device"
+    folder.mkdir()
+    shutil.copy(classify.__file__, folder / "classify.py")
+    return folder
+
+
+def test_the_file_stands_alone(alone, path, photo):
+    status, printed, errors = run_alone(alone, path, photo, "--json", f"--draw={alone / 'out.png'}")
+    assert (status, errors) == (0, "")
+    said = json.loads(printed)
+    assert [each["label"] for each in said["top"]] == list(Classifier(path).classify(photo).labels)
+    assert np.shape(said["boxes"]) == (2, 4)
+    with Image.open(alone / "out.png") as drawn, Image.open(photo) as original:
+        assert drawn.size == original.size
+        assert (np.asarray(drawn) != np.asarray(original)).any()
+
+
+def test_bad_photos_are_one_line_each_and_the_rest_is_done(alone, path, photo, tmp_path):
+    text = tmp_path / "list.jpg"
+    text.write_text("a shopping list")
+    buffer = io.BytesIO()
+    Image.open(photo).save(buffer, "JPEG")
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(buffer.getvalue()[: len(buffer.getvalue()) // 2])
+    status, printed, errors = run_alone(alone, path, text, cut, tmp_path / "none.jpg", photo)
+    assert status == 2
+    lines = errors.splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("error: Expected an image file. Received:") for line in lines)
+    assert len(printed.splitlines()) == 1 + len(LABELS)
+    assert pathlib.Path(printed.splitlines()[0]) == photo
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--threads=0"], ["--confidence=-1"], ["--nonsense"], ["--draw=x.png", "second"]]
+)
+def test_bad_flags_are_one_line(path, photo, capsys, arguments):
+    with pytest.raises(SystemExit) as stopped:
+        classify.main([str(path), str(photo), *arguments])
+    assert stopped.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
