@@ -15,7 +15,9 @@ flags.DEFINE_string(
     None,
     "With folder:PATH, keeps all files whose names match the same first group in one split.",
 )
-flags.DEFINE_enum("preset", "edge", ["edge", "edge_wide", "paper_vgg19"], "Where all defaults come from.")
+flags.DEFINE_enum(
+    "preset", "edge", ["edge", "edge_wide", "paper_vgg19"], "Where all defaults come from."
+)
 flags.DEFINE_string("backbone", None, "EfficientNet-Lite or a keras.applications name.")
 flags.DEFINE_string("weights", "imagenet", "Backbone weights: `imagenet`, `none` or a file.")
 flags.DEFINE_integer("image_size", None, "Side of the image that looks crop from, pixels.")
