@@ -25,6 +25,9 @@ flags.DEFINE_string(
     "patch_size", None, "What each crop is resized to, pixels: a side, or HEIGHTxWIDTH."
 )
 flags.DEFINE_integer("view_size", None, "Side of the first view of the whole image, pixels.")
+flags.DEFINE_enum(
+    "localizer", None, ["activation", "cam", "center", "random"], "What places the first look."
+)
 flags.DEFINE_integer("looks", None, "Looks closer; 0 is the plain backbone.")
 flags.DEFINE_integer("steps", None, "Recurrent steps for each look.")
 flags.DEFINE_integer("units", None, "Width of the recurrent cells.")
@@ -39,7 +42,7 @@ flags.DEFINE_bool("resume", False, "Go on with the run in --run_dir, if there is
 flags.DEFINE_bool("overwrite", False, "Replace the run in --run_dir, if there is one.")
 flags.DEFINE_bool("strict", False, "Refuse a folder with files that are no images.")
 
-_MODEL = ("backbone image_size patch_size view_size looks steps units train_from").split()
+_MODEL = "backbone image_size patch_size view_size localizer looks steps units train_from".split()
 _TRAINING = "augment epochs batch_size learning_rate".split()
 
 for _name in "image_size view_size steps units epochs batch_size".split():

@@ -1,6 +1,7 @@
 """The classifier: glance at the whole image, look closer where it tells, decide from both."""
 
 import copy
+import inspect
 
 import keras
 from keras import ops
@@ -48,17 +49,16 @@ class RRAClassifier(StreamModel):
         projection: widths of 1×1 convolutions with ReLU after the first encoder.
         local_weight: λ, the local stream's weight in the loss and in the prediction.
         localizer: `"activation"` (looks inside the first one by `"cam"`), `"cam"`, `"center"`,
-            `"random"`, or a layer called as `localizer(features, scores, finer=finer)` that returns
-            boxes `(B, 4)`, `y0 x0 y1 x1` in [0, 1]; `finer` is the encoder's last feature map
-            before the final downsampling.
+            `"random"`, or a layer called as `localizer(features, scores)` that returns boxes
+            `(B, 4)`, `y0 x0 y1 x1` in [0, 1]. If its call takes `finer`, that is the encoder's last
+            feature map before the final downsampling.
         box_jitter: how far boxes move and grow at random while training (`BoxJitter`).
         box_gradient: share of the crops' gradient that passes through the boxes to the localiser.
             Whole, it is 10 to 60 times the global stream's own there, and drowns it: none unless
             given. A localiser with weights of its own needs some.
-        detach_global: train the encoder on crops alone: the view is encoded as at inference, of the
-            global stream only its classifier learns, and the loss is CE(global) / λ + CE(local).
-            Objects have another size in the view than in a crop, and pull a shared encoder and its
-            batch statistics apart.
+        detach_global: train the encoder by the local stream alone: of the global stream only its
+            classifier learns, and the loss is CE(global) / λ + CE(local). Objects have another size
+            in the view than in a crop, and the two losses pull a shared encoder apart.
         crop_method: see `ZoomCrop`.
         shared_encoder: encode crops with the same weights as the view.
         crop_backbone: backbone of the crops' own encoder, if it differs from `backbone`.
@@ -151,10 +151,7 @@ class RRAClassifier(StreamModel):
         # === Functional model ===
         images = keras.Input((image_size, image_size, 3), name="images")
         view = _shrink(images, image_size, view_size)
-        if looks:
-            features, finer = encoder(view, **({"training": False} if detach_global else {}))
-        else:
-            features = encoder(view)
+        features, finer = encoder(view) if looks else (encoder(view), None)
         tensors = {"look_0_features": _named(features, "look_0_features")}
         features = tensors["look_0_features"]
         if detach_global:
@@ -168,7 +165,8 @@ class RRAClassifier(StreamModel):
             boxes, vectors, votes = [], [], []
             for look in range(1, looks + 1):
                 place = localize_inside if boxes else localize
-                box = place(features, scores, finer=finer)  # (B, 4), inside the last look
+                more = {"finer": finer} if _takes_finer(place) else {}
+                box = place(features, scores, **more)  # (B, 4), inside the last look
                 box = jitter(scale_gradient(box, box_gradient))
                 boxes.append(box_in_box(boxes[-1], box) if boxes else box)
                 crop = _named(zoom([images, boxes[-1]]), f"look_{look}_crop")
@@ -333,6 +331,10 @@ def _localizer_layer(localizer, aspect, name="localizer"):
             f"layer. Received: localizer={localizer!r}"
         )
     return LOCALIZERS[localizer](aspect=aspect, name=name)
+
+
+def _takes_finer(localizer):
+    return "finer" in inspect.signature(localizer.call).parameters
 
 
 def _named(tensor, name):

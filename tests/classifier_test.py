@@ -421,6 +421,57 @@ def test_handed_over_backbone_is_left_as_it_was(build, backbone, batch):
         np.testing.assert_array_equal(old, new)
 
 
+# === Rectangular crops, and an encoder that learns from crops alone ===
+
+
+@pytest.mark.parametrize("localizer", ["activation", "cam", "center", "random"])
+def test_boxes_have_the_crops_aspect_at_every_look(build, batch, localizer):
+    model = build(looks=2, patch_size=(16, 32), view_size=32, localizer=localizer)
+    seen = model.view("boxes", "look_1_crop", "look_2_crop").predict(batch[0], verbose=0)
+    assert seen["look_2_crop"].shape == (9, 16, 32, 3)
+    heights = seen["boxes"][..., 2] - seen["boxes"][..., 0]
+    widths = seen["boxes"][..., 3] - seen["boxes"][..., 1]
+    np.testing.assert_allclose(widths, 2 * heights, rtol=1e-4)
+    inner, outer = seen["boxes"][:, 1], seen["boxes"][:, 0]
+    assert (inner[:, :2] >= outer[:, :2] - 1e-5).all()
+    assert (inner[:, 2:] <= outer[:, 2:] + 1e-5).all()
+
+
+def test_the_activation_localizer_finds_the_bright_square(build):
+    """Brightness excites the tiny backbone: its first convolution averages the colours."""
+    model = build(localizer="activation", view_size=64)
+    encoder = model.get_layer("encoder").get_layer("tiny")
+    for name in ("block_0_conv", "block_1_conv"):
+        layer = encoder.get_layer(name)
+        layer.set_weights([np.full(w.shape, 0.01) for w in layer.get_weights()])
+    images = np.zeros((2, 64, 64, 3), "uint8")
+    images[0, 8:24, 8:24] = images[1, 32:48, 40:56] = 255
+    y0, x0, y1, x1 = model.view("boxes").predict(images, verbose=0)["boxes"][:, 0].T
+    np.testing.assert_allclose((y0 + y1) / 2, [0.25, 0.625], atol=0.05)
+    np.testing.assert_allclose((x0 + x1) / 2, [0.25, 0.75], atol=0.05)
+
+
+def test_detached_the_global_loss_trains_its_classifier_alone(build, batch):
+    images, _ = batch
+    model = build(detach_global=True, local_weight=4.0)
+    assert model.trained_streams == {"global_logits": 0.25, "local_logits": 1.0}
+    with tf.GradientTape() as tape:
+        loss = ops.sum(ops.square(model(images, training=True)["global_logits"]))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    reached = {
+        v.path for v, g in zip(model.trainable_variables, gradients, strict=True) if g is not None
+    }
+    assert reached == {"global_classifier/kernel", "global_classifier/bias"}
+
+
+def test_jitter_changes_crops_while_training_only(build, batch):
+    model = build(box_jitter=0.3, localizer="center").view("look_1_crop")
+    crops = [np.asarray(model(batch[0], training=t)["look_1_crop"]) for t in (0, 0, 1, 1)]
+    np.testing.assert_array_equal(crops[0], crops[1])
+    assert np.abs(crops[2] - crops[0]).max() > 1
+    assert np.abs(crops[3] - crops[2]).max() > 1
+
+
 # === Presets ===
 
 

@@ -134,6 +134,8 @@ def test_predict_ranks_classes_and_draws(run, photos, tmp_path):
         ("--learning_rate=nan", "learning_rate"),
         ("--learning_rate=-0.1", "learning_rate"),
         ("--augment=all", "augment"),
+        ("--patch_size=160x", "patch_size"),
+        ("--localizer=nose", "localizer"),
         ("--nonsense=1", "nonsense"),
     ],
 )

@@ -22,6 +22,11 @@ def test_the_plain_backbone_sees_the_patch_size():
     assert configure("edge", {"looks": 0, "image_size": 448}).model["image_size"] == 448
 
 
+def test_the_plain_backbone_beside_a_wide_crop_sees_as_many_pixels_in_a_square():
+    assert configure("edge_wide").model["patch_size"] == (160, 320)
+    assert configure("edge_wide", {"looks": 0}).model["image_size"] == 224  # √(160 · 320) = 226
+
+
 def test_the_preset_s_view_fits_a_smaller_image_but_a_given_one_stays():
     assert configure("edge", {"image_size": 128}).model["view_size"] == 128
     assert configure("edge", {"image_size": 128, "view_size": 200}).model["view_size"] == 200

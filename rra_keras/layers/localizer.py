@@ -69,9 +69,8 @@ class CamLocalizer(keras.layers.Layer):
         **kwargs: `keras.layers.Layer`'s own.
 
     Call arguments:
-        features: `(B, h, w, D)`; not used.
+        features: `(B, h, w, D)`; not used, for localisers that need them.
         scores: `(B, h, w, C)`, class scores at each position.
-        finer: not used.
 
     Output:
         `(B, 4)` float32 as `y0 x0 y1 x1` in [0, 1] of the view that `features` were computed from.
@@ -95,11 +94,11 @@ class CamLocalizer(keras.layers.Layer):
         self.max_size = max_size
         self.aspect = aspect
 
-    def call(self, features, scores, finer=None):
+    def call(self, features, scores):
         activation = class_activation_map(scores)
         return moment_box(activation, self.spread, self.min_size, self.max_size, self.aspect)
 
-    def compute_output_shape(self, features_shape, scores_shape, finer_shape=None):
+    def compute_output_shape(self, features_shape, scores_shape):
         return (features_shape[0], 4)
 
     def get_config(self):
@@ -152,7 +151,6 @@ class CenterLocalizer(keras.layers.Layer):
     Call arguments:
         features: `(B, h, w, D)`, for the batch size only.
         scores: not used.
-        finer: not used.
 
     Output:
         `(B, 4)` float32 as `y0 x0 y1 x1` in [0, 1].
@@ -172,14 +170,14 @@ class CenterLocalizer(keras.layers.Layer):
         self.size = size
         self.aspect = aspect
 
-    def call(self, features, scores=None, finer=None):
+    def call(self, features, scores=None):
         half_y, half_x = (self.size * side / 2 for side in sides(self.aspect))
         batch = ops.zeros_like(ops.mean(features, axis=(1, 2, 3)), dtype="float32")  # (B,)
         box = [[0.5 - half_y, 0.5 - half_x, 0.5 + half_y, 0.5 + half_x]]
         box = ops.convert_to_tensor(box, dtype="float32")
         return ops.expand_dims(batch, -1) + box  # (B, 4)
 
-    def compute_output_shape(self, features_shape, scores_shape=None, finer_shape=None):
+    def compute_output_shape(self, features_shape, scores_shape=None):
         return (features_shape[0], 4)
 
     def get_config(self):
@@ -208,7 +206,7 @@ class RandomLocalizer(CenterLocalizer):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, features, scores=None, finer=None):
+    def call(self, features, scores=None):
         shares = ops.convert_to_tensor([[self.size * side for side in sides(self.aspect)]])
         shape = (ops.shape(features)[0], 2)
         corner = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
