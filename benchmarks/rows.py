@@ -17,6 +17,7 @@ ROWS = {
     "box_gradient": {"local_weight": 1.0, "box_gradient": 0.01},
     # For wide objects, and one change each.
     "wide": {"preset": "edge_wide"},
+    "wide_no_skip": {"preset": "edge_wide", "skip": False},
     "wide_attached": {"preset": "edge_wide", "detach_global": False},
     "wide_still": {"preset": "edge_wide", "box_jitter": 0.0},
     "wide_cam": {"preset": "edge_wide", "localizer": "cam"},

@@ -1,0 +1,104 @@
+"""Take a trained run's parts away: `python benchmarks/ablate.py RUN [BOXES.csv]`.
+
+On the test split, with the run's own weights: other boxes for its first look (of the same mean
+size: in the middle, anywhere; the true box, where a file of boxes is given); the last step or the
+mean of all in place of attention; the crops' linear vote or the recurrence alone. Prints a CSV
+and, of each look, image pixels per crop pixel.
+"""
+
+import csv
+import pathlib
+import sys
+
+import keras
+import numpy as np
+from keras import ops
+
+from rra_keras.data import pipeline
+from rra_keras.explain import sample
+from rra_keras.layers.boxes import box_around, sides
+from rra_keras.run import Run
+
+MARGIN = 1.15  # of the true box, on each axis
+BATCH = 32
+
+
+def framed(boxes, aspect):
+    """Return the smallest boxes `(N, 4)` of an aspect around true ones and their margin."""
+    share_y, share_x = sides(aspect)
+    y0, x0, y1, x1 = np.split(boxes, 4, axis=-1)  # (N, 1) each
+    half = MARGIN / 2 * np.maximum((y1 - y0) / share_y, (x1 - x0) / share_x)
+    half = np.minimum(half, 0.5)
+    return np.asarray(box_around((y0 + y1) / 2, (x0 + x1) / 2, half * share_y, half * share_x))
+
+
+def main(directory, boxes_file=None):
+    """Print the test accuracy of a run, and of the run less one of its parts."""
+    run = Run.open(directory)
+    test, true_boxes, _ = sample.load(run, boxes=boxes_file)
+    model = run.load_model()
+    source, box = model.inputs[0], model.get_layer("box_jitter").input
+    looks = [f"look_{look}_features" for look in range(1, model.looks + 1)]
+    names = ("logits", "global_logits", "local_logits", "step_logits", "boxes", *looks)
+    tensors = model.view(*names).output
+    whole = keras.Model(source, tensors)
+    at_boxes = keras.Model([source, box], tensors["logits"])
+
+    aspect = model.patch_size[1] / model.patch_size[0]
+    share_y, share_x = sides(aspect)
+    batches = list(pipeline.evaluation_batches(test, model.image_size, BATCH, model.num_classes))
+    labels = np.concatenate([one_hot.numpy().argmax(-1) for _, one_hot in batches])
+    seen = []
+    for images, _ in batches:
+        seen.append(whole.predict_on_batch(images))
+        for name in looks:  # pooled at once: whole maps of all images would fill the memory
+            seen[-1][name] = np.mean(seen[-1][name], axis=(1, 2))
+    seen = {name: np.concatenate([np.asarray(part[name]) for part in seen]) for name in names}
+    extent = seen["boxes"][..., 2:] - seen["boxes"][..., :2]  # (N, looks, 2)
+    size = (extent[:, 0].mean(axis=0) / (share_y, share_x)).mean()
+
+    half_y, half_x = size * share_y / 2, size * share_x / 2
+    centers = np.random.default_rng(0).uniform(
+        (half_y, half_x), (1 - half_y, 1 - half_x), (len(labels), 2)
+    )
+    middle = np.full_like(centers, 0.5)
+    half = np.array([half_y, half_x])
+    others = {
+        "in the middle": np.concatenate([middle - half, middle + half], axis=1),
+        "anywhere": np.concatenate([centers - half, centers + half], axis=1),
+    }
+    if true_boxes is not None:
+        others["true box"] = framed(true_boxes.objects, aspect)
+
+    def accuracy(logits):
+        return float(np.mean(logits.argmax(-1) == labels))
+
+    steps = seen["global_logits"][:, None] + model.local_weight * seen["step_logits"]
+    classifier = model.get_layer("crop_classifier")
+    vote = np.mean([np.asarray(classifier(seen[name])) for name in looks], axis=0)
+    rows = {
+        "whole": accuracy(seen["logits"]),
+        "global stream alone": accuracy(seen["global_logits"]),
+        "local stream alone": accuracy(seen["local_logits"]),
+        "last step": accuracy(steps[:, -1]),
+        "steps weighed alike": accuracy(steps.mean(axis=1)),
+        "vote without recurrence": accuracy(seen["global_logits"] + model.local_weight * vote),
+        "recurrence without vote": accuracy(seen["logits"] - model.local_weight * vote),
+    }
+    for name, boxes in others.items():
+        parts = np.split(boxes.astype("float32"), range(BATCH, len(boxes), BATCH))
+        said = [
+            at_boxes.predict_on_batch([images, part])
+            for (images, _), part in zip(batches, parts, strict=True)
+        ]
+        rows[name] = accuracy(np.concatenate([ops.convert_to_numpy(part) for part in said]))
+    out = csv.writer(sys.stdout, lineterminator="\n")
+    out.writerow(["run", "part", "test_accuracy"])
+    out.writerows([pathlib.Path(directory).name, *row] for row in rows.items())
+    pixels = extent * (model.image_size - 1) / (np.array(model.patch_size) - 1)
+    for look, values in enumerate(pixels.mean(axis=(0, 2)), 1):
+        print(f"look {look}: {values:.2f} image pixels per crop pixel", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
