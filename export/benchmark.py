@@ -20,13 +20,6 @@ from absl import app, flags
 
 from rra_keras import cli
 
-flags.DEFINE_string("model", None, "A run's model.keras, exported before.", required=True)
-flags.DEFINE_string("export", None, "Folder of its export; RUN/export unless given.")
-flags.DEFINE_integer("plain_size", 224, "Side of the plain backbone's image.", lower_bound=32)
-flags.DEFINE_integer("runs", 50, "Runs of each file, in turn.", lower_bound=1)
-flags.DEFINE_integer("threads", 1, "Threads of the CPU.", lower_bound=1)
-flags.DEFINE_string("csv", None, "File for the table.")
-
 
 @dataclasses.dataclass
 class Contender:
@@ -190,4 +183,10 @@ if __name__ == "__main__":
     from export.classify import hush_native_log
 
     hush_native_log()
+    flags.DEFINE_string("model", None, "A run's model.keras, exported before.", required=True)
+    flags.DEFINE_string("export", None, "Folder of its export; RUN/export unless given.")
+    flags.DEFINE_integer("plain_size", 224, "Side of the plain backbone's image.", lower_bound=32)
+    flags.DEFINE_integer("runs", 50, "Runs of each file, in turn.", lower_bound=1)
+    flags.DEFINE_integer("threads", 1, "Threads of the CPU.", lower_bound=1)
+    flags.DEFINE_string("csv", None, "File for the table.")
     app.run(main, flags_parser=cli.parse_flags)
