@@ -152,10 +152,10 @@ class RRAClassifier(StreamModel):
         images = keras.Input((image_size, image_size, 3), name="images")
         view = _shrink(images, image_size, view_size)
         features, finer = encoder(view) if looks else (encoder(view), None)
-        tensors = {"look_0_features": _named(features, "look_0_features")}
-        features = tensors["look_0_features"]
         if detach_global:
             features = ops.stop_gradient(features)
+        tensors = {"look_0_features": _named(features, "look_0_features")}
+        features = tensors["look_0_features"]
         for layer in projections:
             features = layer(features)
         logits = global_classifier(pool(features))  # (B, C)
