@@ -44,7 +44,7 @@ def main(_):
         "row": _ROW.value,
         "seed": _SEED.value,
         "epochs": config.epochs,
-        "cores": os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0)),
         "machine": platform.machine(),
         "precision": "float32",
         "tensorflow": metrics["versions"]["tensorflow"],
