@@ -168,7 +168,9 @@ def test_gradient_of_the_local_loss_reaches_the_localizers_input(build, batch):
             logits = model(np.float32(images))["local_logits"]
             loss = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
         kernel = model.get_layer("global_classifier").kernel
-        gradient = tape.gradient(loss, kernel.value, tf.UnconnectedGradients.ZERO)
+        gradient = tape.gradient(
+            loss, kernel.value, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
         gradients[share] = gradient.numpy()
     assert np.abs(gradients[1.0]).max() > 0
     np.testing.assert_array_equal(gradients[0.0], np.zeros((16, 3)))
