@@ -97,7 +97,7 @@ def plain(model, size, threads, folder, files):
     config |= {"projection": (), "shared_encoder": True, "crop_backbone": None}
     backbone = model.from_config(config)
     precisions = [file.stem.removeprefix("model_") for file in files]
-    signatures = inference.Signatures(inference.rebuild(backbone, "matmul"))
+    signatures = inference.Signatures(inference.rebuild(backbone, "gather"))
     contenders = []
     for precision, content in tflite.convert(signatures, precisions, [_image(size)] * 2).items():
         file = folder / f"plain_{precision}.tflite"

@@ -86,7 +86,7 @@ def main(_):
             raise ValueError(
                 "Invalid value for `--model`. Expected one that looks. Received: looks=0"
             )
-    signatures = inference.Signatures(inference.rebuild(model, "matmul"))
+    signatures = inference.Signatures(inference.rebuild(model, "gather"))
     cost = costs(tflite.convert(signatures, ["fp32"])["fp32"])
 
     def points(name):

@@ -9,7 +9,7 @@ def rebuild(model, crop_method):
 
     Args:
         model: an `RRAClassifier`.
-        crop_method: `"tf_image"` or `"matmul"` (see `rra_keras.ZoomCrop`).
+        crop_method: `"tf_image"` or `"gather"` (see `rra_keras.ZoomCrop`).
     """
     # Without a gradient of the boxes there is no arithmetic for it in the graph either.
     config = {**model.get_config(), "crop_method": crop_method, "box_gradient": 0.0}

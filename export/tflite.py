@@ -17,7 +17,7 @@ def convert(signatures, precisions=PRECISIONS, images=()):
     """Convert a model to TFLite files, each with every signature over the same weights.
 
     Args:
-        signatures: `Signatures` of a model whose crop is `"matmul"`.
+        signatures: `Signatures` of a model whose crop is `"gather"`.
         precisions: some of `PRECISIONS`; see `export.quantize` for the smaller ones.
         images: representative ones for int8, `(1, S, S, 3)` float32 arrays.
 

@@ -52,7 +52,7 @@ def write(model, run, source, folder, options):
     saved_model.write(signatures, folder / "saved_model", {"serving_default": "full"})
     report["files"]["saved_model"] = verify.saved_model_report(folder / "saved_model", images)
 
-    signatures = inference.Signatures(inference.rebuild(model, "matmul"))
+    signatures = inference.Signatures(inference.rebuild(model, "gather"))
     examples = [
         image.numpy()[None]
         for batch, _ in batches_of(trained.some(train, options.calibration_images))

@@ -11,8 +11,10 @@ _UNCOUNTED = ("Conv2DBackpropInput", "Conv3D", "Einsum", "While", "StatelessWhil
 def multiply_adds(model):
     """Count the multiply-adds of one image through the inference graph as it would be exported.
 
-    The model is rebuilt with the matrix form of the crop, traced for a batch of one, and the
-    convolutions and matrix products in the trace are counted: crop, LSTM and all. Needs TensorFlow.
+    The model is rebuilt with the crop of the export, traced for a batch of one, and the
+    convolutions and matrix products in the trace are counted, LSTM and all. Not counted are
+    products of one element by another: batch norms, resizing, and the crop's interpolation, two
+    products for each value of a picture. Needs TensorFlow.
 
     Args:
         model: an `RRAClassifier`.
@@ -25,7 +27,7 @@ def multiply_adds(model):
     """
     import tensorflow as tf
 
-    exported = model.from_config({**model.get_config(), "crop_method": "matmul"})
+    exported = model.from_config({**model.get_config(), "crop_method": "gather"})
     side = model.image_size
     forward = tf.function(lambda images: exported(images, training=False))
     graph = forward.get_concrete_function(tf.TensorSpec((1, side, side, 3), tf.float32)).graph

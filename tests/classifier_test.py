@@ -406,8 +406,8 @@ def test_separate_encoder_may_have_a_backbone_of_its_own(build, batch):
     assert RRAClassifier.from_config(model.get_config()).get_config() == model.get_config()
 
 
-def test_rebuilt_with_the_matrix_crop_predicts_the_same(trained, batch):
-    rebuilt = RRAClassifier.from_config({**trained.get_config(), "crop_method": "matmul"})
+def test_rebuilt_with_the_gathering_crop_predicts_the_same(trained, batch):
+    rebuilt = RRAClassifier.from_config({**trained.get_config(), "crop_method": "gather"})
     rebuilt.set_weights(trained.get_weights())
     np.testing.assert_allclose(
         rebuilt.predict(batch[0], verbose=0), trained.predict(batch[0], verbose=0), atol=1e-4

@@ -20,7 +20,7 @@ LABELS = ["blue", "green", "red"]
 @pytest.fixture(scope="module")
 def path(trained, tmp_path_factory):
     """A model file of a classifier with two looks."""
-    signatures = inference.Signatures(inference.rebuild(trained, "matmul"))
+    signatures = inference.Signatures(inference.rebuild(trained, "gather"))
     content = tflite.convert(signatures, ["fp32"])["fp32"]
     file = tmp_path_factory.mktemp("model") / "model.tflite"
     file.write_bytes(tflite.attach(content, LABELS, {"image_size": 64, "confidence": 2.0}))

@@ -25,7 +25,7 @@ def images(batch):
 
 @pytest.fixture(scope="module")
 def signatures(trained):
-    return inference.Signatures(inference.rebuild(trained, "matmul"))
+    return inference.Signatures(inference.rebuild(trained, "gather"))
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_multiply_adds_of_a_file_are_those_of_the_graph(build):
     from rra_keras import costs
 
     model = build(steps=1)  # more steps share the product of their common input in the file
-    content = tflite.convert(inference.Signatures(inference.rebuild(model, "matmul")), ["fp32"])
+    content = tflite.convert(inference.Signatures(inference.rebuild(model, "gather")), ["fp32"])
     counted = flatbuffer.multiply_adds(flatbuffer.read(content["fp32"]))["full"]
     assert counted == pytest.approx(costs.multiply_adds(model), rel=0.02)
 
@@ -174,7 +174,7 @@ def test_saved_model_is_batch_polymorphic_and_needs_tensorflow_alone(trained, im
 
 def test_the_plain_backbone_has_one_signature(build, images, tmp_path):
     model = build(looks=0)
-    content = tflite.convert(inference.Signatures(inference.rebuild(model, "matmul")), ["fp32"])
+    content = tflite.convert(inference.Signatures(inference.rebuild(model, "gather")), ["fp32"])
     path = tmp_path / "plain.tflite"
     metadata = {"image_size": 64, "confidence": None}
     path.write_bytes(tflite.attach(content["fp32"], LABELS, metadata))
@@ -187,7 +187,7 @@ def test_the_plain_backbone_has_one_signature(build, images, tmp_path):
 @pytest.mark.parametrize("looks", [1, 2, 3])
 def test_every_op_runs_on_the_gpu(build, images, tmp_path, looks):
     model = build(looks=looks, steps=1 if looks == 3 else 2, patch_size=(32, 48))
-    signatures = inference.Signatures(inference.rebuild(model, "matmul"))
+    signatures = inference.Signatures(inference.rebuild(model, "gather"))
     for precision, content in tflite.convert(signatures, ["fp32", "fp16"]).items():
         path = tmp_path / f"{precision}.tflite"
         path.write_bytes(tflite.attach(content, LABELS, {"image_size": 64, "confidence": 0.5}))

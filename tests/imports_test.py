@@ -45,7 +45,7 @@ import numpy as np
 import rra_keras
 
 inputs = np.load(sys.argv[1])
-crops = rra_keras.ZoomCrop((9, 7), "matmul")([inputs["images"], inputs["boxes"]])
+crops = rra_keras.ZoomCrop((9, 7), "gather")([inputs["images"], inputs["boxes"]])
 boxes = rra_keras.CamLocalizer()(inputs["scores"], inputs["scores"])
 center = rra_keras.CenterLocalizer()(inputs["scores"])
 attention = rra_keras.RecursiveAttention(units=4, steps=3)
@@ -86,7 +86,7 @@ def test_layers_give_the_same_values_under_jax_and_tensorflow(tmp_path):
         )
 
 
-def test_auto_crop_under_jax_is_the_matrix_form_and_tf_image_is_refused():
+def test_auto_crop_under_jax_gathers_and_tf_image_is_refused():
     code = (
         "import rra_keras\n"
         "assert rra_keras.ZoomCrop(4).supports_jit\n"
@@ -95,4 +95,4 @@ def test_auto_crop_under_jax_is_the_matrix_form_and_tf_image_is_refused():
         "except ValueError as error:\n"
         "    print(error)"
     )
-    assert "use 'matmul' under 'jax'" in run(code, "jax")
+    assert "use 'gather' under 'jax'" in run(code, "jax")

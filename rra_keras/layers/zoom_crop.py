@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-METHODS = ("auto", "tf_image", "matmul")
+METHODS = ("auto", "tf_image", "gather")
 
 # Boxes are drawn towards the image's centre by two millionths. The last sample of one that ends at
 # the border would otherwise round to just past the last pixel at common sizes (448 → 224), which
@@ -22,10 +22,10 @@ def resolve_method(method):
     if method == "tf_image" and not on_tensorflow:
         raise ValueError(
             "Invalid value for argument `method`. 'tf_image' needs the TensorFlow backend; use "
-            f"'matmul' under {keras.config.backend()!r}. Received: method='tf_image'"
+            f"'gather' under {keras.config.backend()!r}. Received: method='tf_image'"
         )
     if method == "auto":
-        return "tf_image" if on_tensorflow else "matmul"
+        return "tf_image" if on_tensorflow else "gather"
     return method
 
 
@@ -42,7 +42,7 @@ def zoom_crop(images, boxes, size, method="auto"):
             1 that of the last. Always computed in float32.
         size: `(h, w)` of the crops in pixels.
         method: `"tf_image"` (`tf.image.crop_and_resize`, the fastest under TensorFlow),
-            `"matmul"` (two batched matrix products: XLA, JAX, TFLite builtins) or `"auto"`.
+            `"gather"` (rows picked and mixed, then columns: XLA, JAX, TFLite builtins) or `"auto"`.
 
     Returns:
         `(B, h, w, C)`, in the dtype of `images` (float32 for integers).
@@ -54,7 +54,7 @@ def zoom_crop(images, boxes, size, method="auto"):
         images = ops.cast(images, "float32")
     boxes = ops.cast(boxes, "float32")
     boxes = boxes + (0.5 - boxes) * _DRAW_IN
-    crop = _crop_tf_image if resolve_method(method) == "tf_image" else _crop_matmul
+    crop = _crop_tf_image if resolve_method(method) == "tf_image" else _crop_gather
     return crop(images, boxes, size)
 
 
@@ -73,41 +73,38 @@ def _crop_tf_image(images, boxes, size):
     return tf.cast(crops, dtype)
 
 
-def _crop_matmul(images, boxes, size):
+def _crop_gather(images, boxes, size):
     y0, x0, y1, x1 = ops.split(boxes, 4, axis=-1)  # (B, 1) each
     height, width, channels = ops.shape(images)[1:]
-    rows = ops.cast(interpolation_matrix(y0, y1, height, size[0]), images.dtype)  # (B, h, H)
-    columns = ops.cast(interpolation_matrix(x0, x1, width, size[1]), images.dtype)  # (B, w, W)
-    x = ops.matmul(rows, ops.reshape(images, (-1, height, width * channels)))  # (B, h, W·C)
+    x = _sample(ops.reshape(images, (-1, height, width * channels)), y0, y1, size[0])
     x = ops.transpose(ops.reshape(x, (-1, size[0], width, channels)), (0, 2, 1, 3))
-    x = ops.matmul(columns, ops.reshape(x, (-1, width, size[0] * channels)))  # (B, w, h·C)
+    x = _sample(ops.reshape(x, (-1, width, size[0] * channels)), x0, x1, size[1])
     x = ops.reshape(x, (-1, size[1], size[0], channels))
     return ops.transpose(x, (0, 2, 1, 3))  # (B, h, w, C)
 
 
-def interpolation_matrix(start, end, size, length):
-    """Return the matrix that samples `length` points of a `size`-pixel axis bilinearly.
+def _sample(lines, start, end, length):
+    """Sample `length` lines out of `lines` `(B, N, K)`, from `start` to `end` `(B, 1)`, linearly.
 
-    Args:
-        start: `(B, 1)`, the normalised position of the first sample.
-        end: `(B, 1)`, the normalised position of the last one.
-        size: pixels along the axis.
-        length: samples to take.
-
-    Returns:
-        `(B, length, size)`; row `i` holds the weights `relu(1 − |sᵢ − j|)` of the pixels `j` around
-        the sampled position `sᵢ`, or zeros if it lies outside the axis.
+    Lines are picked by one index over the whole batch: GPU delegates take no other gather.
     """
-    last = ops.cast(size - 1, "float32")
+    batch, size, width = ops.shape(lines)
+    last = float(size - 1)
     if length > 1:
         steps = ops.arange(length, dtype="float32")
         positions = start * last + steps * ((end - start) * last / (length - 1))  # (B, length)
     else:
         positions = 0.5 * (start + end) * last
+    floor = ops.floor(ops.clip(positions, 0.0, max(last - 1.0, 0.0)))
+    first = ops.cast(floor, "int32") + size * ops.expand_dims(ops.arange(batch, dtype="int32"), 1)
+    first = ops.reshape(first, (-1,))  # (B · length,)
+    flat = ops.reshape(lines, (-1, width))  # (B · N, K)
+    above = ops.reshape(ops.take(flat, first, axis=0), (-1, length, width))
+    below = ops.reshape(ops.take(flat, first + min(1, size - 1), axis=0), (-1, length, width))
     inside = ops.logical_and(positions >= 0.0, positions <= last)
-    distances = ops.expand_dims(positions, -1) - ops.arange(size, dtype="float32")
-    weights = ops.relu(1.0 - ops.abs(distances))  # (B, length, size)
-    return weights * ops.expand_dims(ops.cast(inside, "float32"), -1)
+    share = ops.cast(ops.expand_dims(positions - floor, -1), lines.dtype)  # (B, length, 1)
+    inside = ops.cast(ops.expand_dims(inside, -1), lines.dtype)
+    return ((1.0 - share) * above + share * below) * inside
 
 
 def as_pair(size):
@@ -124,8 +121,8 @@ class ZoomCrop(keras.layers.Layer):
 
     Args:
         size: pixels of the crop, an int or `(h, w)`.
-        method: `"tf_image"`, `"matmul"` or `"auto"` (see `zoom_crop`). The two agree to float32
-            rounding; `"tf_image"` has no XLA kernel and no TFLite builtin, `"matmul"` runs
+        method: `"tf_image"`, `"gather"` or `"auto"` (see `zoom_crop`). The two agree to float32
+            rounding; `"tf_image"` has no XLA kernel and no TFLite builtin, `"gather"` runs
             everywhere.
         **kwargs: `keras.layers.Layer`'s own.
 
