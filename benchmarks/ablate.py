@@ -37,7 +37,7 @@ def main(directory, boxes_file=None):
     run = Run.open(directory)
     test, true_boxes, _ = sample.load(run, boxes=boxes_file)
     model = run.load_model()
-    source, box = model.inputs[0], model.get_layer("box_jitter").input
+    source, box = model.inputs[0], model.get_layer("look_1_box").output
     looks = [f"look_{look}_features" for look in range(1, model.looks + 1)]
     names = ("logits", "global_logits", "local_logits", "step_logits", "boxes", *looks)
     tensors = model.view(*names).output

@@ -20,10 +20,10 @@ ROWS = {
     "wide": {"preset": "edge_wide"},
     "wide_no_skip": {"preset": "edge_wide", "skip": False},
     "wide_attached": {"preset": "edge_wide", "detach_global": False},
-    "wide_still": {"preset": "edge_wide", "box_jitter": 0.0},
     "wide_cam": {"preset": "edge_wide", "localizer": "cam"},
     "wide_center": {"preset": "edge_wide", "localizer": "center"},
     "wide_random": {"preset": "edge_wide", "localizer": "random"},
+    "wide_208": {"preset": "edge_wide", "patch_size": (208, 416)},
     "square": {"preset": "edge_wide", "patch_size": 224},
     # Other economies: the size of the view, the size of the crop, the number of looks.
     "view_128": {"view_size": 128},

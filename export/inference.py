@@ -50,9 +50,7 @@ class Signatures:
         self._full = model.view("logits", "boxes", "step_weights")
         source = model.inputs[0]
         logits = model.view("global_logits").output["global_logits"]
-        # The first look's, (B, 4). Not the layer's output: Keras cuts a graph at an operation, and
-        # the other looks' boxes come from the same one.
-        box = model.get_layer("box_jitter").input
+        box = model.get_layer("look_1_box").output  # (B, 4)
         self._glance = keras.Model(source, {"logits": logits, "boxes": box})
         self._focus = keras.Model([source, box, logits], self._full.output)
 

@@ -5,7 +5,7 @@ import pathlib
 
 import keras
 
-from rra_keras import RRAClassifier, data
+from rra_keras import RRAClassifier
 from rra_keras.run import Run
 
 
@@ -37,20 +37,7 @@ def open_run(path, dataset=None, data_dir=None):
                 "Invalid value for `--model`. Expected a model.keras in the directory of its run. "
                 f"Received: {path}, without {name} beside it"
             )
-    config = run.config
-    own = dataset is None or dataset == config["dataset"]
-    source = data.load(
-        dataset or config["dataset"],
-        data_dir=data_dir or config["data_dir"],
-        group_regex=config["group_regex"] if own else None,
-        seed=config["seed"],
-    )
-    if list(source.class_names) != run.class_names:
-        raise ValueError(
-            f"Invalid value for `--dataset`. Expected the {len(run.class_names)} classes of "
-            f"{run.path('labels.txt')}. Received: {len(source.class_names)} of {source.name}"
-        )
-    return run, source
+    return run, run.load_data(dataset, data_dir)
 
 
 def labels(path):

@@ -2,7 +2,6 @@
 
 from rra_keras.classifier import RRAClassifier as RRAClassifier
 from rra_keras.layers import ActivationLocalizer as ActivationLocalizer
-from rra_keras.layers import BoxJitter as BoxJitter
 from rra_keras.layers import CamLocalizer as CamLocalizer
 from rra_keras.layers import CenterLocalizer as CenterLocalizer
 from rra_keras.layers import RandomLocalizer as RandomLocalizer

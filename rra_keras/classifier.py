@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from rra_keras.backbones import build_encoder
-from rra_keras.layers import BoxJitter, RecursiveAttention, ZoomCrop
+from rra_keras.layers import RecursiveAttention, ZoomCrop
 from rra_keras.layers.boxes import box_in_box, scale_gradient
 from rra_keras.layers.localizer import LOCALIZERS
 from rra_keras.layers.zoom_crop import as_pair
@@ -52,7 +52,6 @@ class RRAClassifier(StreamModel):
             `"random"`, or a layer called as `localizer(features, scores)` that returns boxes
             `(B, 4)`, `y0 x0 y1 x1` in [0, 1]. If its call takes `finer`, that is the encoder's last
             feature map before the final downsampling.
-        box_jitter: how far boxes move and grow at random while training (`BoxJitter`).
         box_gradient: share of the crops' gradient that passes through the boxes to the localiser.
             Whole, it is 10 to 60 times the global stream's own there, and drowns it: none unless
             given. A localiser with weights of its own needs some.
@@ -86,7 +85,6 @@ class RRAClassifier(StreamModel):
         projection=(),
         local_weight=1.0,
         localizer="cam",
-        box_jitter=0.0,
         box_gradient=0.0,
         detach_global=False,
         crop_method="auto",
@@ -142,7 +140,6 @@ class RRAClassifier(StreamModel):
             # box's aspect already: inside it, an even box keeps it.
             inside = "cam" if localizer == "activation" else localizer
             localize_inside = _localizer_layer(inside, aspect=1.0, name="localizer_inside")
-            jitter = BoxJitter(box_jitter, name="box_jitter")
             zoom = ZoomCrop(patch_size, crop_method, name="zoom_crop")
             attention = RecursiveAttention(units, steps, name="recursive_attention")
             local_classifier = _classifier_layer(num_classes, "local_classifier")
@@ -167,8 +164,9 @@ class RRAClassifier(StreamModel):
                 place = localize_inside if boxes else localize
                 more = {"finer": finer} if _takes_finer(place) else {}
                 box = place(features, scores, **more)  # (B, 4), inside the last look
-                box = jitter(scale_gradient(box, box_gradient))
-                boxes.append(box_in_box(boxes[-1], box) if boxes else box)
+                box = scale_gradient(box, box_gradient)
+                box = box_in_box(boxes[-1], box) if boxes else box
+                boxes.append(_named(box, f"look_{look}_box"))
                 crop = _named(zoom([images, boxes[-1]]), f"look_{look}_crop")
                 features, finer = crop_encoder(crop)
                 features = _named(features, f"look_{look}_features")
@@ -227,7 +225,6 @@ class RRAClassifier(StreamModel):
             "projection": tuple(projection),
             "local_weight": local_weight,
             "localizer": _serialized(localizer),
-            "box_jitter": box_jitter,
             "box_gradient": box_gradient,
             "detach_global": detach_global,
             "crop_method": crop_method,

@@ -17,27 +17,12 @@ _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images at a time.", lower_
 
 
 def main(_):
-    from rra_keras import data
     from rra_keras.data import pipeline
     from rra_keras.run import Run
 
     with cli.bad_input_exits():
         run = Run.open(_RUN.value)
-        config = run.config
-        dataset = _DATASET.value or config["dataset"]
-        same = dataset == config["dataset"]
-        source = data.load(
-            dataset,
-            data_dir=_DATA_DIR.value or config["data_dir"],
-            group_regex=config["group_regex"] if same else None,
-            seed=config["seed"],
-        )
-        if list(source.class_names) != run.class_names:
-            raise ValueError(
-                f"Invalid value for `--dataset`. Expected the run's {len(run.class_names)} classes "
-                f"({', '.join(run.class_names[:3])}, …). Received: {len(source.class_names)} "
-                f"({', '.join(source.class_names[:3])}, …)"
-            )
+        source = run.load_data(_DATASET.value, _DATA_DIR.value)
         split = source.splits[_SPLIT.value]
     model = run.load_model()
     batches = pipeline.evaluation_batches(
@@ -47,8 +32,9 @@ def main(_):
     if _CSV.value:
         table = predictions_csv(streams, labels, source.class_names, split.names)
         pathlib.Path(_CSV.value).write_text(table, "utf-8")
-    results = accuracies(streams, labels)
-    print(json.dumps({"dataset": dataset, "split": _SPLIT.value, "images": split.size, **results}))
+    dataset = _DATASET.value or run.config["dataset"]
+    results = {"dataset": dataset, "split": _SPLIT.value, "images": split.size}
+    print(json.dumps(results | accuracies(streams, labels)))
 
 
 if __name__ == "__main__":

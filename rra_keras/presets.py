@@ -51,7 +51,6 @@ PRESETS = {
             **_EDGE_MODEL,
             "patch_size": (160, 320),
             "localizer": "activation",
-            "box_jitter": 0.1,
             "detach_global": True,
             "local_weight": 4.0,
         },

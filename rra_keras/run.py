@@ -8,6 +8,8 @@ import shutil
 
 import keras
 
+from rra_keras import data
+
 # What may differ between a run and the command that resumes it.
 _FREE_TO_CHANGE = ("run_dir", "data_dir")
 
@@ -103,6 +105,37 @@ class Run:
     def load_model(self):
         """Load the trained model."""
         return keras.models.load_model(self.path("model.keras"))
+
+    def load_data(self, dataset=None, data_dir=None):
+        """Load the data that the run was trained on, split as they were then, or others.
+
+        Args:
+            dataset: other data with the same classes, as in `rra_keras.data.load`.
+            data_dir: where named data sets are kept; as in training unless given.
+
+        Returns:
+            A `Source`.
+
+        Raises:
+            ValueError: if the data cannot be used, or have other classes than the run.
+            OSError: if files cannot be read.
+        """
+        config = self.config
+        own = dataset is None or dataset == config["dataset"]
+        source = data.load(
+            dataset or config["dataset"],
+            data_dir=data_dir or config["data_dir"],
+            group_regex=config["group_regex"] if own else None,
+            seed=config["seed"],
+        )
+        names = self.class_names
+        if list(source.class_names) != names:
+            raise ValueError(
+                f"Invalid value for `--dataset`. Expected the run's {len(names)} classes "
+                f"({', '.join(names[:3])}, …). Received: {len(source.class_names)} "
+                f"({', '.join(source.class_names[:3])}, …)"
+            )
+        return source
 
     @contextlib.contextmanager
     def replacing(self, name):

@@ -467,14 +467,6 @@ def test_detached_the_global_loss_trains_its_classifier_alone(build, batch):
     assert reached == {"global_classifier/kernel", "global_classifier/bias"}
 
 
-def test_jitter_changes_crops_while_training_only(build, batch):
-    model = build(box_jitter=0.3, localizer="center").view("look_1_crop")
-    crops = [np.asarray(model(batch[0], training=t)["look_1_crop"]) for t in (0, 0, 1, 1)]
-    np.testing.assert_array_equal(crops[0], crops[1])
-    assert np.abs(crops[2] - crops[0]).max() > 1
-    assert np.abs(crops[3] - crops[2]).max() > 1
-
-
 # === Presets ===
 
 

@@ -11,7 +11,6 @@ from keras import layers, tree
 
 from rra_keras import (
     ActivationLocalizer,
-    BoxJitter,
     CamLocalizer,
     CenterLocalizer,
     RecursiveAttention,
@@ -50,9 +49,6 @@ TABLE = {
     ),
     "center_localizer": Row(
         CenterLocalizer, {"size": 0.4, "aspect": 2.0}, (FEATURES, SCORES), half_output=False
-    ),
-    "box_jitter": Row(
-        BoxJitter, {"amount": 0.1, "seed": 3}, (IMAGES_AND_BOXES[1],), half_output=False
     ),
     "attention_one_look": Row(RecursiveAttention, {"units": 4, "steps": 3, "depth": 1}, (VECTOR,)),
     "attention_two_looks": Row(

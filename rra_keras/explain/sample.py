@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 
-from rra_keras import data
 from rra_keras.data import pipeline
 from rra_keras.explain import boxes as annotated
 
@@ -27,21 +26,9 @@ def load(run, dataset=None, data_dir=None, split="test", boxes=None, images=None
         ValueError: if the data are not those the run was trained for, or the boxes do not fit.
         OSError: if files cannot be read.
     """
-    config = run.config
-    dataset = dataset or config["dataset"]
-    data_dir = data_dir or config["data_dir"]
-    source = data.load(
-        dataset,
-        data_dir=data_dir,
-        group_regex=config["group_regex"] if dataset == config["dataset"] else None,
-        seed=config["seed"],
-    )
-    if list(source.class_names) != run.class_names:
-        raise ValueError(
-            f"Invalid value for `--dataset`. Expected the run's {len(run.class_names)} classes "
-            f"({', '.join(run.class_names[:3])}, …). Received: {len(source.class_names)} "
-            f"({', '.join(source.class_names[:3])}, …)"
-        )
+    source = run.load_data(dataset, data_dir)
+    dataset = dataset or run.config["dataset"]
+    data_dir = data_dir or run.config["data_dir"]
     whole = source.splits[split]
     if whole.names is None:
         if boxes:

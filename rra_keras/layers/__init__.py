@@ -1,6 +1,5 @@
 """The layers, each usable in a functional model of its own."""
 
-from rra_keras.layers.boxes import BoxJitter as BoxJitter
 from rra_keras.layers.localizer import ActivationLocalizer as ActivationLocalizer
 from rra_keras.layers.localizer import CamLocalizer as CamLocalizer
 from rra_keras.layers.localizer import CenterLocalizer as CenterLocalizer

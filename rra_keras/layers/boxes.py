@@ -1,6 +1,5 @@
-"""Boxes `y0 x0 y1 x1`: from a map of mass, inside one another, jittered; their gradient scaled."""
+"""Boxes `y0 x0 y1 x1`: from a map of mass, inside one another; their gradient scaled."""
 
-import keras
 from keras import ops
 
 
@@ -77,70 +76,3 @@ def scale_gradient(x, scale):
     if scale == 0:  # and GPU delegates refuse `x - x`
         return fixed
     return fixed + scale * (x - fixed)
-
-
-@keras.saving.register_keras_serializable("rra_keras")
-class BoxJitter(keras.layers.Layer):
-    """Move and scale boxes at random while training: augmentation of the crops.
-
-    A localiser always frames an object the same way, and a network that sees nothing else is
-    thrown off by the few boxes that miss. In training only:
-
-    1. Move the centre along each axis by up to `amount` of half the box's side.
-    2. Multiply both sides by `exp(u)`, `u` up to `amount` either way, at most to the whole image.
-    3. Move the box until it is inside the image.
-
-    Args:
-        amount: 0 leaves boxes as they are.
-        seed: of the draws; drawn unless given.
-        **kwargs: `keras.layers.Layer`'s own.
-
-    Call arguments:
-        boxes: `(B, 4)` as `y0 x0 y1 x1` in [0, 1].
-        training: whether to draw.
-
-    Output:
-        `(B, 4)` float32.
-
-    Raises:
-        ValueError: unless `0 <= amount < 1`.
-    """
-
-    def __init__(self, amount=0.2, seed=None, **kwargs):
-        kwargs.setdefault("dtype", "float32")
-        super().__init__(**kwargs)
-        if not 0 <= amount < 1:
-            raise ValueError(
-                "Invalid value for argument `amount`. Expected 0 <= amount < 1. "
-                f"Received: amount={amount}"
-            )
-        self.amount = amount
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
-
-    def call(self, boxes, training=False):
-        if not training or not self.amount:
-            return boxes
-        draws = keras.random.uniform(
-            (ops.shape(boxes)[0], 3),
-            -self.amount,
-            self.amount,
-            dtype="float32",
-            seed=self.seed_generator,
-        )
-        move_y, move_x, grow = ops.split(draws, 3, axis=-1)  # (B, 1) each
-        y0, x0, y1, x1 = ops.split(boxes, 4, axis=-1)
-        half_y, half_x = (y1 - y0) / 2, (x1 - x0) / 2
-        scale = ops.minimum(ops.exp(grow), 0.5 / ops.maximum(half_y, half_x))
-        return box_around(
-            (y0 + y1) / 2 + move_y * half_y,
-            (x0 + x1) / 2 + move_x * half_x,
-            half_y * scale,
-            half_x * scale,
-        )
-
-    def compute_output_shape(self, boxes_shape):
-        return boxes_shape
-
-    def get_config(self):
-        return {**super().get_config(), "amount": self.amount, "seed": self.seed}
