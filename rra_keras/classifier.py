@@ -336,7 +336,7 @@ def _takes_finer(localizer):
 
 def _named(tensor, name):
     """Give an intermediate a name to address it by, in the graph and by Grad-CAM."""
-    return keras.layers.Identity(name=name)(tensor)
+    return keras.layers.Identity(dtype=tensor.dtype, name=name)(tensor)  # of boxes, no half floats
 
 
 def _serialized(value):
