@@ -9,6 +9,7 @@ ROWS = {
     "plain_448": {"looks": 0, "image_size": 448},
     # The default, and one change each.
     "edge": {},
+    "units_256": {"units": 256},
     "one_step": {"steps": 1},
     "ten_steps": {"steps": 10},
     "center_box": {"localizer": "center"},
@@ -18,12 +19,13 @@ ROWS = {
     "box_gradient": {"local_weight": 1.0, "box_gradient": 0.01},
     # For wide objects, and one change each.
     "wide": {"preset": "edge_wide"},
+    "wide_units_256": {"preset": "edge_wide", "units": 256},
     "wide_no_skip": {"preset": "edge_wide", "skip": False},
     "wide_attached": {"preset": "edge_wide", "detach_global": False},
     "wide_cam": {"preset": "edge_wide", "localizer": "cam"},
     "wide_center": {"preset": "edge_wide", "localizer": "center"},
     "wide_random": {"preset": "edge_wide", "localizer": "random"},
-    "wide_208": {"preset": "edge_wide", "patch_size": (208, 416)},
+    "wide_208": {"preset": "edge_wide", "patch_size": (208, 416), "units": 256},
     "square": {"preset": "edge_wide", "patch_size": 224},
     # Other economies: the size of the view, the size of the crop, the number of looks.
     "view_128": {"view_size": 128},

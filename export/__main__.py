@@ -20,7 +20,7 @@ flags.DEFINE_multi_enum("precision", _PRECISIONS, _PRECISIONS, "TFLite files to 
 flags.DEFINE_string("dataset", None, "Data to verify on; the run's own unless given.")
 flags.DEFINE_string("data_dir", None, "Where named data sets are kept.")
 flags.DEFINE_integer(
-    "calibration_images", 100, "Training images that int8 takes its ranges from.", lower_bound=1
+    "calibration_images", 100, "Training images that int8 takes its biases from.", lower_bound=1
 )
 flags.DEFINE_integer(
     "verify_images",

@@ -20,7 +20,7 @@ _EDGE_MODEL = {
     "backbone": "efficientnet_lite0",
     "looks": 1,
     "steps": 4,
-    "units": 256,
+    "units": 128,
     "image_size": 448,
     "view_size": 160,
     "train_from": "block_11",
