@@ -126,28 +126,32 @@ def test_int8_keeps_the_first_strides_in_float(contents, images):
     assert "CONV_2D" not in integers(8)
 
 
-def test_int8_rounding_shifts_no_channel(contents, images, monkeypatch):
-    """Its biases make up for what rounded kernels add on average."""
+def test_int8_convolutions_are_exact_on_their_mean_input(contents, images):
     images = list(images[:, None])
+    means = quantize._input_means(contents["fp32"], images)
+    files = [contents["fp32"], quantize.int8(contents["fp32"], images, stride=1)]
 
-    def channel_means(content):
-        """Of the second convolution's outputs, before what is made of them: its biases' effect."""
+    def responses(content):
+        """Yield each convolution's kernel, and what it and its bias make of given inputs."""
         model = flatbuffer.read(content)
-        subgraph = flatbuffer.signatures(model)["full"]
-        place = model.subgraphs.index(subgraph)
-        operator = [o for n, o in flatbuffer.operations(model, subgraph) if n == "CONV_2D"][-1]
-        interpreter = quantize.inspectable(content)
-        run, means = interpreter.get_signature_runner("full"), []
-        for image in images:
-            run(images=image)
-            means.append(interpreter.get_tensor(operator.outputs[0], place).mean((0, 1, 2)))
-        return np.mean(means, axis=0)
+        for subgraph in model.subgraphs:
+            for operator, _ in quantize._convolutions(model, subgraph):
+                kernel, bias = (subgraph.tensors[index] for index in operator.inputs[1:])
+                stored = flatbuffer.constant(model, kernel)
+                values = np.frombuffer(stored, "float32" if kernel.type == 0 else "int8")
+                values = values.reshape(kernel.shape)
+                if kernel.type != 0:
+                    values = values * np.reshape(kernel.quantization.scale, (-1, 1, 1, 1))
+                offset = np.frombuffer(flatbuffer.constant(model, bias), "float32")
+                yield stored, values.sum((1, 2)), offset
 
-    exact = channel_means(contents["fp32"])
-    corrected = channel_means(quantize.int8(contents["fp32"], images, 1))
-    monkeypatch.setattr(quantize, "_correct_biases", lambda content, *_: content)
-    rounded = channel_means(quantize.int8(contents["fp32"], images, 1))
-    assert np.abs(corrected - exact).mean() < 0.75 * np.abs(rounded - exact).mean()
+    pairs = list(zip(*map(responses, files), strict=True))
+    assert len(pairs) == 12  # two convolutions: full looks three times, glance once, focus twice
+    for (exact, weights, bias), (rounded, near, corrected) in pairs:
+        assert rounded != exact
+        answer = weights @ means[exact] + bias
+        np.testing.assert_allclose(near @ means[exact] + corrected, answer, atol=1e-5)
+        assert np.abs(near @ means[exact] + bias - answer).max() > 1e-4
 
 
 def test_half_keeps_small_weights_whole(contents):
