@@ -240,6 +240,7 @@ def row(**changes):
     measured = {
         "finite": True,
         "accuracy": 0.8,
+        "accuracy_error": 0.0,
         "agreement": 1.0,
         "boxes_max_difference": 1e-6,
         "boxes_p99_difference": 1e-6,
@@ -265,6 +266,8 @@ def row(**changes):
         ("fp32", {"boxes_max_difference": None}, "boxes_max"),
         ("int8", {"accuracy": 0.785, "agreement": 0.9}, "78.50%"),
         ("int8", {"accuracy": 0.795, "agreement": 0.9}, None),
+        ("int8", {"accuracy": 0.785, "accuracy_error": 0.01}, None),
+        ("int8", {"accuracy": 0.77, "accuracy_error": 0.01}, "77.00%"),
         ("int8", {"focus_max_difference": 1.0}, "glance"),
         ("fp32", {"flex_operators": ["custom:FlexCropAndResize"]}, "FlexCropAndResize"),
         ("fp16", {"gpu": row()["gpu"] | {"fully_accelerated": False}}, "whole on the GPU"),
@@ -276,6 +279,15 @@ def test_checks(name, changes, expected):
     found = verify.failures(f"model_{name}.tflite", row(**changes), accuracy=0.8, images=500)
     assert bool(found) == bool(expected)
     assert expected is None or expected in found[0]
+
+
+def test_error_of_an_accuracy_is_that_of_paired_images():
+    keras_logits = np.eye(2)[[0, 0, 1, 1]]
+    images = verify.Images(None, np.array([0, 0, 0, 1]), {"logits": keras_logits})
+    compared = verify.compare({"logits": np.eye(2)[[0, 1, 0, 1]]}, images)
+    assert compared["accuracy"] == 0.75  # one right less, one more, as Keras has
+    assert compared["accuracy_error"] == pytest.approx(np.sqrt(2 / 4) / np.sqrt(4))
+    assert verify.compare({"logits": keras_logits}, images)["accuracy_error"] == 0.0
 
 
 def command(*arguments):
