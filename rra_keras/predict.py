@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 from absl import app, flags
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from rra_keras import cli
 
@@ -27,19 +26,12 @@ def read_image(path, size):
         `(size, size, 3)` float32, RGB 0…255.
 
     Raises:
-        ValueError: if the file is no image, or a broken one.
+        ValueError: if the file is no image, a broken one, or too large.
         FileNotFoundError: if there is none.
     """
-    from rra_keras.data import pipeline
+    from rra_keras.data import decode, pipeline
 
-    try:
-        with Image.open(path) as image:
-            pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))  # (H, W, 3)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"Expected an image file. Received: {path}, not found") from None
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"Expected an image file. Received: {path} ({error})") from None
-    return np.asarray(pipeline.resize(pixels, size))
+    return np.asarray(pipeline.resize(decode.read_image(path), size))
 
 
 def main(argv):

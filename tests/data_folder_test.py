@@ -1,6 +1,8 @@
 import collections
 import os
 import pathlib
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from rra_keras.data import splits
 def write_images(folder, names, size=(6, 5), extension="png"):
     folder.mkdir(parents=True, exist_ok=True)
     for i, name in enumerate(names):
-        Image.new("RGB", size, (i, 0, 0)).save(folder / f"{name}.{extension}")
+        color = (i, ord(folder.name[0]), 0)  # classes do not share files
+        Image.new("RGB", size, color).save(folder / f"{name}.{extension}")
 
 
 def make_folder(root, classes=("crow", "jay", "owl"), images=10):
@@ -164,7 +167,8 @@ def test_other_files_are_skipped_by_name(tmp_path):
     source = load(tmp_path)
     assert sum(sizes(source).values()) == 30
     assert source.notes[0] == (
-        f"skipped, not an image that can be read: 1 files: jay{os.sep}notes.jpg"
+        f"skipped, no image that can be read: 1 files: jay{os.sep}notes.jpg "
+        "(not a JPEG, PNG, GIF, BMP or WEBP image)"
     )
     with pytest.raises(ValueError, match=r"1 files: jay.notes\.jpg"):
         load(tmp_path, strict=True)
@@ -175,7 +179,130 @@ def test_summary_names_sizes(tmp_path):
     assert source.summary().splitlines() == [
         f"folder:{tmp_path}: 3 classes, 18 train, 6 validation, 6 test",
         "held out of the training images with seed 0: test, validation",
+        "training images a class: 6",
     ]
+
+
+def test_imbalance_is_told(tmp_path):
+    make_folder(tmp_path / "train", images=4)
+    write_images(tmp_path / "train" / "owl", [f"more{i}" for i in range(9)])
+    make_folder(tmp_path / "val", images=1)
+    make_folder(tmp_path / "test", images=1)
+    assert "training images a class: 4 (crow) to 13 (owl)" in load(tmp_path).summary().splitlines()
+
+
+def test_what_lies_deeper_belongs_to_the_class(tmp_path):
+    make_folder(tmp_path, classes=("crow", "jay"))
+    for folder in ("2019", "2020/may"):
+        write_images(tmp_path / "crow" / folder, ["00", "01"])
+    write_images(tmp_path / "owl" / "barn", ["00", "01", "02"])
+    source = load(tmp_path)
+    assert source.class_names == ("crow", "jay", "owl")
+    names = {name for split in source.splits.values() for name in split.names}
+    assert {"crow/2019/00.png", "crow/2020/may/01.png", "owl/barn/02.png"} <= names
+    assert len(names) == 10 + 10 + 4 + 3
+
+
+def test_files_in_two_splits_are_told_in_one_line(tmp_path):
+    shades = iter(range(6))
+    for folder in ("train", "val", "test"):
+        for name in ("crow", "jay"):
+            (tmp_path / folder / name).mkdir(parents=True)
+            own = Image.new("RGB", (6, 5), (next(shades), 0, 0))
+            own.save(tmp_path / folder / name / "own.png")
+    shutil.copy(tmp_path / "train/crow/own.png", tmp_path / "train/crow/again.png")
+    assert not [note for note in load(tmp_path).notes if "same file" in note]
+    shutil.copy(tmp_path / "train/crow/own.png", tmp_path / "test/crow/a.png")
+    shutil.copy(tmp_path / "val/jay/own.png", tmp_path / "test/jay/a.png")
+    (note,) = (note for note in load(tmp_path).notes if "same file" in note)
+    assert note == (
+        "the same file in different splits: 2, e.g. test/crow/a.png (test) and "
+        "train/crow/again.png (train)"
+    )
+
+
+def test_a_link_out_of_the_folder_is_refused_by_name(tmp_path):
+    make_folder(tmp_path / "photos")
+    write_images(tmp_path / "private", ["secret"])
+    link = tmp_path / "photos" / "owl" / "link.png"
+    link.symlink_to(tmp_path / "private" / "secret.png")
+    with pytest.raises(ValueError, match=r"links that stay inside.*link\.png → .*secret\.png"):
+        load(tmp_path / "photos")
+    link.unlink()
+    for link in (tmp_path / "photos" / "emu", tmp_path / "photos" / "owl" / "deep"):
+        link.symlink_to(tmp_path / "private")
+        with pytest.raises(ValueError, match=rf"links that stay inside.*{link.name} → .*private"):
+            load(tmp_path / "photos")
+        link.unlink()
+    assert sum(sizes(load(tmp_path / "photos")).values()) == 30
+
+
+def test_split_folders_that_are_links_out_of_the_folder_are_refused(tmp_path):
+    make_folder(tmp_path / "elsewhere")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "train").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=r"links that stay inside.*→ .*elsewhere.crow"):
+        load(tmp_path / "photos")
+
+
+def test_links_inside_of_the_folder_are_followed(tmp_path):
+    make_folder(tmp_path / "photos")
+    os.rename(tmp_path / "photos" / "owl" / "00.png", tmp_path / "photos" / "00.png")
+    (tmp_path / "photos" / "owl" / "00.png").symlink_to("../00.png")
+    (tmp_path / "link").symlink_to("photos")  # what is given may be a link itself
+    assert sum(sizes(load(tmp_path / "link")).values()) == 30
+
+
+def test_links_in_a_circle_are_refused(tmp_path):
+    make_folder(tmp_path)
+    (tmp_path / "owl" / "jays").symlink_to("../jay")
+    (tmp_path / "jay" / "owls").symlink_to("../owl")
+    with pytest.raises(ValueError, match="links that do not lead in a circle"):
+        load(tmp_path)
+
+
+def test_links_to_nothing_and_pipes_are_skipped_by_name(tmp_path):
+    make_folder(tmp_path)
+    (tmp_path / "owl" / "gone.png").symlink_to("nowhere.png")
+    os.mkfifo(tmp_path / "owl" / "pipe.png")
+    note = load(tmp_path).notes[0]
+    assert "2 files" in note
+    assert f"owl{os.sep}gone.png (No such file or directory)" in note
+    assert f"owl{os.sep}pipe.png (not a file)" in note
+
+
+def test_bombs_are_refused_with_the_limit_named(tmp_path, monkeypatch):
+    make_folder(tmp_path)
+    write_images(tmp_path / "owl", ["huge"], size=(30, 10))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert re.search(r"1 files: owl.huge\.png \(.*limit of 200 pixels", load(tmp_path).notes[0])
+    with pytest.raises(ValueError, match="limit of 200 pixels"):
+        load(tmp_path, strict=True)
+
+
+def test_names_that_are_no_line_of_text(tmp_path):
+    make_folder(tmp_path)
+    for name in (b"two\nlines.png", b"\xff.png", b"\x1b[2J.png"):
+        shutil.copy(tmp_path / "owl" / "00.png", os.fsencode(tmp_path / "owl") + b"/" + name)
+    for name in ("Größe.png", "$(touch x).png", "🦉\u202f1.png", "<b>.png", "a;b %s {0}.png"):
+        os.rename(next((tmp_path / "owl").glob("0*.png")), tmp_path / "owl" / name)
+    source = load(tmp_path)
+    assert sum(sizes(source).values()) == 30
+    assert "3 files" in source.notes[0]
+    assert r"two\nlines.png" in source.notes[0]
+    assert r"\udcff.png" in source.notes[0]
+    assert r"\x1b[2J.png" in source.notes[0]
+    for split in source.splits.values():
+        assert len(stored(split)) == split.size
+
+
+@pytest.mark.parametrize("name", [b"two\nlines", b"\xff", b"\x1b[31m", "a\u2028b".encode()])
+def test_classes_that_are_no_line_of_text_are_refused(tmp_path, name):
+    make_folder(tmp_path)
+    os.rename(os.fsencode(tmp_path) + b"/owl", os.fsencode(tmp_path) + b"/" + name)
+    with pytest.raises(ValueError, match="one line of text") as error:
+        load(tmp_path)
+    assert str(error.value).isprintable()
 
 
 def test_group_leaks_between_given_folders_are_told(tmp_path):

@@ -3,18 +3,18 @@
 Needs no TensorFlow until examples are asked for, so a folder is checked quickly.
 """
 
+import collections
 import dataclasses
+import hashlib
+import os
 import pathlib
 import re
 
 import numpy as np
 from absl import logging
-from PIL import Image
 
-from rra_keras.data import splits
+from rra_keras.data import decode, splits, walk
 from rra_keras.data.source import Source, Split
-
-IMAGE_FORMATS = ("JPEG", "PNG", "GIF", "BMP")  # what `tf.io.decode_image` reads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +22,7 @@ class _Image:
     path: pathlib.Path
     label: int
     group: str | None
+    pillow: bool  # whether Pillow has to read it
 
 
 def load(path, group_regex=None, seed=0, strict=False) -> Source:
@@ -31,7 +32,8 @@ def load(path, group_regex=None, seed=0, strict=False) -> Source:
        case. With all three, each is what it says. With train and one other, the other is the
        test split and 15 % of train are held out for validation. With one or none, 20 % are held
        out for test and 15 % for validation.
-    2. Classes are the folders of the training images, sorted by name.
+    2. Classes are the folders of the training images, sorted by name. What lies deeper belongs to
+       the class too.
     3. Hold-outs are drawn from `seed`, class by class, or group by group with `group_regex`.
 
     Args:
@@ -42,10 +44,12 @@ def load(path, group_regex=None, seed=0, strict=False) -> Source:
         strict: whether a file that is no image is an error; otherwise it is named and skipped.
 
     Returns:
-        A `Source` whose splits have `names`, relative to `path`.
+        A `Source` whose splits have `names`, relative to `path`. Its notes say what was skipped,
+        held out, found in two splits, and how many images the classes have.
 
     Raises:
-        ValueError: naming what was expected and what was found.
+        ValueError: naming what was expected and what was found; also for links that leave the
+            folder.
     """
     root = pathlib.Path(path).expanduser()
     if not path or not root.is_dir():
@@ -54,12 +58,12 @@ def load(path, group_regex=None, seed=0, strict=False) -> Source:
     folders = _split_folders(root)
     class_names = _class_names(folders["train"])
 
-    skipped = []
+    skipped = {}
     parts = {
-        name: _read_images(folder, class_names, pattern, skipped)
+        name: _read_images(folder, root, class_names, pattern, skipped)
         for name, folder in folders.items()
     }
-    notes = _report_skipped([file.relative_to(root) for file in skipped], strict)
+    notes = _report_skipped(skipped, root, strict)
     if pattern:
         notes += _report_groups(parts)
 
@@ -73,8 +77,10 @@ def load(path, group_regex=None, seed=0, strict=False) -> Source:
         parts |= {name: [images[i] for i in indices] for name, indices in drawn.items()}
         notes.append(f"held out of the training images with seed {seed}: {', '.join(shares)}")
 
-    order = ("train", "validation", "test")
-    parts = {name: _split(name, parts[name], root) for name in order}
+    parts = {name: parts[name] for name in ("train", "validation", "test")}
+    notes += _report_duplicates(parts, root)
+    notes.append(_report_balance(parts["train"], class_names))
+    parts = {name: _split(name, images, root) for name, images in parts.items()}
     return Source(f"folder:{path}", class_names, parts, tuple(notes))
 
 
@@ -88,13 +94,9 @@ def _compile(group_regex):
         ) from None
 
 
-def _listing(folder):
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-
-
 def _split_folders(root):
     """Split name → folder; `{"train": root}` where there are no split folders."""
-    folders = {entry.name: entry for entry in _listing(root) if entry.is_dir()}
+    folders = {name: root / name for name in _folder_names(root)}
     named = {name for name in folders if name.lower() in splits.SPLIT_NAMES}
     # A class may happen to be called "test": without a train folder all must be split folders.
     if named != set(folders) and "train" not in {splits.SPLIT_NAMES[n.lower()] for n in named}:
@@ -105,46 +107,55 @@ def _split_folders(root):
         raise ValueError(f"Invalid split folders in {root}. {error}") from None
 
 
+def _folder_names(folder):
+    return tuple(entry.name for entry in walk.listing(folder) if entry.is_dir())
+
+
 def _class_names(folder):
-    names = tuple(entry.name for entry in _listing(folder) if entry.is_dir())
+    names = _folder_names(folder)
     if len(names) < 2:
         raise ValueError(
             f"Expected one folder a class, at least two, in {folder}. "
-            f"Received: {len(names)} ({', '.join(names) or 'no folder'})"
+            f"Received: {len(names)} ({', '.join(map(walk.shown, names)) or 'no folder'})"
         )
+    for name in names:
+        if not walk.is_writable(name):
+            raise ValueError(
+                "Expected class folders named by one line of text, without control characters, "
+                f"in {folder}. Received: {walk.shown(name)}"
+            )
     return names
 
 
-def _read_images(folder, class_names, pattern, skipped):
-    """The images of one split, sorted by path; what is no image is added to `skipped`."""
+def _read_images(folder, root, class_names, pattern, skipped):
+    """The images of one split, in the order of `walk`; adds file → why not to `skipped`."""
     images = []
-    for class_folder in (entry for entry in _listing(folder) if entry.is_dir()):
-        if class_folder.name not in class_names:
+    for class_name in _folder_names(folder):
+        if class_name not in class_names:
             raise ValueError(
                 f"Expected only classes of the training images in {folder}. "
-                f"Received: {class_folder.name}"
+                f"Received: {walk.shown(class_name)}"
             )
-        label = class_names.index(class_folder.name)
-        files = _listing(class_folder)
-        found = [file for file in files if _is_image(file)]
+        label, found, others = class_names.index(class_name), [], {}
+        for file in walk.files(folder / class_name, root):
+            try:
+                if not walk.is_writable(str(file.relative_to(root))):
+                    raise ValueError("its path has control characters or bytes that are no text")
+                pillow = decode.needs_pillow(file)
+            except (ValueError, OSError) as error:
+                others[file] = getattr(error, "strerror", None) or str(error)
+            else:
+                found.append(_Image(file, label, _group(file, pattern), pillow))
         if not found:
             raise ValueError(
-                f"Expected at least one image in {class_folder}. Received: {len(files)} other files"
+                f"Expected at least one image in {folder / class_name}. "
+                f"Received: {len(others)} other files"
             )
-        skipped += sorted(set(files) - set(found))
-        images += [_Image(file, label, _group(file, pattern)) for file in found]
+        images += found
+        skipped |= others
     if not images:
         raise ValueError(f"Expected one folder a class in {folder}. Received: no folder")
     return images
-
-
-def _is_image(file):
-    """Whether the header says so; the pixels are not read."""
-    try:
-        with Image.open(file, formats=IMAGE_FORMATS):
-            return True
-    except (OSError, Image.DecompressionBombError):
-        return False
 
 
 def _group(file, pattern):
@@ -160,12 +171,13 @@ def _group(file, pattern):
     return key
 
 
-def _report_skipped(files, strict):
-    if not files:
+def _report_skipped(skipped, root, strict):
+    if not skipped:
         return []
-    note = f"not an image that can be read: {len(files)} files: {', '.join(map(str, files))}"
+    files = (f"{walk.shown(file.relative_to(root))} ({why})" for file, why in skipped.items())
+    note = f"no image that can be read: {len(skipped)} files: {', '.join(files)}"
     if strict:
-        raise ValueError(f"Expected {', '.join(IMAGE_FORMATS)} images alone. Received: {note}")
+        raise ValueError(f"Expected {', '.join(decode.FORMATS)} images alone. Received: {note}")
     logging.warning("Skipped, %s", note)
     return [f"skipped, {note}"]
 
@@ -181,9 +193,48 @@ def _report_groups(parts):
     return [f"groups: {len(set().union(*groups.values()))}", *notes]
 
 
+def _report_duplicates(parts, root):
+    """Finds files of the same bytes in different splits; reads only those of the same size."""
+    by_size = collections.defaultdict(list)
+    for split, images in parts.items():
+        for image in images:
+            by_size[image.path.stat().st_size].append((split, image.path))
+    firsts, found = {}, []
+    for candidates in by_size.values():
+        if len({split for split, _ in candidates}) == 1:
+            continue
+        for split, path in candidates:
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").digest()
+            first_split, first = firsts.setdefault(content, (split, path))
+            if split != first_split:
+                found.append((path.relative_to(root), split, first.relative_to(root), first_split))
+    if not found:
+        return []
+    path, split, first, first_split = found[0]
+    note = (
+        f"the same file in different splits: {len(found)}, e.g. {path} ({split}) and {first} "
+        f"({first_split})"
+    )
+    logging.warning("Found %s", note)
+    return [note]
+
+
+def _report_balance(images, class_names):
+    counts = np.bincount([image.label for image in images], minlength=len(class_names))
+    least, most = counts.argmin(), counts.argmax()
+    if counts[least] == counts[most]:
+        return f"training images a class: {counts[least]}"
+    return (
+        f"training images a class: {counts[least]} ({class_names[least]}) "
+        f"to {counts[most]} ({class_names[most]})"
+    )
+
+
 def _split(name, images, root):
-    paths = [str(image.path) for image in images]
+    paths = [os.fsencode(image.path) for image in images]
     labels = np.array([image.label for image in images], "int64")
+    pillow = np.array([image.pillow for image in images])
 
     def examples(seed):
         import tensorflow as tf
@@ -193,11 +244,13 @@ def _split(name, images, root):
             key = tf.stack([tf.cast(seed, tf.int64), 0])
             indices = tf.random.experimental.stateless_shuffle(indices, key)
 
-        def read(index, path, label):
-            return {"index": index, "image": tf.io.read_file(path), "label": label}
+        def read(index, path, label, pillow):
+            image = decode.read(path, pillow)
+            return {"index": index, "image": image, "label": label}
 
+        columns = (tf.constant(paths), labels, pillow)
         dataset = tf.data.Dataset.from_tensor_slices(
-            (indices, tf.gather(tf.constant(paths), indices), tf.gather(labels, indices))
+            (indices, *(tf.gather(column, indices) for column in columns))
         )
         return dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE)
 

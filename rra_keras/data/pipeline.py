@@ -7,6 +7,7 @@ mid-epoch with the batches it would have seen.
 import tensorflow as tf
 
 from rra_keras.data import augment as augmentation
+from rra_keras.data.decode import decode
 
 AUGMENTATIONS = ("none", "light", "rand", "mix")
 
@@ -69,7 +70,7 @@ def training_batches(
         return examples.map(lambda example: {**example, "epoch": epoch})
 
     def load(example):
-        image = _decode(example["image"])
+        image = decode(example["image"])
         key = tf.random.fold_in([seed, example["epoch"]], example["index"])
         crop_seed, color_seed = tf.unstack(tf.random.split(key))
         if augment != "none":
@@ -120,7 +121,7 @@ def evaluation_batches(split, image_size, batch_size, num_classes):
     """
 
     def load(example):
-        image = resize(_decode(example["image"]), image_size)
+        image = resize(decode(example["image"]), image_size)
         return image, tf.one_hot(example["label"], num_classes)
 
     return (
@@ -129,12 +130,6 @@ def evaluation_batches(split, image_size, batch_size, num_classes):
         .batch(batch_size)
         .prefetch(tf.data.AUTOTUNE)
     )
-
-
-def _decode(encoded):
-    """JPEG, PNG, BMP or the first picture of a GIF → uint8 `(H, W, 3)`."""
-    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    return tf.ensure_shape(image, (None, None, 3))
 
 
 def resize(image, size):

@@ -1,0 +1,159 @@
+"""From an image file to pixels: one way for training and for prediction.
+
+JPEG and PNG are TensorFlow's to decode, inside of the tf.data pipeline. What it does not read as
+people see it (a photo that lies on its side, WebP, BMP with a palette), Pillow reads and hands to
+it as a BMP. Which of the two is found out once a file, by `needs_pillow`, without TensorFlow.
+"""
+
+import io
+import os
+import stat
+import warnings
+
+import numpy as np
+from PIL import ExifTags, Image
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+_JPEGS = ("JPEG", "MPO")  # MPO: a phone's JPEG with a second picture behind the first
+_JPEG_END = b"\xff\xd9"
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # EXIF orientation → what undoes it
+
+
+def needs_pillow(path):
+    """Look at a file's header and end, and find out who decodes it.
+
+    Pixels are decoded only where that alone shows whether a file is whole: GIF, BMP, and JPEG
+    that does not end as JPEG does.
+
+    Args:
+        path: an image file.
+
+    Returns:
+        Whether Pillow has to read it: it lies on its side, or is neither JPEG nor PNG.
+
+    Raises:
+        ValueError: saying why, if it is no image, a damaged one, or larger than Pillow's limit of
+            `2 * PIL.Image.MAX_IMAGE_PIXELS` pixels.
+        OSError: if it cannot be opened.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait for ever
+        raise ValueError("not a file")
+    with open(path, "rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # an error at the limit
+        try:
+            with Image.open(file, formats=FORMATS) as image:
+                lies = _orientation(image) in _UPRIGHT
+                if image.format == "PNG":
+                    image.verify()  # checksums; decoding would take forty times as long
+                elif image.format in _JPEGS and _ends_with(file, _JPEG_END):
+                    pass
+                elif image.format != "WEBP":  # of which nothing opens but the whole file
+                    image.load()
+                return lies or image.format not in (*_JPEGS, "PNG")
+        except Image.UnidentifiedImageError:
+            raise ValueError(f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from None
+        except Exception as error:  # what a damaged file raises is open-ended
+            raise ValueError(_first_line(error)) from None
+
+
+def read(path, pillow):
+    """Read a file as what `decode` takes.
+
+    Args:
+        path: scalar string tensor.
+        pillow: scalar bool tensor, what `needs_pillow` said of it.
+
+    Returns:
+        Scalar string tensor: the file as it is, or the upright photo as a BMP.
+    """
+    import tensorflow as tf
+
+    encoded = tf.cond(
+        pillow,
+        lambda: tf.numpy_function(_upright_bmp, [path], tf.string),
+        lambda: tf.io.read_file(path),
+    )
+    return tf.ensure_shape(encoded, ())
+
+
+def decode(encoded):
+    """JPEG, PNG or BMP as a scalar string tensor → uint8 `(H, W, 3)`, RGB.
+
+    Transparency is dropped, and 16 bits are cut to 8.
+    """
+    import tensorflow as tf
+
+    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    return tf.ensure_shape(image, (None, None, 3))
+
+
+def read_image(path):
+    """Read one photo as training reads it.
+
+    Args:
+        path: an image file; turned upright by its EXIF orientation.
+
+    Returns:
+        `(H, W, 3)` uint8 tensor, RGB.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is no image, a damaged one, or too large.
+    """
+    import tensorflow as tf
+
+    try:
+        return decode(read(tf.constant(os.fsencode(path)), tf.constant(needs_pillow(path))))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"Expected an image file. Received: {path}, not found") from None
+    except (ValueError, OSError, tf.errors.OpError) as error:
+        raise ValueError(
+            f"Expected an image file. Received: {path} ({_first_line(error)})"
+        ) from None
+
+
+def _upright_bmp(path):
+    """A file's first picture, turned upright, as the bytes of an RGB BMP; `path` is a 0-d array."""
+    path = os.fsdecode(np.asarray(path).item())
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            turn = _UPRIGHT.get(_orientation(image))
+            image.load()
+            if image.mode.startswith("I"):  # 16 bits a pixel, which `convert` would clip
+                image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
+            if turn is not None:
+                image = image.transpose(turn)
+            image.info.pop("transparency", None)  # `convert` would warn of what it drops
+            bmp = io.BytesIO()
+            image.convert("RGB").save(bmp, "BMP")
+            return bmp.getvalue()
+    except Exception as error:  # what a damaged file raises is open-ended
+        raise ValueError(f"cannot decode {path!r}: {_first_line(error)}") from None
+
+
+def _orientation(image):
+    try:
+        # A PNG's own method would decode it whole, for EXIF data behind the pixels.
+        return Image.Image.getexif(image).get(ExifTags.Base.Orientation)
+    except Exception:  # a photo with damaged EXIF data is a photo still
+        return None
+
+
+def _ends_with(file, end):
+    position = file.tell()
+    file.seek(-len(end), os.SEEK_END)
+    found = file.read()
+    file.seek(position)
+    return found == end
+
+
+def _first_line(error):
+    return (str(error).splitlines() or [type(error).__name__])[0]
