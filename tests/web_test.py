@@ -1,0 +1,398 @@
+"""The page that runs an exported model in the browser, in a real one."""
+
+import base64
+import io
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import urllib.parse
+import urllib.request
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect, sync_playwright
+
+from export import inference, tflite, web
+from export.classify import Classifier, to_input
+
+ROOT = pathlib.Path(__file__).parents[1]
+LABELS = ["blue_one", "green", "red"]
+SOFTWARE_GPU = (
+    "--enable-unsafe-webgpu",
+    "--enable-features=Vulkan,WebGPU",
+    "--use-webgpu-adapter=swiftshader",
+)
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+DONE = "main[aria-busy=false]"
+SWITCH = "Run on the {} instead"
+
+expect.set_options(timeout=120_000)  # milliseconds: the GPU is a slow one
+
+
+def write_model(model, path, confidence):
+    content = tflite.convert(inference.Signatures(inference.rebuild(model, "gather")), ["fp32"])
+    metadata = {"image_size": 64, "confidence": confidence}
+    path.write_bytes(tflite.attach(content["fp32"], LABELS, metadata))
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(build, batch, tmp_path_factory):
+    """A model file of a classifier with two looks, trained until its answers lie apart."""
+    keras.utils.set_random_seed(0)
+    classifier = build(looks=2)
+    classifier.compile(keras.optimizers.Adam(0.01))
+    classifier.fit(*batch, batch_size=9, epochs=30, verbose=0)
+    return write_model(classifier, tmp_path_factory.mktemp("model") / "model.tflite", 0.5)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def npm():
+    if shutil.which("npm") is None:
+        pytest.skip("no npm found, which fetches LiteRT.js: apt-get install npm")
+
+
+@pytest.fixture(scope="module")
+def serve():
+    """Serve a site until the module's end; returns its address."""
+    servers = []
+
+    def start(site):
+        servers.append(web.server(site))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://localhost:{servers[-1].server_port}/"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def site(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("web") / "site"
+    web.build(model, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(site, serve):
+    return serve(site)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("no Chromium found: apt-get install chromium")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=path, args=[*SOFTWARE_GPU, *CAMERA])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def asked():
+    """What the page asked for, address by address."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def page(browser, address, asked):
+    """The page in a browser with a GPU."""
+    opened = browser.new_page(reduced_motion="reduce")
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.goto(address)
+    expect(opened.locator(DONE)).to_be_visible()
+    return opened
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory):
+    """Three photos: upright, turned by EXIF, and larger than what is decoded at once."""
+    folder = tmp_path_factory.mktemp("shots")
+    rng = np.random.default_rng(0)
+    sizes = {"upright.png": (120, 90), "turned.jpg": (260, 200), "large.jpg": (900, 1300)}
+    for color, (name, (width, height)) in enumerate(sizes.items()):
+        coarse = rng.integers(0, 100, (9, 12, 3)).astype("uint8")
+        image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+        patch = np.zeros(3, "uint8")
+        patch[color] = 255
+        image.paste(tuple(map(int, patch)), (width // 8, height // 2, width // 2, height - 5))
+        exif = Image.Exif()
+        exif[0x0112] = 6 if name == "turned.jpg" else 1
+        image.save(folder / name, exif=exif, **({"quality": 92} if "jpg" in name else {}))
+    return sorted(folder.iterdir())
+
+
+def read(page):
+    """What the page shows: probabilities by label, boxes `(looks, 4)`, step weights `(T,)`."""
+    rows = [row.split("\n") for row in page.locator("#top li").all_inner_texts()]
+    values = page.locator("#top data").evaluate_all("all => all.map((one) => Number(one.value))")
+    insets = page.locator("#boxes > div").evaluate_all("all => all.map((one) => one.style.inset)")
+    sides = [[float(side[:-1]) / 100 for side in (inset + "").split()] for inset in insets]
+    weights = page.locator(".steps data").evaluate_all("all => all.map((one) => Number(one.value))")
+    boxes = [[top, left, 1 - bottom, 1 - right] for top, right, bottom, left in sides]
+    names = [row[0] for row in rows]
+    return dict(zip(names, values, strict=True)), np.array(boxes), np.array(weights)
+
+
+def show(page, file, mode="full"):
+    page.locator(f"[value={mode}]").check(force=True)
+    page.locator("#file").set_input_files(file)
+    expect(page.locator(f"{DONE} #looks li").first).to_be_visible()
+
+
+def use(page, accelerator):
+    """Switch the page to an accelerator, unless it is there."""
+    button = page.get_by_role("button", name=SWITCH.format(accelerator))
+    if button.count():
+        button.click()
+        other = {"CPU": "GPU", "GPU": "CPU"}[accelerator]
+        expect(page.get_by_role("button", name=SWITCH.format(other))).to_be_visible()
+        expect(page.locator(DONE)).to_be_visible()
+    expect(page.locator("#status")).to_contain_text(f"on the {accelerator}")
+
+
+@pytest.mark.parametrize("accelerator", ["GPU", "CPU"])
+def test_the_page_says_what_python_says(page, model, shots, accelerator):
+    use(page, accelerator)
+    classifier = Classifier(model)
+    top = []
+    for shot in shots:
+        for mode, confidence in (("full", 2.0), ("glance", 0.0)):
+            result = classifier.classify(shot, confidence)
+            show(page, shot, mode)
+            probabilities, boxes, weights = read(page)
+            expected = [label.replace("_", " ") for label in result.labels]
+            assert list(probabilities) == expected
+            values = list(probabilities.values())
+            np.testing.assert_allclose(values, result.probabilities, atol=1e-2)
+            np.testing.assert_allclose(weights, result.step_weights, atol=1e-2)
+            if mode == "full":
+                np.testing.assert_allclose(boxes, result.boxes, atol=1e-2)
+                top.append(probabilities["red"])
+        assert re.fullmatch(r"\d+(\.\d)? ms", page.locator("#time").inner_text())
+    assert np.ptp(top) > 0.3  # the photos do not look alike to the model
+
+
+@pytest.mark.parametrize("size", [(301, 200), (150, 600), (64, 64), (40, 50), (1, 300)])
+def test_resizes_as_python_does(page, size):
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (*size[::-1], 3)).astype("uint8"))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    values = page.evaluate(
+        """async (url) => {
+            const {toInput} = await import("./resize.js");
+            const photo = await createImageBitmap(await (await fetch(url)).blob());
+            return Array.from(toInput(photo, 64));
+        }""",
+        "data:image/png;base64," + base64.b64encode(file.getvalue()).decode(),
+    )
+    difference = np.abs(np.reshape(values, (64, 64, 3)) - to_input(image, 64)[0])
+    assert difference.max() <= 1.0
+    assert difference.mean() < 0.2  # which axis Pillow rounds first depends on the shape
+
+
+def test_a_dropped_and_a_pasted_photo_are_looked_at(page, shots):
+    url = "data:image/png;base64," + base64.b64encode(shots[2].read_bytes()).decode()
+    assert shots[2].suffix == ".png"
+    for event, holder in (("drop", "dataTransfer"), ("paste", "clipboardData")):
+        page.evaluate("document.querySelector('#looks').replaceChildren()")
+        page.evaluate(
+            """async ([url, event, holder]) => {
+                const transfer = new DataTransfer();
+                transfer.items.add(new File([await (await fetch(url)).blob()], "photo.png"));
+                const happened = new Event(event, {bubbles: true, cancelable: true});
+                Object.defineProperty(happened, holder, {value: transfer});
+                document.body.dispatchEvent(happened);
+            }""",
+            [url, event, holder],
+        )
+        expect(page.locator(f"{DONE} #looks li").first).to_be_visible()
+
+
+def test_the_keyboard_is_enough(page, shots):
+    show(page, shots[0])
+    page.locator("[value=full]").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("[value=glance]")).to_be_checked()
+    expect(page.locator(f"{DONE} #boxes .would")).to_have_count(1)
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(f"{DONE} #boxes .look")).to_have_count(2)
+
+
+def test_other_files_are_refused_in_words(page, shots, tmp_path):
+    text = tmp_path / "list.jpg"
+    text.write_text("a shopping list")
+    page.locator("#file").set_input_files(text)
+    expect(page.get_by_role("alert")).to_contain_text("not an image")
+    show(page, shots[0])
+    expect(page.get_by_role("alert")).to_be_empty()
+
+
+COUNT = """async () => {
+    const {CompiledModel} = await import("@litertjs/core");
+    const run = CompiledModel.prototype.run;
+    window.runs = {now: 0, most: 0, tensors: []};
+    CompiledModel.prototype.run = async function (signature, inputs) {
+        runs.most = Math.max(runs.most, ++runs.now);
+        try {
+            const outputs = await run.call(this, signature, inputs);
+            runs.tensors.push(...Object.values(inputs), ...Object.values(outputs));
+            return outputs;
+        } finally {
+            runs.now--;
+        }
+    };
+}"""
+
+
+def test_the_camera_has_one_frame_in_flight_and_frees_what_it_made(page):
+    use(page, "CPU")
+    page.evaluate(COUNT)
+    camera = page.locator("#camera")
+    camera.click()
+    expect(camera).to_have_attribute("aria-pressed", "true")
+    for _ in range(200):
+        page.wait_for_timeout(100)
+        if page.evaluate("runs.tensors.length") >= 5 * 12:  # the input and four outputs, each run
+            break
+    camera.click()
+    expect(camera).to_have_attribute("aria-pressed", "false")
+    page.wait_for_timeout(300)
+    assert page.evaluate("runs.tensors.length") >= 5 * 12
+    assert page.evaluate("runs.most") == 1
+    assert page.evaluate("runs.tensors.every((tensor) => tensor.deleted)")
+    assert len(read(page)[1]) == 2
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_and_follows_dark_mode(browser, address, shots, tmp_path, width):
+    backgrounds = []
+    for scheme in ("light", "dark"):
+        opened = browser.new_page(
+            viewport={"width": width, "height": 844}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        opened.goto(address)
+        show(opened, shots[1])
+        file = tmp_path / f"{scheme}.png"
+        opened.screenshot(path=file, full_page=True)
+        with Image.open(file) as taken:
+            assert taken.width == width  # nothing sticks out at the right
+            backgrounds.append(sum(taken.convert("RGB").getpixel((2, 2))) / 3)
+            assert len(taken.convert("RGB").getcolors(1 << 24)) > 100
+        opened.close()
+    assert backgrounds[0] > 200
+    assert backgrounds[1] < 60
+
+
+def test_a_browser_without_webgpu_is_told_and_served(browser, address, shots):
+    opened = browser.new_page(reduced_motion="reduce")
+    opened.add_init_script("Object.defineProperty(Navigator.prototype, 'gpu', {value: undefined})")
+    opened.goto(address)
+    expect(opened.locator("#notice")).to_contain_text("offers no WebGPU: it runs on the CPU")
+    show(opened, shots[0])
+    assert len(read(opened)[0]) == 3
+    opened.close()
+
+
+def test_a_model_that_is_missing_is_told(browser, address):
+    opened = browser.new_page()
+    opened.route("**/*.tflite", lambda route: route.fulfill(status=404))
+    opened.goto(address)
+    expect(opened.get_by_role("alert")).to_contain_text("The model could not be loaded: model-")
+    opened.close()
+
+
+def test_the_plain_backbone_has_no_looks(browser, build, serve, shots, tmp_path):
+    path = write_model(build(looks=0), tmp_path / "plain.tflite", None)
+    web.build(path, tmp_path / "site", samples=shots[0].parent)
+    opened = browser.new_page(reduced_motion="reduce")
+    opened.goto(serve(tmp_path / "site"))
+    expect(opened.get_by_role("button", name="Sample: ")).to_have_count(3)
+    expect(opened.locator(f"{DONE} #looks li")).to_have_count(1)  # the first sample, unasked
+    expect(opened.locator("#modes")).to_be_hidden()
+    expected = Classifier(path).classify(tmp_path / "site" / "samples" / "0.jpg")
+    values = list(read(opened)[0].values())
+    np.testing.assert_allclose(values, expected.probabilities, atol=1e-2)
+    opened.close()
+
+
+def test_no_other_host_is_asked(page, asked):
+    hosts = {urllib.parse.urlsplit(url).netloc for url in asked if not url.startswith("data:")}
+    assert hosts == {urllib.parse.urlsplit(page.url).netloc}
+    assert any(url.endswith(".wasm") for url in asked)
+
+
+def test_samples_are_small_and_without_metadata(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(web, "_PACKAGES", {})
+    folder = tmp_path / "samples"
+    folder.mkdir()
+    (folder / "a.txt").write_text("a shopping list")
+    with pytest.raises(ValueError, match="without any"):
+        web.build(model, tmp_path / "none", folder)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (3000, 1500)).save(folder / "great_auk.jpg", exif=exif)
+    web.build(model, tmp_path / "site", folder)
+    assert '"name": "great auk"' in (tmp_path / "site" / "model.json").read_text()
+    with Image.open(tmp_path / "site" / "samples" / "0.jpg") as sample:
+        assert sample.size == (640, 1280)
+        assert not sample.getexif()
+
+
+def test_what_is_missing_or_wrong_is_one_line(model, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match=r"Expected a \.tflite file"):
+        web.build(__file__, tmp_path / "none")
+    package, _ = web._PACKAGES["wasm-utils"]
+    monkeypatch.setattr(web, "_PACKAGES", {"wasm-utils": (package, "another")})
+    with pytest.raises(ValueError, match="with SHA-512 another"):
+        web.build(model, tmp_path / "wrong")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(FileNotFoundError, match="Expected npm"):
+        web.build(model, tmp_path / "missing")
+
+
+def test_the_command_writes_and_serves(model, tmp_path):
+    out = tmp_path / "out"
+    arguments = [sys.executable, "-m", "export.web", f"--model={model}", f"--out={out}"]
+    options = {
+        "cwd": ROOT,
+        "text": True,
+        "env": {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    }
+    command = [*arguments, "--serve", "--port=0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **options
+    ) as process:
+        assert process.stdout.readline().startswith("wrote")
+        address = re.search(r"http://\S+(?=;)", process.stdout.readline())[0]
+        with urllib.request.urlopen(address) as answer:
+            assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+            assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+        with urllib.request.urlopen(f"{address}/app.js") as answer:
+            assert answer.headers["Content-Type"] == "text/javascript"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    done = subprocess.run(arguments, capture_output=True, **options)
+    assert done.returncode == 2
+    assert "--overwrite" in done.stderr.splitlines()[-1]
+
+
+def test_a_folder_of_other_files_is_never_replaced(site, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds other files"):
+        web.check_available(tmp_path, overwrite=True)
+    with pytest.raises(ValueError, match="a file"):
+        web.check_available(tmp_path / "thesis.txt", overwrite=True)
+    web.check_available(site, overwrite=True)
+    web.check_available(tmp_path / "new", overwrite=False)
