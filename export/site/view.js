@@ -140,7 +140,8 @@ function cut(item, photo, [top, left, bottom, right]) {
 
 function tile(index) {
   const name = index ? `Look ${index}` : "Glance";
-  const canvas = element("canvas", {role: "img", ariaLabel: index ? "The crop" : "The whole photo"});
+  const ariaLabel = index ? "The crop" : "The whole photo";
+  const canvas = element("canvas", {role: "img", ariaLabel});
   const crop = element("div", {className: "crop"}, canvas);
   const made = element("figure", {}, element("figcaption", {textContent: name}), crop);
   return $("looks").appendChild(element("li", {}, made));
