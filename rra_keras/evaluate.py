@@ -24,7 +24,7 @@ def main(_):
         run = Run.open(_RUN.value)
         source = run.load_data(_DATASET.value, _DATA_DIR.value)
         split = source.splits[_SPLIT.value]
-    model = run.load_model()
+        model = run.load_model()
     batches = pipeline.evaluation_batches(
         split, model.image_size, _BATCH_SIZE.value, model.num_classes
     )

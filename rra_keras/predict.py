@@ -43,7 +43,7 @@ def main(argv):
         if not paths:
             raise ValueError("Expected the names of photos. Received none")
         run = Run.open(_RUN.value)
-    model = run.load_model()
+        model = run.load_model()
     table = csv.writer(sys.stdout) if _CSV.value else None
     if table:
         table.writerow(["file", "rank", "class", "probability"])

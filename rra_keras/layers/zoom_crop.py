@@ -89,19 +89,21 @@ def _sample(lines, start, end, length):
     Lines are picked by one index over the whole batch: GPU delegates take no other gather.
     """
     batch, size, width = ops.shape(lines)
-    last = float(size - 1)
+    last = ops.cast(size - 1, "float32")
     if length > 1:
         steps = ops.arange(length, dtype="float32")
         positions = start * last + steps * ((end - start) * last / (length - 1))  # (B, length)
     else:
         positions = 0.5 * (start + end) * last
-    floor = ops.floor(ops.clip(positions, 0.0, max(last - 1.0, 0.0)))
+    inside = ops.logical_and(positions >= 0.0, positions <= last)  # nor is what is not a number
+    reached = ops.where(inside, positions, 0.0)
+    floor = ops.floor(ops.minimum(reached, ops.maximum(last - 1.0, 0.0)))
     first = ops.cast(floor, "int32") + size * ops.expand_dims(ops.arange(batch, dtype="int32"), 1)
     first = ops.reshape(first, (-1,))  # (B · length,)
     flat = ops.reshape(lines, (-1, width))  # (B · N, K)
     above = ops.reshape(ops.take(flat, first, axis=0), (-1, length, width))
-    below = ops.reshape(ops.take(flat, first + min(1, size - 1), axis=0), (-1, length, width))
-    inside = ops.logical_and(positions >= 0.0, positions <= last)
+    next_one = first + ops.minimum(size - 1, 1)
+    below = ops.reshape(ops.take(flat, next_one, axis=0), (-1, length, width))
     share = ops.cast(ops.expand_dims(positions - floor, -1), lines.dtype)  # (B, length, 1)
     inside = ops.cast(ops.expand_dims(inside, -1), lines.dtype)
     return ((1.0 - share) * above + share * below) * inside
