@@ -63,8 +63,8 @@ def int8(content, images, stride=8):
        inputs' means over `images` (Nagel et al., "Data-Free Quantization Through Weight
        Equalization and Bias Correction", ICCV 2019). It halves what rounding moves the boxes.
     3. All else (first strides, depthwise kernels, the views, the box's moments, the crop, LSTM
-       states, attention): float32. Depthwise kernels and first strides are a tenth of the file
-       and made half of the error; a box in steps of 1/256 would move the crop by two pixels.
+       states, attention): float32. Depthwise kernels and first strides are a sixth of the
+       file and made half of the error; a box in steps of 1/256 would move the crop by two pixels.
 
     Args:
         content: the file's content, with the signatures of `export.inference.Signatures`.

@@ -95,7 +95,7 @@ def _sample(lines, start, end, length):
         positions = start * last + steps * ((end - start) * last / (length - 1))  # (B, length)
     else:
         positions = 0.5 * (start + end) * last
-    inside = ops.logical_and(positions >= 0.0, positions <= last)  # nor is what is not a number
+    inside = ops.logical_and(positions >= 0.0, positions <= last)  # false for NaN
     reached = ops.where(inside, positions, 0.0)
     floor = ops.floor(ops.minimum(reached, ops.maximum(last - 1.0, 0.0)))
     first = ops.cast(floor, "int32") + size * ops.expand_dims(ops.arange(batch, dtype="int32"), 1)
