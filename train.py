@@ -36,16 +36,36 @@ flags.DEFINE_enum("augment", None, ["none", "light", "rand", "mix"], "Augmentati
 flags.DEFINE_integer("epochs", None, "Passes over the training images.")
 flags.DEFINE_integer("batch_size", None, "Images a step.")
 flags.DEFINE_float("learning_rate", None, "Peak learning rate.")
+flags.DEFINE_enum("class_weight", None, ["balanced"], "Let each class count alike in the loss.")
+flags.DEFINE_float("label_smoothing", None, "Share of each label that is spread over all classes.")
+flags.DEFINE_enum(
+    "precision", None, ["float32", "mixed_bfloat16", "mixed_float16"], "What to compute in."
+)
+flags.DEFINE_integer("accumulation_steps", None, "Batches averaged for one update.")
+flags.DEFINE_float("ema", None, "Keep the weights' moving average, of this momentum, e.g. 0.99.")
+flags.DEFINE_float(
+    "first_layer_rate",
+    None,
+    "Learning rate of the backbone's first trained layer, as a share of the last one's.",
+)
 flags.DEFINE_integer("seed", 0, "Seed of everything random.")
 flags.DEFINE_string("run_dir", None, "Where to write; a name under `runs/` unless given.")
 flags.DEFINE_bool("resume", False, "Go on with the run in --run_dir, if there is one.")
+flags.DEFINE_integer(
+    "checkpoint_every", None, "Steps between two states to resume from; each epoch unless given."
+)
 flags.DEFINE_bool("overwrite", False, "Replace the run in --run_dir, if there is one.")
 flags.DEFINE_bool("strict", False, "Refuse a folder with files that are no images.")
 
 _MODEL = "backbone image_size patch_size view_size localizer looks steps units train_from".split()
-_TRAINING = "augment epochs batch_size learning_rate".split()
+_TRAINING = (
+    "augment epochs batch_size learning_rate class_weight label_smoothing precision "
+    "accumulation_steps ema first_layer_rate checkpoint_every"
+).split()
 
-for _name in "image_size view_size steps units epochs batch_size".split():
+for _name in (
+    "image_size view_size steps units epochs batch_size accumulation_steps checkpoint_every"
+).split():
     flags.register_validator(
         _name, lambda value: value is None or value >= 1, "expected a positive integer"
     )
@@ -62,6 +82,13 @@ flags.register_validator(
     "learning_rate",
     lambda value: value is None or (math.isfinite(value) and value > 0),
     "expected a finite number above 0",
+)
+for _name in ("label_smoothing", "ema"):
+    flags.register_validator(
+        _name, lambda value: value is None or 0 <= value < 1, "expected a number in [0, 1)"
+    )
+flags.register_validator(
+    "first_layer_rate", lambda value: value is None or 0 < value <= 1, "expected a number in (0, 1]"
 )
 flags.register_multi_flags_validator(
     ["resume", "overwrite"],
@@ -88,6 +115,7 @@ def given(names):
 def main(_):
     from rra_keras import cli, training
     from rra_keras.config import configure, default_run_dir
+    from rra_keras.training.stop import StoppedError
 
     logging.set_verbosity(logging.WARNING)  # the data set builders talk
     args = flags.FLAGS
@@ -110,9 +138,13 @@ def main(_):
     with cli.bad_input_exits():
         prepared = training.prepare(config, run_dir, args.resume, args.overwrite)
     try:
-        metrics = training.train(config, *prepared)
+        with cli.bad_input_exits():
+            metrics = training.train(config, *prepared)
     except FloatingPointError as error:
         cli.fail(error)
+    except StoppedError as error:
+        print(f"{error}; --resume goes on from there", file=sys.stderr)
+        sys.exit(error.status)
     print(training.report_line(metrics, run_dir))
 
 

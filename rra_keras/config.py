@@ -26,6 +26,16 @@ class Config:
         schedule: `"cosine"` (after a warm-up of a twentieth) or `"step"` (÷10 after a third and
             two thirds of the epochs, the paper's).
         weight_decay: of SGD with momentum 0.9.
+        class_weight: `"balanced"`: each class counts alike in the loss, however many images it has;
+            `None`: each image does.
+        label_smoothing: share of a label that is spread over all classes, in [0, 1).
+        precision: Keras' dtype policy: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`.
+        accumulation_steps: batches whose gradients are averaged for one update.
+        ema: momentum of the weights' moving average, which is then what is validated and kept;
+            `None` for none.
+        first_layer_rate: the learning rate of an encoder's first trainable layer as a share of the
+            peak; that of the others lies geometrically between.
+        checkpoint_every: steps between two states on disk; `None` for one each epoch.
         seed: of everything random.
     """
 
@@ -42,6 +52,13 @@ class Config:
     learning_rate: float
     schedule: str
     weight_decay: float
+    class_weight: str | None = None
+    label_smoothing: float = 0.0
+    precision: str = "float32"
+    accumulation_steps: int = 1
+    ema: float | None = None
+    first_layer_rate: float = 1.0
+    checkpoint_every: int | None = None
     seed: int = 0
 
 

@@ -11,7 +11,7 @@ import keras
 from rra_keras import data
 
 # What may differ between a run and the command that resumes it.
-_FREE_TO_CHANGE = ("run_dir", "data_dir")
+_FREE_TO_CHANGE = ("data_dir", "checkpoint_every")
 
 
 class Run:
@@ -143,7 +143,10 @@ class Run:
         target = self.path(name)
         partial = target.with_name(f".partial-{target.name}")
         try:
+            partial.parent.mkdir(exist_ok=True)
             yield partial
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())  # else a power cut may leave the name with half of the file
             os.replace(partial, target)
         finally:
             partial.unlink(missing_ok=True)

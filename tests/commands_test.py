@@ -51,7 +51,7 @@ def test_training_writes_the_run(run):
     names = {path.name for path in directory.iterdir()}
     assert {"model.keras", "config.json", "labels.txt", "history.csv", "focus.png"} <= names
     assert (directory / "labels.txt").read_text() == "blue\ngreen\nred\n"
-    assert not [name for name in names if "partial" in name or name == "backup"]
+    assert not [name for name in names if "partial" in name]
     said = list(csv.DictReader((directory / "test.csv").read_text().splitlines()))
     right = [row["label"] == row["logits"] for row in said]
     with Image.open(directory / "focus.png") as picture:
@@ -70,11 +70,13 @@ def test_training_writes_the_run(run):
         "seed",
         "dataset",
         "num_classes",
+        "command",
         "versions",
     }
     assert metrics["test_top5_accuracy"] == 1.0  # of three classes
     assert metrics["test_accuracy"] == sum(right) / len(right)
     assert metrics["num_classes"] == 3
+    assert metrics["command"].startswith("python train.py --dataset=folder:")
     assert f"Test accuracy {metrics['test_accuracy']:.1%}" in printed.splitlines()[-2]
     assert str(directory) in printed.splitlines()[-1]
     rows = list(csv.DictReader((directory / "history.csv").read_text().splitlines()))

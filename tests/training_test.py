@@ -1,167 +1,203 @@
-"""Configuration, schedule, resuming, measures."""
+"""A training from a configuration to a finished run: options, interruptions, bad luck."""
 
+import contextlib
 import json
+import os
+import resource
+import signal
 
+import h5py
 import keras
 import numpy as np
 import pytest
 
-from rra_keras import metrics, training
+from rra_keras import data, training
 from rra_keras.config import configure
 from rra_keras.run import Run
+from rra_keras.training import fit
+from rra_keras.training.checkpoint import STATE, Checkpoint
+from rra_keras.training.clock import Clock
+from rra_keras.training.stop import StoppedError
 
 
-class _PowerCutError(Exception):
-    pass
+@pytest.fixture
+def train(photos, build, tmp_path, monkeypatch):
+    """Train a tiny model for two epochs of six steps, in a run directory; returns the `Run`.
 
-
-def test_the_plain_backbone_sees_the_patch_size():
-    config = configure("edge", {"looks": 0})
-    assert config.model["image_size"] == 224
-    assert "view_size" not in config.model
-    assert configure("edge", {"looks": 0, "image_size": 448}).model["image_size"] == 448
-
-
-def test_the_plain_backbone_beside_a_wide_crop_sees_as_many_pixels_in_a_square():
-    assert configure("edge_wide").model["patch_size"] == (160, 320)
-    assert configure("edge_wide", {"looks": 0}).model["image_size"] == 224  # √(160 · 320) = 226
-
-
-def test_the_preset_s_view_fits_a_smaller_image_but_a_given_one_stays():
-    assert configure("edge", {"image_size": 128}).model["view_size"] == 128
-    assert configure("edge", {"image_size": 128, "view_size": 200}).model["view_size"] == 200
-
-
-def test_another_backbone_is_trained_whole():
-    assert configure("edge").model["train_from"] == "block_11"
-    changed = configure("edge", {"backbone": "mobilenet_v2"})
-    assert changed.model["train_from"] is None
-    changed = configure("paper_vgg19", {"backbone": "mobilenet_v2"})
-    assert "crop_backbone" not in changed.model
-
-
-def test_the_paper_s_schedule():
-    config = configure("paper_vgg19")
-    rate = training._schedule(config, steps_per_epoch=10)
-    epochs = {0: 1e-3, 29: 1e-3, 31: 1e-4, 59: 1e-4, 61: 1e-5, 89: 1e-5}
-    for epoch, expected in epochs.items():
-        assert float(rate(epoch * 10 + 5)) == pytest.approx(expected)
-
-
-def test_the_cosine_schedule_warms_up_and_ends_at_zero():
-    config = configure("edge", epochs=10, learning_rate=0.5)
-    rate = training._schedule(config, steps_per_epoch=10)
-    assert float(rate(0)) == 0
-    assert float(rate(5)) == pytest.approx(0.5)
-    assert float(rate(100)) == pytest.approx(0, abs=1e-6)
-
-
-def test_accuracies_by_hand():
-    logits = np.zeros((4, 6), "float32")
-    logits[0, 0] = logits[1, 1] = logits[2, 5] = logits[3, 3] = 1
-    logits[3, 2] = -1  # the only class outside the top five
-    measured = metrics.accuracies({"logits": logits}, np.array([0, 1, 2, 2]))
-    assert measured["accuracy"] == 0.5
-    assert measured["top5_accuracy"] == 0.75
-    assert measured["global_accuracy"] is None
-
-
-def test_predictions_as_a_table():
-    streams = {
-        "logits": np.array([[0.0, 1.0], [2.0, 1.0]]),
-        "global_logits": np.array([[3.0, 1.0], [2.0, 1.0]]),
-    }
-    table = metrics.predictions_csv(
-        streams, np.array([1, 1]), ["ant, red", "bee"], ["a.jpg", "b.jpg"]
-    )
-    assert table == (
-        'image,label,logits,global_logits\na.jpg,bee,bee,"ant, red"\n'
-        'b.jpg,bee,"ant, red","ant, red"\n'
+    Of what follows the training only the weights are kept.
+    """
+    monkeypatch.setattr(
+        fit,
+        "finish",
+        lambda config, run, source, model, *_: model.save_weights(run.path("end.weights.h5")),
     )
 
+    def train(name, resume=False, localizer="cam", **options):
+        dataset = f"folder:{photos}"
+        config = configure("edge", dataset=dataset, **{"epochs": 2, "batch_size": 3} | options)
+        keras.utils.set_random_seed(0)
+        run = Run.create(tmp_path / name, {}, resume=resume)
+        model = build(localizer=localizer)
+        source = data.load(dataset, group_regex=r"(g\d+)_")
+        assert source.splits["train"].size // 3 == 6
+        training.train(config, run, source, model, Clock())
+        return run
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
-    run = Run.create(tmp_path / "run", {})
-    run.write_text("note.txt", "first")
-
-    def write_half():
-        with run.replacing("note.txt") as path:
-            path.write_text("half")
-            raise _PowerCutError
-
-    with pytest.raises(_PowerCutError):
-        write_half()
-    assert run.path("note.txt").read_text() == "first"
-    assert {path.name for path in run.directory.iterdir()} == {"config.json", "note.txt"}
+    return train
 
 
-def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
-    (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(ValueError, match="holds other files"):
-        Run.create(tmp_path, {}, overwrite=True)
-    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+@contextlib.contextmanager
+def at_step(epoch, step, action):
+    """Do something in trainings when so many epochs, and steps of the next, are done."""
+
+    def begin(checkpoint, *_, **__):
+        if (checkpoint.epoch, checkpoint.step) == (epoch, step):
+            action(checkpoint)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoint, "on_train_batch_begin", begin)
+        yield
 
 
-class _CutAt(keras.callbacks.Callback):
-    """Stops a training at the start of an epoch, its files closed."""
-
-    def __init__(self, epoch, callbacks):
-        super().__init__()
-        self.epoch = epoch
-        self.callbacks = callbacks
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == self.epoch:
-            for callback in self.callbacks:
-                callback.on_train_end()
-            raise _PowerCutError
+def cut_the_power(_):
+    raise ZeroDivisionError("power cut")
 
 
-def tiny_config(photos, **overrides):
-    model = {
-        **{"image_size": 64, "view_size": 32, "patch_size": 32, "steps": 1, "units": 4},
-        **{"backbone": "mobilenet", "train_from": "conv_pw_13"},
-    }
-    data = {"dataset": f"folder:{photos}", "group_regex": r"(g\d+)_"}
-    options = {"weights": "none", "epochs": 2, "batch_size": 4}
-    return configure("edge", model, **data | options | overrides)
+def assert_same(run, other):
+    assert run.path("history.csv").read_text() == other.path("history.csv").read_text()
+    ends = [h5py.File(r.path("end.weights.h5")) for r in (run, other)]
+    with ends[0], ends[1]:
+        compared = []
+        ends[0].visititems(lambda name, item: compared.append((item, ends[1][name])))
+        arrays = [pair for pair in compared if isinstance(pair[0], h5py.Dataset)]
+        assert len(arrays) > 30
+        for a, b in arrays:
+            np.testing.assert_array_equal(a, b)
 
 
-def test_a_loss_that_is_not_finite_ends_the_run(photos, tmp_path):
-    config = tiny_config(photos, learning_rate=1e30)
-    with pytest.raises(FloatingPointError, match="lower `learning_rate` than 1e\\+30"):
-        training.train(config, *training.prepare(config, tmp_path / "run"))
-    assert not (tmp_path / "run" / "metrics.json").exists()
-
-
-def test_a_resumed_run_ends_like_an_uninterrupted_one(photos, tmp_path, monkeypatch):
-    config = tiny_config(photos)
-    training.train(config, *training.prepare(config, tmp_path / "whole"))
-
-    prepared = training.prepare(config, tmp_path / "cut")
-    fit = prepared[2].fit
-
-    def fit_until_cut(*args, callbacks, **kwargs):
-        return fit(*args, callbacks=[*callbacks, _CutAt(1, callbacks)], **kwargs)
-
-    monkeypatch.setattr(prepared[2], "fit", fit_until_cut)
-    with pytest.raises(_PowerCutError):
-        training.train(config, *prepared)
+def test_a_run_cut_in_mid_epoch_ends_bit_for_bit_like_one_that_was_not(train):
+    options = {"localizer": "random", "augment": "mix", "ema": 0.9}  # boxes are drawn at each step
+    whole = train("whole", **options)
+    with at_step(1, 3, cut_the_power), pytest.raises(ZeroDivisionError):
+        train("cut", **options, checkpoint_every=2)
     with pytest.raises(ValueError, match="--resume"):
-        training.prepare(config, tmp_path / "cut")
+        train("cut", **options)
+    with np.load(whole.directory.parent / "cut" / STATE) as state:
+        assert json.loads(state["progress"].item())["step"] == 2
+    cut = train("cut", **options, resume=True)
+    assert_same(whole, cut)
+    assert not cut.path(STATE).exists()
+    assert not list(cut.directory.rglob(".partial*"))
 
-    def power_cut(*_):
-        raise _PowerCutError
 
-    with monkeypatch.context() as patch:  # again, after the last epoch
-        patch.setattr(training, "collect", power_cut)
-        with pytest.raises(_PowerCutError):
-            training.train(config, *training.prepare(config, tmp_path / "cut", resume=True))
-    training.train(config, *training.prepare(config, tmp_path / "cut", resume=True))
+def test_a_run_cut_after_its_last_epoch_is_only_tested(train, monkeypatch):
+    whole = train("whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "finish", lambda *_: cut_the_power(None))
+        with pytest.raises(ZeroDivisionError):
+            train("cut")
+    with at_step(1, 4, cut_the_power):  # no step is made again
+        assert_same(whole, train("cut", resume=True))
 
-    whole, cut = (Run(tmp_path / name) for name in ("whole", "cut"))
-    assert whole.path("history.csv").read_text() == cut.path("history.csv").read_text()
-    figures = [json.loads(run.path("metrics.json").read_text()) for run in (whole, cut)]
-    assert figures[0]["test_accuracy"] == figures[1]["test_accuracy"]
-    for a, b in zip(whole.load_model().weights, cut.load_model().weights, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
+
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_run_after_the_step_with_its_state_on_disk(train, signum, status, capsys):
+    with (
+        at_step(1, 2, lambda _: os.kill(os.getpid(), signum)),
+        pytest.raises(StoppedError, match="after epoch 1 and 3 of 6 steps") as stopped,
+    ):
+        train("run")
+    assert stopped.value.status == status
+    assert "once more to stop now" in capsys.readouterr().out
+    assert signal.getsignal(signum) in (signal.SIG_DFL, signal.default_int_handler)
+    assert train("run", resume=True).path("end.weights.h5").exists()
+
+
+def test_a_signal_in_the_last_step_lets_the_epoch_finish(train):
+    with (
+        at_step(0, 5, lambda _: os.kill(os.getpid(), signal.SIGTERM)),
+        pytest.raises(StoppedError, match="after epoch 1 and 0 of 6 steps"),
+    ):
+        train("run")
+    assert len((train("run", resume=True).path("history.csv")).read_text().splitlines()) == 3
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_its_state(train, tmp_path):
+    with pytest.raises(FloatingPointError, match="lower `learning_rate` than 1e\\+30"):
+        train("run", learning_rate=1e30, checkpoint_every=1)
+    with np.load(tmp_path / "run" / STATE) as state:
+        for name in state.files:
+            assert name == "progress" or np.isfinite(state[name]).all()
+    assert not (tmp_path / "run" / "end.weights.h5").exists()
+
+
+def test_a_disk_that_takes_no_more_ends_the_run_and_leaves_its_state(train, tmp_path):
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(_):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))
+
+    try:
+        with at_step(1, 3, fill), pytest.raises(OSError, match="--resume goes on") as error:
+            train("run", checkpoint_every=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert "after epoch 1 and 2 of 6 steps" in str(error.value)
+    assert not list((tmp_path / "run").rglob(".partial*"))
+    assert_same(train("whole"), train("run", resume=True))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes to read-only folders, too")
+def test_a_run_directory_made_read_only_ends_the_run_and_leaves_its_state(train, tmp_path):
+    folder = tmp_path / "run" / "checkpoints"
+    with at_step(1, 3, lambda _: folder.chmod(0o500)), pytest.raises(OSError, match="Permission"):
+        train("run", checkpoint_every=2)
+    folder.chmod(0o700)
+    assert train("run", resume=True).path("end.weights.h5").exists()
+
+
+def test_a_state_that_cannot_be_used_is_refused_by_name(train, tmp_path):
+    with at_step(1, 3, cut_the_power), pytest.raises(ZeroDivisionError):
+        train("run")
+    state = tmp_path / "run" / STATE
+    state.write_bytes(state.read_bytes()[:-1000])
+    with pytest.raises(ValueError, match=r"state.npz.*start anew with --overwrite"):
+        train("run", resume=True)
+
+
+def prepare(photos, directory, precision):
+    model = {"image_size": 64, "view_size": 32, "patch_size": 32, "steps": 1, "units": 4}
+    config = configure(
+        "edge",
+        model | {"backbone": "mobilenet", "train_from": "conv_pw_13"},
+        dataset=f"folder:{photos}",
+        weights="none",
+        precision=precision,
+        **{"epochs": 1, "batch_size": 4},
+    )
+    return config, training.prepare(config, directory)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_layers_compute_in_the_precision_asked_for_and_in_no_other_model(
+    photos, tmp_path, precision
+):
+    _, (_, _, model, _) = prepare(photos, tmp_path / "run", precision)
+    assert model.get_layer("encoder").compute_dtype == precision.removeprefix("mixed_")
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_what_is_kept_of_a_training_in_mixed_precision_computes_in_float32(photos, tmp_path):
+    config, prepared = prepare(photos, tmp_path / "run", "mixed_float16")
+    training.train(config, *prepared)
+    kept = prepared[0].load_model()
+    assert {layer.compute_dtype for layer in kept.layers} == {"float32"}
+
+
+def test_balanced_classes_by_hand(photos):
+    split = data.load(f"folder:{photos}").splits["train"]
+    assert fit.balanced(split, 3) == pytest.approx({0: 1.0, 1: 1.0, 2: 1.0})
+    # The first ten: all six of the first class, four of the second.
+    fewer = data.Split("train", 10, lambda seed: split.examples(seed).take(10))
+    assert fit.balanced(fewer, 3) == pytest.approx({0: 10 / 18, 1: 10 / 12, 2: 10 / 3})

@@ -1,0 +1,7 @@
+"""One training, from a configuration to a finished run directory."""
+
+from rra_keras.training.finish import report_line
+from rra_keras.training.fit import train
+from rra_keras.training.prepare import prepare
+
+__all__ = ["prepare", "report_line", "train"]

@@ -1,0 +1,83 @@
+"""What a trained model is worth, and the run's last files."""
+
+import dataclasses
+import importlib.metadata
+import math
+import shlex
+import sys
+
+from rra_keras import costs
+from rra_keras.data import pipeline
+from rra_keras.metrics import accuracies, collect, predictions_csv
+
+_PACKAGES = ("rra-keras", "keras", "tensorflow", "keras-cv", "tensorflow-datasets")
+
+
+def finish(config, run, source, model, clock, val_accuracy):
+    """Test the model, once, and write the run's files, `metrics.json` last.
+
+    Args:
+        config: the run's `Config`.
+        run: the `Run`.
+        source: the data.
+        model: the trained model.
+        clock: the `Clock` of the training.
+        val_accuracy: what the model reached on validation.
+
+    Returns:
+        The content of `metrics.json`.
+    """
+    test = source.splits["test"]
+    print("Testing, once, with the weights that were best on validation:")
+    clock.start("test")
+    batches = pipeline.evaluation_batches(
+        test, model.image_size, config.batch_size, model.num_classes
+    )
+    streams, labels = collect(model, batches, math.ceil(test.size / config.batch_size))
+    clock.start("files")
+    metrics = {
+        **{f"test_{name}": value for name, value in accuracies(streams, labels).items()},
+        "val_accuracy": val_accuracy,
+        "parameters": costs.parameters(model),
+        "multiply_adds": costs.multiply_adds(model),
+        "train_images_per_second": clock.images_per_second(config.batch_size),
+        "seconds": sum(clock.seconds.values()),
+        "seed": config.seed,
+        "dataset": config.dataset,
+        "num_classes": model.num_classes,
+        "command": shlex.join(["python", *sys.argv]),
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    }
+    with run.replacing("model.keras") as path:
+        model.save(path)
+    _draw_focus(run, test, model, source.class_names)
+    run.write_text("test.csv", predictions_csv(streams, labels, source.class_names, test.names))
+    run.write_json("metrics.json", metrics)
+    clock.stop()
+    print("Where the time went: " + clock.summary())
+    return metrics
+
+
+def report_line(metrics, run_dir):
+    """Return a run's result in one line, and where it lies in the next."""
+    parts = [f"Test accuracy {metrics['test_accuracy']:.1%}"]
+    for stream in ("global", "local"):
+        if metrics[f"test_{stream}_accuracy"] is not None:
+            parts.append(f"{stream} {metrics[f'test_{stream}_accuracy']:.1%}")
+    parts += [
+        f"top-5 {metrics['test_top5_accuracy']:.1%}",
+        f"{metrics['multiply_adds'] / 1e6:.0f} M multiply-adds",
+        f"{metrics['seconds']:.0f} s",
+    ]
+    return f"{', '.join(parts)}\nWritten: {run_dir}/{{model.keras,metrics.json,focus.png,…}}"
+
+
+def _draw_focus(run, test, model, class_names, photos=4):
+    from rra_keras.explain import focus
+
+    stride = max(1, test.size // photos)
+    spread = dataclasses.replace(test, examples=lambda seed: test.examples(seed).shard(stride, 0))
+    batches = pipeline.evaluation_batches(spread, model.image_size, photos, model.num_classes)
+    images, labels = next(batches.as_numpy_iterator())
+    with run.replacing("focus.png") as path:
+        focus.draw(model, images, labels.argmax(-1), class_names, path)

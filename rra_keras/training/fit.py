@@ -1,0 +1,126 @@
+"""Fitting, and what keeps a long training safe."""
+
+import contextlib
+import json
+
+import keras
+import numpy as np
+
+from rra_keras.data import pipeline
+from rra_keras.training.checkpoint import BEST, Checkpoint
+from rra_keras.training.finish import finish
+from rra_keras.training.optimizer import make_optimizer
+from rra_keras.training.stop import StopRequest
+
+
+def train(config, run, source, model, clock):
+    """Train, keep the weights that were best on validation, test them once, write the run.
+
+    A run that was begun before goes on where its state on disk stands.
+
+    Args:
+        config: a `Config`.
+        run: the `Run`, as all that follows from `prepare`.
+        source: the data.
+        model: the model, not compiled.
+        clock: the `Clock`.
+
+    Returns:
+        The content of `metrics.json`.
+
+    Raises:
+        FloatingPointError: if the loss is no longer finite.
+        StoppedError: after a SIGINT or SIGTERM, when the step is finished and the state written.
+        OSError: if a file cannot be written; the state that was written last stays.
+        ValueError: if the state on disk cannot be used.
+    """
+    if run.path("metrics.json").exists():
+        print(f"{run} is finished: nothing to resume.")
+        return json.loads(run.path("metrics.json").read_text("utf-8"))
+    print(source.summary())
+    run.write_text("labels.txt", "\n".join(source.class_names) + "\n")
+
+    steps = pipeline.steps_per_epoch(source.splits["train"], config.batch_size)
+    _compile(config, model, steps)
+    with StopRequest() as stop:
+        # Keras leaves the stream's name out where there is but one.
+        monitor = "val_logits_accuracy" if model.looks else "val_accuracy"
+        checkpoint = Checkpoint(run, monitor, steps, config.checkpoint_every, stop)
+        checkpoint.restore(model)
+        if checkpoint.epoch < config.epochs:
+            with _told(config, checkpoint):
+                _fit(config, run, source, model, clock, checkpoint)
+    model.load_weights(run.path(BEST))
+    if config.precision != "float32":  # what is tested and kept computes as a device will
+        weights, model = model.get_weights(), model.from_config(model.get_config())
+        _compile(config, model, steps)
+        model.set_weights(weights)
+    metrics = finish(config, run, source, model, clock, checkpoint.best)
+    checkpoint.discard()
+    return metrics
+
+
+def _compile(config, model, steps):
+    model.compile(
+        make_optimizer(config, model, steps),
+        keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=config.label_smoothing
+        ),
+    )
+    model.optimizer.build(model.trainable_variables)
+
+
+def _fit(config, run, source, model, clock, checkpoint):
+    training, validation = source.splits["train"], source.splits["validation"]
+    model.fit(
+        pipeline.training_batches(
+            training,
+            model.image_size,
+            config.batch_size,
+            model.num_classes,
+            augment=config.augment,
+            seed=config.seed,
+            epochs=config.epochs,
+            start_epoch=checkpoint.epoch,
+            start_step=checkpoint.step,
+        ),
+        initial_epoch=checkpoint.epoch,
+        epochs=config.epochs,
+        steps_per_epoch=checkpoint.steps_per_epoch,
+        shuffle=False,
+        class_weight=balanced(training, model.num_classes) if config.class_weight else None,
+        validation_data=pipeline.evaluation_batches(
+            validation, model.image_size, config.batch_size, model.num_classes
+        ),
+        callbacks=[
+            clock,
+            *([keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if config.ema else []),
+            keras.callbacks.TensorBoard(run.path("tensorboard"), write_graph=False),
+            # Last, so that a state at an epoch's start finds all that came before it done.
+            checkpoint,
+        ],
+    )
+
+
+def balanced(split, num_classes):
+    """Return weights by which each class counts alike: class → images / (C · its images)."""
+    labels = split.examples(None).map(lambda example: example["label"])
+    counts = np.bincount(list(labels.as_numpy_iterator()), minlength=num_classes)
+    return {i: split.size / (num_classes * max(count, 1)) for i, count in enumerate(counts)}
+
+
+@contextlib.contextmanager
+def _told(config, checkpoint):
+    """Say with an error in training what is lost, and how to go on."""
+    try:
+        yield
+    except FloatingPointError as error:
+        raise FloatingPointError(
+            f"Training in {checkpoint.run} stopped: {error}. Try a lower `learning_rate` than "
+            f"{config.learning_rate:g}, with --overwrite"
+        ) from error
+    except OSError as error:
+        raise OSError(
+            f"Training in {checkpoint.run} stopped: {error}. Its state {checkpoint.place()} is "
+            "intact; --resume goes on from there"
+        ) from error

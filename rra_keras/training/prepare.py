@@ -1,0 +1,74 @@
+"""Everything that can go wrong before a training starts."""
+
+import contextlib
+import dataclasses
+
+import keras
+
+from rra_keras import data
+from rra_keras.backbones import minimum_size
+from rra_keras.classifier import RRAClassifier
+from rra_keras.layers.zoom_crop import as_pair
+from rra_keras.run import Run
+from rra_keras.training.clock import Clock
+
+
+def prepare(config, run_dir, resume=False, overwrite=False):
+    """Check everything that input can get wrong, before any work is lost to it.
+
+    Returns:
+        `(run, source, model, clock)`: the claimed run directory, the data, the model and the time
+        they took, ready to `train`.
+
+    Raises:
+        ValueError: if the data, the model or the run directory cannot be used.
+        OSError: if files or weights cannot be read.
+    """
+    Run(run_dir).check_available(dataclasses.asdict(config), resume=resume, overwrite=overwrite)
+    _check_sizes(config.model)
+    clock = Clock()
+    clock.start("data")
+    source = data.load(
+        config.dataset,
+        data_dir=config.data_dir,
+        group_regex=config.group_regex,
+        seed=config.seed,
+        strict=config.strict,
+    )
+    clock.start("model")
+    keras.utils.set_random_seed(config.seed)
+    with _dtype_policy(config.precision):
+        model = RRAClassifier(
+            num_classes=len(source.class_names),
+            weights=None if config.weights == "none" else config.weights,
+            **config.model,
+        )
+    run = Run.create(run_dir, dataclasses.asdict(config), resume=resume, overwrite=overwrite)
+    return run, source, model, clock
+
+
+def _check_sizes(model):
+    sizes = {"image_size": model["image_size"]}
+    if model["looks"]:
+        sizes |= {
+            "view_size": model.get("view_size"),
+            "patch_size": min(as_pair(model["patch_size"])),
+        }
+    least = minimum_size(model["backbone"])
+    for name, size in sizes.items():
+        if size is not None and size < least:
+            raise ValueError(
+                f"Invalid value for `--{name}`. Expected at least {least} pixels, the minimum of "
+                f"{model['backbone']}. Received: {size}"
+            )
+
+
+@contextlib.contextmanager
+def _dtype_policy(name):
+    """Let the layers made meanwhile compute by a policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,79 @@
+"""Configuration, run directory, measures."""
+
+import numpy as np
+import pytest
+
+from rra_keras import metrics
+from rra_keras.config import configure
+from rra_keras.run import Run
+
+
+def test_the_plain_backbone_sees_the_patch_size():
+    config = configure("edge", {"looks": 0})
+    assert config.model["image_size"] == 224
+    assert "view_size" not in config.model
+    assert configure("edge", {"looks": 0, "image_size": 448}).model["image_size"] == 448
+
+
+def test_the_plain_backbone_beside_a_wide_crop_sees_as_many_pixels_in_a_square():
+    assert configure("edge_wide").model["patch_size"] == (160, 320)
+    assert configure("edge_wide", {"looks": 0}).model["image_size"] == 224  # √(160 · 320) = 226
+
+
+def test_the_preset_s_view_fits_a_smaller_image_but_a_given_one_stays():
+    assert configure("edge", {"image_size": 128}).model["view_size"] == 128
+    assert configure("edge", {"image_size": 128, "view_size": 200}).model["view_size"] == 200
+
+
+def test_another_backbone_is_trained_whole():
+    assert configure("edge").model["train_from"] == "block_11"
+    changed = configure("edge", {"backbone": "mobilenet_v2"})
+    assert changed.model["train_from"] is None
+    changed = configure("paper_vgg19", {"backbone": "mobilenet_v2"})
+    assert "crop_backbone" not in changed.model
+
+
+def test_accuracies_by_hand():
+    logits = np.zeros((4, 6), "float32")
+    logits[0, 0] = logits[1, 1] = logits[2, 5] = logits[3, 3] = 1
+    logits[3, 2] = -1  # the only class outside the top five
+    measured = metrics.accuracies({"logits": logits}, np.array([0, 1, 2, 2]))
+    assert measured["accuracy"] == 0.5
+    assert measured["top5_accuracy"] == 0.75
+    assert measured["global_accuracy"] is None
+
+
+def test_predictions_as_a_table():
+    streams = {
+        "logits": np.array([[0.0, 1.0], [2.0, 1.0]]),
+        "global_logits": np.array([[3.0, 1.0], [2.0, 1.0]]),
+    }
+    table = metrics.predictions_csv(
+        streams, np.array([1, 1]), ["ant, red", "bee"], ["a.jpg", "b.jpg"]
+    )
+    assert table == (
+        'image,label,logits,global_logits\na.jpg,bee,bee,"ant, red"\n'
+        'b.jpg,bee,"ant, red","ant, red"\n'
+    )
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    run = Run.create(tmp_path / "run", {})
+    run.write_text("note.txt", "first")
+
+    def write_half():
+        with run.replacing("note.txt") as path:
+            path.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert run.path("note.txt").read_text() == "first"
+    assert {path.name for path in run.directory.iterdir()} == {"config.json", "note.txt"}
+
+
+def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="holds other files"):
+        Run.create(tmp_path, {}, overwrite=True)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
