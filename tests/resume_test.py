@@ -1,0 +1,89 @@
+"""Trainings killed at any moment go on with `--resume`."""
+
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from rra_keras.training.checkpoint import BEST
+
+ROOT = pathlib.Path(__file__).parents[1]
+FLAGS = (
+    "--backbone=mobilenet --train_from=conv_pw_13 --weights=none --image_size=64 --view_size=32 "
+    "--patch_size=32 --steps=1 --units=4 --localizer=random --batch_size=3 "
+    "--checkpoint_every=1 --resume"
+).split()
+
+
+def start(photos, directory, epochs):
+    """Start a training, or go on with it."""
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "train.py",
+            f"--dataset=folder:{photos}",
+            f"--run_dir={directory}",
+            *FLAGS,
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(photos, directory, epochs):
+    process = start(photos, directory, epochs)
+    printed, _ = process.communicate()
+    assert process.returncode == 0, printed
+
+
+def kill_while_training(photos, directory, epochs, rng):
+    """Kill a training within a moment of its next state; return whether it was still at work."""
+    state = directory / "checkpoints" / "state.npz"
+    before = state.stat().st_mtime_ns if state.exists() else None
+    process = start(photos, directory, epochs)
+    while process.poll() is None and (not state.exists() or state.stat().st_mtime_ns == before):
+        time.sleep(0.01)
+    time.sleep(rng.uniform(0, 0.5))
+    process.kill()
+    process.communicate()
+    return process.returncode != 0
+
+
+def kills_survived(photos, directory, epochs, kills):
+    """Compare a training killed that often with a whole one; return the kills that hit."""
+    rng = random.Random(0)
+    finish(photos, directory / "whole", epochs)
+    killed = [kill_while_training(photos, directory / "killed", epochs, rng) for _ in range(kills)]
+    finish(photos, directory / "killed", epochs)
+
+    histories = [(directory / name / "history.csv").read_text() for name in ("whole", "killed")]
+    assert histories[0] == histories[1]
+    with (
+        h5py.File(directory / "whole" / BEST) as whole,
+        h5py.File(directory / "killed" / BEST) as other,
+    ):
+        names = []
+        whole.visit(names.append)
+        arrays = [name for name in names if isinstance(whole[name], h5py.Dataset)]
+        assert arrays
+        for name in arrays:
+            np.testing.assert_array_equal(whole[name], other[name], err_msg=name)
+    return sum(killed)
+
+
+def test_three_kills(photos, tmp_path):
+    assert kills_survived(photos, tmp_path, epochs=4, kills=3) == 3
+
+
+@pytest.mark.soak
+def test_twenty_kills(photos, tmp_path):
+    assert kills_survived(photos, tmp_path, epochs=30, kills=20) == 20
