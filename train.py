@@ -48,6 +48,9 @@ flags.DEFINE_float(
     None,
     "Learning rate of the backbone's first trained layer, as a share of the last one's.",
 )
+flags.DEFINE_integer(
+    "devices", None, "Devices of this machine that share each batch; all GPUs unless given."
+)
 flags.DEFINE_integer("seed", 0, "Seed of everything random.")
 flags.DEFINE_string("run_dir", None, "Where to write; a name under `runs/` unless given.")
 flags.DEFINE_bool("resume", False, "Go on with the run in --run_dir, if there is one.")
@@ -64,7 +67,7 @@ _TRAINING = (
 ).split()
 
 for _name in (
-    "image_size view_size steps units epochs batch_size accumulation_steps checkpoint_every"
+    "image_size view_size steps units epochs batch_size accumulation_steps checkpoint_every devices"
 ).split():
     flags.register_validator(
         _name, lambda value: value is None or value >= 1, "expected a positive integer"
@@ -115,6 +118,7 @@ def given(names):
 def main(_):
     from rra_keras import cli, training
     from rra_keras.config import configure, default_run_dir
+    from rra_keras.training.devices import mirrored
     from rra_keras.training.stop import StoppedError
 
     logging.set_verbosity(logging.WARNING)  # the data set builders talk
@@ -136,7 +140,8 @@ def main(_):
     )
     run_dir = args.run_dir or default_run_dir(config)
     with cli.bad_input_exits():
-        prepared = training.prepare(config, run_dir, args.resume, args.overwrite)
+        strategy = mirrored(args.devices)
+        prepared = training.prepare(config, run_dir, args.resume, args.overwrite, strategy)
     try:
         with cli.bad_input_exits():
             metrics = training.train(config, *prepared)

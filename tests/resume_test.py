@@ -29,6 +29,7 @@ def start(photos, directory, epochs):
             "train.py",
             f"--dataset=folder:{photos}",
             f"--run_dir={directory}",
+            f"--epochs={epochs}",
             *FLAGS,
         ],
         cwd=ROOT,

@@ -107,7 +107,7 @@ class Checkpoint(keras.callbacks.Callback):
         if self._sums:
             # Metrics are running sums, and not all are there before the first step.
             for variable, value in zip(self.model.metrics_variables, self._sums, strict=True):
-                variable.assign_add(value)
+                variable.assign(ops.convert_to_numpy(variable) + value)
         self._sums = None
         if not math.isfinite(logs["loss"]):
             raise FloatingPointError(f"the loss is {logs['loss']} at {self._now()}")

@@ -51,7 +51,8 @@ def train(config, run, source, model, clock):
             with _told(config, checkpoint):
                 _fit(config, run, source, model, clock, checkpoint)
     model.load_weights(run.path(BEST))
-    if config.precision != "float32":  # what is tested and kept computes as a device will
+    if config.precision != "float32" or _replicas(model) > 1:
+        # What is tested and kept computes as a device will: alone, and in float32.
         weights, model = model.get_weights(), model.from_config(model.get_config())
         _compile(config, model, steps)
         model.set_weights(weights)
@@ -61,13 +62,20 @@ def train(config, run, source, model, clock):
 
 
 def _compile(config, model, steps):
-    model.compile(
-        make_optimizer(config, model, steps),
-        keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=config.label_smoothing
-        ),
-    )
-    model.optimizer.build(model.trainable_variables)
+    strategy = getattr(model, "distribute_strategy", None)
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        model.compile(
+            make_optimizer(config, model, steps),
+            keras.losses.CategoricalCrossentropy(
+                from_logits=True, label_smoothing=config.label_smoothing
+            ),
+        )
+        model.optimizer.build(model.trainable_variables)
+
+
+def _replicas(model):
+    strategy = getattr(model, "distribute_strategy", None)
+    return strategy.num_replicas_in_sync if strategy else 1
 
 
 def _fit(config, run, source, model, clock, checkpoint):

@@ -4,6 +4,8 @@ import math
 
 import keras
 
+from rra_keras.training.devices import leaves
+
 
 def make_optimizer(config, model, steps_per_epoch):
     """Return SGD with momentum as a `Config` describes it, for a model's own layers.
@@ -27,7 +29,7 @@ def make_optimizer(config, model, steps_per_epoch):
         return sgd(config.learning_rate)
     optimizers = {}
     for name in ("encoder", "crop_encoder"):
-        layers = [leaf for layer in model.layers if layer.name == name for leaf in _leaves(layer)]
+        layers = [leaf for layer in model.layers if layer.name == name for leaf in leaves(layer)]
         layers = [layer for layer in layers if layer.trainable_variables]
         for i, layer in enumerate(layers):
             share = config.first_layer_rate ** (1 - i / len(layers))
@@ -59,10 +61,3 @@ def make_schedule(name, rate, steps):
         warmup_target=rate,
         warmup_steps=warmup,
     )
-
-
-def _leaves(layer):
-    """Return the layers that a model is made of, in order; a layer alone for a layer."""
-    if not isinstance(layer, keras.Model):
-        return [layer]
-    return [leaf for inner in layer.layers for leaf in _leaves(inner)]

@@ -11,10 +11,18 @@ from rra_keras.classifier import RRAClassifier
 from rra_keras.layers.zoom_crop import as_pair
 from rra_keras.run import Run
 from rra_keras.training.clock import Clock
+from rra_keras.training.devices import synchronize
 
 
-def prepare(config, run_dir, resume=False, overwrite=False):
+def prepare(config, run_dir, resume=False, overwrite=False, strategy=None):
     """Check everything that input can get wrong, before any work is lost to it.
+
+    Args:
+        config: a `Config`.
+        run_dir: where to write.
+        resume: go on with the run that is there, if there is one.
+        overwrite: replace the run that is there, if there is one.
+        strategy: a `tf.distribute.Strategy` whose devices share each batch.
 
     Returns:
         `(run, source, model, clock)`: the claimed run directory, the data, the model and the time
@@ -26,6 +34,11 @@ def prepare(config, run_dir, resume=False, overwrite=False):
     """
     Run(run_dir).check_available(dataclasses.asdict(config), resume=resume, overwrite=overwrite)
     _check_sizes(config.model)
+    if strategy and config.batch_size % strategy.num_replicas_in_sync:
+        raise ValueError(
+            "Invalid value for `--batch_size`. Expected a multiple of the "
+            f"{strategy.num_replicas_in_sync} devices. Received: {config.batch_size}"
+        )
     clock = Clock()
     clock.start("data")
     source = data.load(
@@ -37,12 +50,17 @@ def prepare(config, run_dir, resume=False, overwrite=False):
     )
     clock.start("model")
     keras.utils.set_random_seed(config.seed)
-    with _dtype_policy(config.precision):
+    with (
+        _dtype_policy(config.precision),
+        strategy.scope() if strategy else contextlib.nullcontext(),
+    ):
         model = RRAClassifier(
             num_classes=len(source.class_names),
             weights=None if config.weights == "none" else config.weights,
             **config.model,
         )
+        if strategy:
+            synchronize(model)
     run = Run.create(run_dir, dataclasses.asdict(config), resume=resume, overwrite=overwrite)
     return run, source, model, clock
 

@@ -1,0 +1,59 @@
+"""Several devices of one machine that share each batch (TensorFlow)."""
+
+import keras
+
+
+def mirrored(count=None):
+    """Return a strategy that gives each of several devices its share of every batch.
+
+    Args:
+        count: GPUs to use, or CPU devices where there is no GPU; all GPUs unless given.
+
+    Returns:
+        A `tf.distribute.MirroredStrategy`, or `None` for one device.
+
+    Raises:
+        ValueError: if there are fewer devices, or the backend is another.
+    """
+    if keras.config.backend() != "tensorflow":
+        if count in (None, 1):
+            return None
+        raise ValueError(
+            "Invalid value for `--devices`. Expected 1 under another backend than TensorFlow; "
+            f"there, start one process for each device. Received: {count}"
+        )
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    count = count or max(len(gpus), 1)
+    if count == 1:
+        return None
+    if gpus and count > len(gpus):
+        raise ValueError(
+            f"Invalid value for `--devices`. Expected at most {len(gpus)}, the GPUs of this "
+            f"machine. Received: {count}"
+        )
+    if not gpus:
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        parts = [tf.config.LogicalDeviceConfiguration()] * count
+        try:
+            tf.config.set_logical_device_configuration(cpu, parts)
+        except RuntimeError:  # TensorFlow is at work already, with as many as it was given
+            if len(tf.config.list_logical_devices("CPU")) < count:
+                raise
+    kind = "GPU" if gpus else "CPU"
+    return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])
+
+
+def synchronize(model):
+    """Let the batch norms of a model see the whole batch, wherever its parts are."""
+    for layer in leaves(model):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
+
+
+def leaves(layer):
+    """Return the layers that a model is made of, in order; a layer alone for a layer."""
+    if not isinstance(layer, keras.Model):
+        return [layer]
+    return [leaf for inner in layer.layers for leaf in leaves(inner)]
