@@ -143,9 +143,9 @@ def main(_):
         strategy = mirrored(args.devices)
         prepared = training.prepare(config, run_dir, args.resume, args.overwrite, strategy)
     try:
-        with cli.bad_input_exits():
-            metrics = training.train(config, *prepared)
-    except FloatingPointError as error:
+        metrics = training.train(config, *prepared)
+    except (ValueError, OSError, FloatingPointError) as error:
+        print()  # the progress bar's line may be open
         cli.fail(error)
     except StoppedError as error:
         print(f"{error}; --resume goes on from there", file=sys.stderr)

@@ -42,21 +42,22 @@ def train(config, run, source, model, clock):
 
     steps = pipeline.steps_per_epoch(source.splits["train"], config.batch_size)
     _compile(config, model, steps)
-    with StopRequest() as stop:
-        # Keras leaves the stream's name out where there is but one.
-        monitor = "val_logits_accuracy" if model.looks else "val_accuracy"
-        checkpoint = Checkpoint(run, monitor, steps, config.checkpoint_every, stop)
-        checkpoint.restore(model)
+    # Keras leaves the stream's name out where there is but one.
+    monitor = "val_logits_accuracy" if model.looks else "val_accuracy"
+    stop = StopRequest()
+    checkpoint = Checkpoint(run, monitor, steps, config.checkpoint_every, stop)
+    checkpoint.restore(model)
+    with _told(config, checkpoint):
         if checkpoint.epoch < config.epochs:
-            with _told(config, checkpoint):
+            with stop:
                 _fit(config, run, source, model, clock, checkpoint)
-    model.load_weights(run.path(BEST))
-    if config.precision != "float32" or _replicas(model) > 1:
-        # What is tested and kept computes as a device will: alone, and in float32.
-        weights, model = model.get_weights(), model.from_config(model.get_config())
-        _compile(config, model, steps)
-        model.set_weights(weights)
-    metrics = finish(config, run, source, model, clock, checkpoint.best)
+        model.load_weights(run.path(BEST))
+        if config.precision != "float32" or _replicas(model) > 1:
+            # What is tested and kept computes as a device will: alone, and in float32.
+            weights, model = model.get_weights(), model.from_config(model.get_config())
+            _compile(config, model, steps)
+            model.set_weights(weights)
+        metrics = finish(config, run, source, model, clock, checkpoint.best)
     checkpoint.discard()
     return metrics
 
