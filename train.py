@@ -51,6 +51,9 @@ flags.DEFINE_float(
 flags.DEFINE_integer(
     "devices", None, "Devices of this machine that share each batch; all GPUs unless given."
 )
+flags.DEFINE_string("coordinator", None, "Several processes (JAX): HOST:PORT of number 0.")
+flags.DEFINE_integer("num_processes", None, "How many processes share each batch.")
+flags.DEFINE_integer("process_id", None, "The number of this process, from 0.")
 flags.DEFINE_integer("seed", 0, "Seed of everything random.")
 flags.DEFINE_string("run_dir", None, "Where to write; a name under `runs/` unless given.")
 flags.DEFINE_bool("resume", False, "Go on with the run in --run_dir, if there is one.")
@@ -94,6 +97,14 @@ flags.register_validator(
     "first_layer_rate", lambda value: value is None or 0 < value <= 1, "expected a number in (0, 1]"
 )
 flags.register_multi_flags_validator(
+    ["coordinator", "num_processes", "process_id"],
+    lambda values: (
+        set(values.values()) == {None}
+        or (None not in values.values() and 0 <= values["process_id"] < values["num_processes"])
+    ),
+    "expected all of --coordinator, --num_processes and --process_id, from 0, or none",
+)
+flags.register_multi_flags_validator(
     ["resume", "overwrite"],
     lambda values: not all(values.values()),
     "--resume and --overwrite: expected one of them, received both",
@@ -116,8 +127,10 @@ def given(names):
 
 
 def main(_):
-    from rra_keras import cli, training
+    from rra_keras import training
     from rra_keras.config import configure, default_run_dir
+    from rra_keras.training import processes
+    from rra_keras.training.checkpoint import StateError
     from rra_keras.training.devices import mirrored
     from rra_keras.training.stop import StoppedError
 
@@ -139,18 +152,30 @@ def main(_):
         seed=args.seed,
     )
     run_dir = args.run_dir or default_run_dir(config)
-    with cli.bad_input_exits():
+
+    def end(status, message):
+        print(f"\n{message}" if sys.stdout.isatty() else message, file=sys.stderr)
+        if args.coordinator:
+            processes.leave(status)
+        sys.exit(status)
+
+    try:
+        if args.coordinator:
+            processes.join(args.coordinator, args.num_processes, args.process_id)
         strategy = mirrored(args.devices)
         prepared = training.prepare(config, run_dir, args.resume, args.overwrite, strategy)
+    except (ValueError, OSError, ImportError) as error:
+        end(2, f"error: {error}")
     try:
         metrics = training.train(config, *prepared)
-    except (ValueError, OSError, FloatingPointError) as error:
-        print()  # the progress bar's line may be open
-        cli.fail(error)
+    except (StateError, OSError, FloatingPointError) as error:
+        end(2, f"error: {error}")
+    except processes.LostProcessError as error:
+        end(1, f"error: {error}")
     except StoppedError as error:
-        print(f"{error}; --resume goes on from there", file=sys.stderr)
-        sys.exit(error.status)
-    print(training.report_line(metrics, run_dir))
+        end(error.status, f"{error}; --resume goes on from there")
+    if metrics:
+        print(training.report_line(metrics, run_dir))
 
 
 if __name__ == "__main__":

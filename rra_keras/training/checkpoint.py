@@ -14,7 +14,11 @@ from keras import ops
 from rra_keras.training.stop import StoppedError
 
 STATE = "checkpoints/state.npz"
-BEST = "checkpoints/best.weights.h5"
+BEST = "checkpoints/best.npz"
+
+
+class StateError(ValueError):
+    """The state on disk is damaged, or of another training."""
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -35,6 +39,7 @@ class Checkpoint(keras.callbacks.Callback):
         steps_per_epoch: steps of a whole epoch.
         every: steps between two states; `None` for one each epoch.
         stop: a `StopRequest`.
+        writes: whether to write; of several processes one does.
 
     Attributes:
         epoch: epochs done.
@@ -47,13 +52,14 @@ class Checkpoint(keras.callbacks.Callback):
         OSError: in training, if a file cannot be written.
     """
 
-    def __init__(self, run, monitor, steps_per_epoch, every=None, stop=None):
+    def __init__(self, run, monitor, steps_per_epoch, every=None, stop=None, writes=True):
         super().__init__()
         self.run = run
         self.monitor = monitor
         self.steps_per_epoch = steps_per_epoch
         self.every = every
         self.stop = stop
+        self.writes = writes
         self.epoch = self.step = 0
         self.best = None
         self._history = []
@@ -63,7 +69,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Put a compiled model, its optimizer built, into the state on disk, if there is one.
 
         Raises:
-            ValueError: if the state is not one of this model, or is damaged.
+            StateError: if the state is not one of this model, or is damaged.
         """
         path = self.run.path(STATE)
         if not path.exists():
@@ -76,13 +82,18 @@ class Checkpoint(keras.callbacks.Callback):
                         variable.assign(value)
                 self._sums = _read(state, "metrics")
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(
+            raise StateError(
                 f"Invalid value for `--resume`. Expected the state of this training in {path}. "
                 f"Received: one that cannot be used ({error}); start anew with --overwrite"
             ) from error
         self.epoch, self.step, self.best, self._history = (
             progress[key] for key in ("epoch", "step", "best", "history")
         )
+
+    def best_weights(self):
+        """Return the model's weights when they were best, as `get_weights` does."""
+        with np.load(self.run.path(BEST), allow_pickle=False) as arrays:
+            return [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
 
     def discard(self):
         """Delete the state: the run is finished."""
@@ -120,11 +131,14 @@ class Checkpoint(keras.callbacks.Callback):
         self.model.stop_training = False
         self.epoch, self.step = epoch + 1, 0
         self._history.append({"epoch": epoch, **{k: float(logs[k]) for k in sorted(logs)}})
-        self.run.write_text("history.csv", _table(self._history))
-        if self.best is None or logs[self.monitor] > self.best:
-            with self.run.replacing(BEST) as path:
-                self.model.save_weights(path)
+        better = self.best is None or logs[self.monitor] > self.best
+        if better:
             self.best = float(logs[self.monitor])
+        if self.writes:
+            self.run.write_text("history.csv", _table(self._history))
+            if better:
+                with self.run.replacing(BEST) as path, path.open("wb") as file:
+                    np.savez(file, *self.model.get_weights())
 
     def on_train_end(self, logs=None):
         self._save()
@@ -137,6 +151,12 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _save(self):
         """Replace the state on disk; then stop, if that was asked for."""
+        if self.writes:
+            self._write()
+        if self._is_stopping():
+            raise StoppedError(self.stop.signum, f"{self.run} stopped {self.place()}")
+
+    def _write(self):
         model = self.model
         arrays = {}
         for name, variables in {**_groups(model), "metrics": model.metrics_variables}.items():
@@ -152,8 +172,6 @@ class Checkpoint(keras.callbacks.Callback):
         }
         with self.run.replacing(STATE) as path, path.open("wb") as file:
             np.savez(file, progress=json.dumps(progress), **arrays)
-        if self._is_stopping():
-            raise StoppedError(self.stop.signum, f"{self.run} stopped {self.place()}")
 
 
 def _groups(model):

@@ -6,6 +6,8 @@ import math
 import shlex
 import sys
 
+import keras
+
 from rra_keras import costs
 from rra_keras.data import pipeline
 from rra_keras.metrics import accuracies, collect, predictions_csv
@@ -50,7 +52,10 @@ def finish(config, run, source, model, clock, val_accuracy):
     }
     with run.replacing("model.keras") as path:
         model.save(path)
-    _draw_focus(run, test, model, source.class_names)
+    if keras.config.backend() == "tensorflow":
+        _draw_focus(run, test, model, source.class_names)
+    else:
+        print("No focus.png: Grad-CAM by tf-keras-vis needs the TensorFlow backend.")
     run.write_text("test.csv", predictions_csv(streams, labels, source.class_names, test.names))
     run.write_json("metrics.json", metrics)
     clock.stop()
@@ -69,7 +74,7 @@ def report_line(metrics, run_dir):
         f"{metrics['multiply_adds'] / 1e6:.0f} M multiply-adds",
         f"{metrics['seconds']:.0f} s",
     ]
-    return f"{', '.join(parts)}\nWritten: {run_dir}/{{model.keras,metrics.json,focus.png,…}}"
+    return f"{', '.join(parts)}\nWritten: {run_dir}/{{model.keras,metrics.json,test.csv,…}}"
 
 
 def _draw_focus(run, test, model, class_names, photos=4):

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 
 from rra_keras.data import pipeline
-from rra_keras.training.checkpoint import BEST, Checkpoint
+from rra_keras.training import processes
+from rra_keras.training.checkpoint import Checkpoint
 from rra_keras.training.finish import finish
 from rra_keras.training.optimizer import make_optimizer
 from rra_keras.training.stop import StopRequest
@@ -26,37 +27,45 @@ def train(config, run, source, model, clock):
         clock: the `Clock`.
 
     Returns:
-        The content of `metrics.json`.
+        The content of `metrics.json`; `None` in a process that shared the training but writes
+        nothing.
 
     Raises:
         FloatingPointError: if the loss is no longer finite.
         StoppedError: after a SIGINT or SIGTERM, when the step is finished and the state written.
         OSError: if a file cannot be written; the state that was written last stays.
-        ValueError: if the state on disk cannot be used.
+        StateError: if the state on disk cannot be used.
+        LostProcessError: if another process of the training has ended.
     """
+    number, count = processes.number_and_count()
+    with processes.losses_told():
+        processes.meet("prepared")
     if run.path("metrics.json").exists():
         print(f"{run} is finished: nothing to resume.")
         return json.loads(run.path("metrics.json").read_text("utf-8"))
-    print(source.summary())
-    run.write_text("labels.txt", "\n".join(source.class_names) + "\n")
+    if number == 0:
+        print(source.summary())
+        run.write_text("labels.txt", "\n".join(source.class_names) + "\n")
 
     steps = pipeline.steps_per_epoch(source.splits["train"], config.batch_size)
     _compile(config, model, steps)
     # Keras leaves the stream's name out where there is but one.
     monitor = "val_logits_accuracy" if model.looks else "val_accuracy"
     stop = StopRequest()
-    checkpoint = Checkpoint(run, monitor, steps, config.checkpoint_every, stop)
+    checkpoint = Checkpoint(run, monitor, steps, config.checkpoint_every, stop, writes=number == 0)
     checkpoint.restore(model)
     with _told(config, checkpoint):
         if checkpoint.epoch < config.epochs:
             with stop:
                 _fit(config, run, source, model, clock, checkpoint)
-        model.load_weights(run.path(BEST))
-        if config.precision != "float32" or _replicas(model) > 1:
+        processes.part()
+        if number:
+            return None
+        if config.precision != "float32" or count > 1 or _replicas(model) > 1:
             # What is tested and kept computes as a device will: alone, and in float32.
-            weights, model = model.get_weights(), model.from_config(model.get_config())
+            model = model.from_config(model.get_config())
             _compile(config, model, steps)
-            model.set_weights(weights)
+        model.set_weights(checkpoint.best_weights())
         metrics = finish(config, run, source, model, clock, checkpoint.best)
     checkpoint.discard()
     return metrics
@@ -81,6 +90,12 @@ def _replicas(model):
 
 def _fit(config, run, source, model, clock, checkpoint):
     training, validation = source.splits["train"], source.splits["validation"]
+    callbacks = [clock]
+    if config.ema is not None:
+        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    if checkpoint.writes:
+        callbacks.append(keras.callbacks.TensorBoard(run.path("tensorboard"), write_graph=False))
+    callbacks.append(checkpoint)  # last: a state finds all that came before it done
     model.fit(
         pipeline.training_batches(
             training,
@@ -92,6 +107,7 @@ def _fit(config, run, source, model, clock, checkpoint):
             epochs=config.epochs,
             start_epoch=checkpoint.epoch,
             start_step=checkpoint.step,
+            part=processes.number_and_count(),
         ),
         initial_epoch=checkpoint.epoch,
         epochs=config.epochs,
@@ -101,13 +117,8 @@ def _fit(config, run, source, model, clock, checkpoint):
         validation_data=pipeline.evaluation_batches(
             validation, model.image_size, config.batch_size, model.num_classes
         ),
-        callbacks=[
-            clock,
-            *([keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if config.ema else []),
-            keras.callbacks.TensorBoard(run.path("tensorboard"), write_graph=False),
-            # Last, so that a state at an epoch's start finds all that came before it done.
-            checkpoint,
-        ],
+        callbacks=callbacks,
+        verbose="auto" if checkpoint.writes else 0,
     )
 
 
@@ -122,7 +133,13 @@ def balanced(split, num_classes):
 def _told(config, checkpoint):
     """Say with an error in training what is lost, and how to go on."""
     try:
-        yield
+        with processes.losses_told():
+            yield
+    except processes.LostProcessError as error:
+        raise processes.LostProcessError(
+            f"Another process of the training in {checkpoint.run} was lost ({error}). Its state "
+            f"{checkpoint.place()} is intact; start all processes anew with --resume"
+        ) from error
     except FloatingPointError as error:
         raise FloatingPointError(
             f"Training in {checkpoint.run} stopped: {error}. Try a lower `learning_rate` than "

@@ -10,6 +10,7 @@ from rra_keras.backbones import minimum_size
 from rra_keras.classifier import RRAClassifier
 from rra_keras.layers.zoom_crop import as_pair
 from rra_keras.run import Run
+from rra_keras.training import processes
 from rra_keras.training.clock import Clock
 from rra_keras.training.devices import synchronize
 
@@ -32,12 +33,16 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None):
         ValueError: if the data, the model or the run directory cannot be used.
         OSError: if files or weights cannot be read.
     """
-    Run(run_dir).check_available(dataclasses.asdict(config), resume=resume, overwrite=overwrite)
+    number, devices = processes.number_and_count()
+    stored = dataclasses.asdict(config)
+    if number == 0:
+        Run(run_dir).check_available(stored, resume=resume, overwrite=overwrite)
     _check_sizes(config.model)
-    if strategy and config.batch_size % strategy.num_replicas_in_sync:
+    devices *= strategy.num_replicas_in_sync if strategy else 1
+    if config.batch_size % devices:
         raise ValueError(
-            "Invalid value for `--batch_size`. Expected a multiple of the "
-            f"{strategy.num_replicas_in_sync} devices. Received: {config.batch_size}"
+            f"Invalid value for `--batch_size`. Expected a multiple of the {devices} devices. "
+            f"Received: {config.batch_size}"
         )
     clock = Clock()
     clock.start("data")
@@ -61,7 +66,10 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None):
         )
         if strategy:
             synchronize(model)
-    run = Run.create(run_dir, dataclasses.asdict(config), resume=resume, overwrite=overwrite)
+    if number == 0:
+        run = Run.create(run_dir, stored, resume=resume, overwrite=overwrite)
+    else:
+        run = Run(run_dir)
     return run, source, model, clock
 
 

@@ -1,0 +1,140 @@
+"""Two processes that share each batch under JAX do what one does, and miss one another."""
+
+import csv
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from rra_keras.training.processes import join
+
+ROOT = pathlib.Path(__file__).parents[1]
+FLAGS = (
+    "--backbone=mobilenet --weights=none --train_from=conv_pw_13 --image_size=64 --view_size=32 "
+    "--patch_size=32 --steps=1 --units=4 --epochs=2 --batch_size=6 --checkpoint_every=1"
+).split()
+# Keeps the weights of every process at the end; may end one of them on the way.
+TRAIN = """
+import os, signal, sys
+import numpy as np
+from absl import app
+from rra_keras.training.checkpoint import Checkpoint
+from rra_keras.training.processes import number_and_count
+
+victim, folder = sys.argv.pop(1), sys.argv.pop(1)
+sys.argv[0] = "train.py"
+number = number_and_count
+
+def begin(self, batch, logs=None):
+    if (self.epoch, self.step) == (1, 2) and str(number()[0]) == victim:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def end(self, logs=None, before=Checkpoint.on_train_end):
+    before(self, logs)
+    weights = self.model.get_weights()
+    np.savez(os.path.join(folder, f"weights_{number()[0]}.npz"), *weights)
+
+Checkpoint.on_train_batch_begin = begin
+Checkpoint.on_train_end = end
+import train
+app.run(train.main, flags_parser=train.parse_flags)
+"""
+
+
+def start(photos, folder, *arguments, victim=None):
+    """Start a process that trains in `folder/run`."""
+    where = (f"--dataset=folder:{photos}", f"--run_dir={folder / 'run'}")
+    return subprocess.Popen(
+        [sys.executable, "-c", TRAIN, str(victim), str(folder), *where, *FLAGS, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "jax"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def start_two(photos, folder, *arguments, victim=None):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    shared = (f"--coordinator={address}", "--num_processes=2", *arguments)
+    return [start(photos, folder, *shared, f"--process_id={i}", victim=victim) for i in range(2)]
+
+
+def ends(processes):
+    """Wait for processes; returns their exit statuses and what they printed."""
+    printed = [process.communicate(timeout=300)[0] for process in processes]
+    return [process.returncode for process in processes], printed
+
+
+def weights(folder, number):
+    with np.load(folder / f"weights_{number}.npz") as arrays:
+        return [arrays[name] for name in arrays.files]
+
+
+def history(folder):
+    rows = list(csv.DictReader((folder / "run" / "history.csv").read_text().splitlines()))
+    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+
+
+def test_two_processes_do_what_one_does_also_when_one_is_lost_on_the_way(photos, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    statuses, printed = ends([start(photos, one)])
+    assert statuses == [0], printed
+
+    statuses, printed = ends(start_two(photos, two, victim=1))
+    assert statuses == [1, -9], printed
+    assert "after epoch 1 and 2 of 3 steps is intact; start all processes" in printed[0]
+
+    statuses, printed = ends(start_two(photos, two, "--resume"))
+    assert statuses == [0, 0], printed
+    for a, b in zip(weights(two, 0), weights(two, 1), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(weights(one, 0), weights(two, 0), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    for name, values in history(one).items():
+        np.testing.assert_allclose(history(two)[name], values, atol=1e-5, err_msg=name)
+    assert (two / "run" / "metrics.json").exists()
+
+
+def test_a_lost_coordinator_ends_the_others(photos, tmp_path):
+    began = time.monotonic()
+    statuses, printed = ends(start_two(photos, tmp_path, victim=0))
+    assert statuses[0] == -9
+    assert statuses[1] != 0, printed
+    assert time.monotonic() - began < 250
+
+
+def test_waiting_for_processes_that_never_come_ends():
+    code = "from rra_keras.training.processes import join\njoin('127.0.0.1:1', 2, 1, timeout=3)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert last == "error: waited 3 s for process 0 at 127.0.0.1:1, in vain"
+
+
+@pytest.mark.parametrize("address", ["nowhere", "host:port", "host:", ":80"])
+def test_an_address_that_is_none_is_refused(address):
+    with pytest.raises(ValueError, match=f"as HOST:PORT. Received: '{address}'"):
+        join(address, 2, 0)
+
+
+@pytest.mark.skipif(keras.config.backend() == "jax", reason="JAX is the backend that can")
+def test_another_backend_is_refused():
+    with pytest.raises(ValueError, match="set KERAS_BACKEND=jax"):
+        join("127.0.0.1:1", 2, 1)
