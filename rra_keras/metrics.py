@@ -21,7 +21,7 @@ def collect(model, batches, steps=None):
     bar = keras.utils.Progbar(steps, unit_name="batch")
     collected, labels = [], []
     for images, one_hot in batches:
-        collected.append(model.predict_on_batch(images))
+        collected.append(model.predict_on_batch(np.asarray(images)))
         labels.append(np.argmax(one_hot, axis=-1))
         bar.add(1)
     streams = {name: np.concatenate([out[name] for out in collected]) for name in collected[0]}
@@ -53,6 +53,10 @@ def accuracies(streams, labels):
 
 def predictions_csv(streams, labels, class_names, names=None):
     """Return what each stream said of each image, as comma-separated values.
+
+    Names stay as they are, for programs to read back. A spreadsheet takes one that begins with
+    `=`, `+`, `-` or `@` for a formula unless told to import the columns as text; a mark against
+    that would make it another name.
 
     Args:
         streams: logits `(N, C)` by stream.

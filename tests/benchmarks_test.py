@@ -1,7 +1,9 @@
-"""The bootstrap that benchmarks are compared by."""
+"""The bootstrap that benchmarks are compared by, and what rates are measured with."""
 
 import importlib.util
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,12 +11,16 @@ import pytest
 BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
 
 
-@pytest.fixture(scope="module")
-def compare():
-    spec = importlib.util.spec_from_file_location("compare", BENCHMARKS / "compare.py")
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def compare():
+    return load("compare")
 
 
 def test_one_group_and_one_seed_leave_nothing_to_draw(compare):
@@ -42,3 +48,34 @@ def test_predictions_are_read_by_seed(compare, tmp_path, monkeypatch):
     (tmp_path / "birds-edge-3.csv").write_text("image,label,logits\n0,a,a\n1,b,a\n")
     (tmp_path / "birds-edge-wide-3.csv").write_text("image,label,logits\n0,a,b\n")
     assert compare.read("birds", "edge") == {3: {"0": True, "1": False}}
+
+
+def test_throughput_is_measured_by_one_command():
+    command = [sys.executable, BENCHMARKS / "throughput.py", "--photos=40", "--image_size=32"]
+    done = subprocess.run(
+        [*command, "--rounds=1", "--steps=1"], capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    assert "1 rounds" in lines[0]
+    assert [line[:30].strip() for line in lines[1:6]] == [
+        "JPEG decode alone",
+        "decode, flip, resize",
+        "training_batches",
+        "image_dataset_from_directory",
+        "training (edge)",
+    ]
+    assert all(float(line[30:].split()[0]) > 0 for line in lines[1:6])
+
+
+def test_throughput_compares_medians():
+    throughput = load("throughput")
+    names = (throughput.DECODE, throughput.RESIZE, throughput.PIPELINE, throughput.KERAS)
+    rounds = [
+        dict(zip((*names, throughput.TRAINING), ((rate, 1.0) for rate in rates), strict=True))
+        for rates in ((800, 500, 100, 90, 50), (900, 100, 300, 10, 40), (10, 480, 110, 120, 5))
+    ]
+    assert throughput.report(rounds).splitlines()[-3:] == [
+        "decode, flip, resize / JPEG decode alone: 0.60, at least 0.6 wanted: met",
+        "training_batches / training (edge): 2.75, at least 3.0 wanted: missed",
+        "training_batches / image_dataset_from_directory: 1.22, at least 1.0 wanted: met",
+    ]

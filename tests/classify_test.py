@@ -9,11 +9,13 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import tensorflow_only
 from PIL import Image
 
 from export import classify, inference, tflite
 from export.classify import Classifier, read_image, to_input
 
+pytestmark = tensorflow_only("export")
 LABELS = ["blue", "green", "red"]
 
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import tensorflow_only
 from keras import layers, tree
 
 from rra_keras import (
@@ -57,7 +58,12 @@ TABLE = {
 }
 
 
-@pytest.fixture(params=TABLE)
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=tensorflow_only("tf.image") if "tf_image" in name else ())
+        for name in TABLE
+    ]
+)
 def row(request):
     return TABLE[request.param]
 
@@ -81,6 +87,14 @@ def small_model(row):
     )
     outputs = row.layer(**row.config)(*dense)
     return keras.Model(tree.flatten(inputs), [*tree.flatten(outputs), *tree.flatten(dense)])
+
+
+def compile_by_xla(function):
+    if keras.config.backend() == "jax":
+        import jax
+
+        return jax.jit(function)
+    return tf.function(function, jit_compile=True)
 
 
 def assert_close(left, right, tolerance=1e-5):
@@ -158,5 +172,6 @@ def test_xla_gives_the_eager_outputs(row):
     layer = row.layer(**row.config)
     assert layer.supports_jit == row.xla
     if row.xla:
-        compiled = tf.function(lambda *arguments: layer(*arguments), jit_compile=True)
-        assert_close(compiled(*values(row)), layer(*values(row)))
+        expected = layer(*values(row))
+        compiled = compile_by_xla(lambda *arguments: layer(*arguments))
+        assert_close(compiled(*values(row)), expected)

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 from PIL import Image
 
 from rra_keras import RRAClassifier
@@ -16,6 +16,60 @@ TINY = {
 }
 
 
+def tensorflow_only(what):
+    """Mark tests of what there is under the TensorFlow backend alone."""
+    return pytest.mark.skipif(
+        keras.config.backend() != "tensorflow", reason=f"TensorFlow only: {what}"
+    )
+
+
+def gradient(function, x):
+    """Return the gradient of a function with a scalar value at `x`, a NumPy array."""
+    if keras.config.backend() == "jax":
+        import jax
+
+        return np.asarray(jax.jit(jax.grad(function))(x))
+    import tensorflow as tf
+
+    x = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = function(x)
+    return tape.gradient(loss, x).numpy()
+
+
+def weight_gradients(model, images, loss):
+    """Return the gradients of `loss(outputs)` by the paths of a model's trainable weights."""
+    values = [variable.value for variable in model.trainable_variables]
+    if keras.config.backend() == "jax":
+        import jax
+
+        images = ops.convert_to_tensor(images)
+        others = [variable.value for variable in model.non_trainable_variables]
+        gradients = jax.jit(
+            jax.grad(
+                lambda values: loss(model.stateless_call(values, others, images, training=True)[0])
+            )
+        )(values)
+    else:
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            total = loss(model(images, training=True))
+        gradients = tape.gradient(total, values, unconnected_gradients="zero")
+    paths = [variable.path for variable in model.trainable_variables]
+    return {path: np.asarray(value) for path, value in zip(paths, gradients, strict=True)}
+
+
+def pytest_configure(config):
+    if keras.config.backend() == "jax":
+        # Keras reads JAX variables by np.array, whose `copy` they do not know yet.
+        config.addinivalue_line(
+            "filterwarnings",
+            "ignore:__array__ implementation:DeprecationWarning:keras.src",
+        )
+
+
 @pytest.fixture(autouse=True)
 def seed():
     keras.utils.set_random_seed(0)
@@ -24,6 +78,7 @@ def seed():
 @pytest.fixture(scope="session")
 def backbone():
     """Two strided convolutions on raw 0…255: `(B, S, S, 3)` → `(B, S / 8, S / 8, 16)`."""
+    keras.utils.set_random_seed(0)
     image = keras.Input((None, None, 3))
     x = layers.Rescaling(1 / 255)(image)
     x = layers.Conv2D(8, 5, 4, padding="same", activation="relu", name="block_0_conv")(x)

@@ -255,6 +255,50 @@ def test_a_resumed_stream_of_odd_files_goes_on_with_the_same_batches(tmp_path, p
         np.testing.assert_array_equal(batch, again)
 
 
+def damage(path):
+    """Overwrite the middle of a file with what no JPEG has there; its end stays."""
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 100] = b"\xff\xc3" * 50  # markers
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])  # TensorFlow's and Pillow's
+def test_a_jpeg_damaged_in_its_middle_is_found(tmp_path, orientation):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), "uint8")
+    path = save(tmp_path, noise, "a.jpg", exif=oriented(orientation))
+    pillow = decode.needs_pillow(path)
+    decode.check_jpeg(path, pillow)
+    damage(path)
+    assert path.read_bytes().endswith(b"\xff\xd9")
+    assert decode.needs_pillow(path) == pillow  # its header and end are fine
+    with pytest.raises(ValueError, match="damaged JPEG data"):
+        decode.check_jpeg(path, pillow)
+    with pytest.raises(ValueError, match=r"Expected an image file\. Received: .*a\.jpg"):
+        pixels(path)
+
+
+def test_damaged_jpegs_are_skipped_by_name(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("jay", "owl"):
+        (tmp_path / name).mkdir()
+        for i in range(6):
+            save(tmp_path / name, rng.integers(0, 256, (64, 64, 3), "uint8"), f"{i}.jpg")
+    damage(tmp_path / "jay" / "2.jpg")
+    damage(tmp_path / "owl" / "5.jpg")
+    source = data.load(f"folder:{tmp_path}")
+    assert source.notes[0] == (
+        f"skipped, no image that can be read: 2 files: jay{os.sep}2.jpg (damaged JPEG data), "
+        f"owl{os.sep}5.jpg (damaged JPEG data)"
+    )
+    for split in source.splits.values():
+        assert not {"jay/2.jpg", "owl/5.jpg"} & set(split.names)
+        list(pipeline.evaluation_batches(split, 16, 4, 2))
+    assert sum(split.size for split in source.splits.values()) == 10
+    with pytest.raises(ValueError, match=r"2 files: jay.2\.jpg"):
+        data.load(f"folder:{tmp_path}", strict=True)
+
+
 def test_a_file_that_breaks_after_the_scan_is_named(tmp_path, picture):
     split = data.load(f"folder:{odd_folder(tmp_path, picture)}").splits["train"]
     odd = next(name for name in split.names if name.endswith((".webp", ".gif", ".bmp")))

@@ -3,13 +3,16 @@ import os
 import pathlib
 import re
 import shutil
+import types
 
 import numpy as np
+import psutil
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from rra_keras import data
-from rra_keras.data import splits
+from rra_keras.data import cache, pipeline, splits
 
 
 def write_images(folder, names, size=(6, 5), extension="png"):
@@ -72,6 +75,41 @@ def test_examples_are_the_named_files_in_every_order(tmp_path):
     assert shuffled != in_order
     assert shuffled == stored(split, seed=np.int64(3))
     assert sorted(shuffled) == in_order
+
+
+@pytest.mark.parametrize("start", [{}, {"start_step": 2}, {"start_epoch": 1, "start_step": 1}])
+def test_what_stays_in_memory_gives_the_same_batches(tmp_path, monkeypatch, start):
+    make_folder(tmp_path, images=20)
+
+    def batches():
+        split = load(tmp_path).splits["train"]
+        stream = pipeline.training_batches(split, 8, 5, 3, seed=4, epochs=3, **start)
+        return [(images.numpy(), labels.numpy()) for images, labels in stream]
+
+    kept = batches()
+    monkeypatch.setattr(cache, "SHARE", 0.0)
+    for batch, again in zip(kept, batches(), strict=True):
+        np.testing.assert_array_equal(batch[0], again[0])
+        np.testing.assert_array_equal(batch[1], again[1])
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_files_that_fit_into_memory_are_read_in_the_first_epoch_alone(tmp_path, monkeypatch, fits):
+    make_folder(tmp_path)
+    size = sum(path.stat().st_size for path in tmp_path.rglob("*.png"))
+    memory = types.SimpleNamespace(available=4 * size + (1 if fits else 0))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    splits = load(tmp_path).splits
+    train = iter(pipeline.training_batches(splits["train"], 8, 6, 3, epochs=3))
+    validation = pipeline.evaluation_batches(splits["validation"], 8, 6, 3)
+    first = [next(train) for _ in range(3)] + list(validation)
+    shutil.rmtree(tmp_path)
+    if fits:
+        again = list(train) + list(validation)
+        assert [len(images) for images, _ in first + again] == [6] * 11
+    else:
+        with pytest.raises(tf.errors.NotFoundError, match=r"(crow|jay|owl).\d\d\.png"):
+            list(validation)
 
 
 def test_three_split_folders_stay_as_they_are(tmp_path):

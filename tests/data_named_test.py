@@ -13,7 +13,7 @@ from PIL import Image
 from tensorflow_datasets.core.download import checksums
 
 from rra_keras import data
-from rra_keras.data import pipeline
+from rra_keras.data import cache, pipeline
 
 
 def encode(pixels, kind):
@@ -73,6 +73,11 @@ def cv2_stub():
         ),
         ("oxford_iiit_pet", 37, {"train": "train", "test": "test"}),
         ("food101", 101, {"train": "train", "test": "validation"}),
+        (
+            "fgvc_aircraft",
+            100,
+            {"train": "train", "validation": "validation", "test": "test"},
+        ),
     ],
 )
 def test_known_sets(monkeypatch, name, classes, own):
@@ -147,6 +152,28 @@ def test_a_resumed_stream_goes_on_with_the_same_batches(tmp_path):
     for (images, labels), (others, other_labels) in zip(resumed, whole[3:], strict=True):
         np.testing.assert_array_equal(images, others)
         np.testing.assert_array_equal(labels, other_labels)
+
+
+def test_what_fits_is_read_from_the_disk_in_the_first_epoch_alone(tmp_path, monkeypatch):
+    store(tmp_path, splits={"train": 20, "test": 3})
+
+    def two_epochs():
+        source = data.load("tiny_birds", data_dir=tmp_path)
+        train = iter(pipeline.training_batches(source.splits["train"], 8, 4, 3, epochs=2))
+        validation = pipeline.evaluation_batches(source.splits["validation"], 8, 4, 3)
+        batches = [next(train) for _ in range(4)] + list(validation)
+        yield
+        yield [images.numpy() for images, _ in batches + list(train) + list(validation)]
+
+    monkeypatch.setattr(cache, "SHARE", 0.0)
+    *_, expected = two_epochs()
+    monkeypatch.undo()
+    kept = two_epochs()
+    next(kept)
+    for file in (tmp_path / "tiny_birds" / "1.0.0").glob("*.tfrecord*"):
+        file.unlink()
+    for images, others in zip(next(kept), expected, strict=True):
+        np.testing.assert_array_equal(images, others)
 
 
 def test_synthetic_birds_are_registered(tmp_path):

@@ -162,6 +162,15 @@ def test_evaluation_resizes_to_a_square_with_antialiasing(size):
     np.testing.assert_allclose(images[0], expected, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    "shape", [(40, 40), (41, 40), (60, 80), (93, 121), (300, 20), (20, 300), (1, 99)]
+)
+def test_resizing_is_tensorflows_own_bit_for_bit(shape):
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), "uint8")
+    expected = tf.image.resize(pixels, (40, 40), antialias=max(shape) > 40)
+    np.testing.assert_array_equal(pipeline.resize(tf.constant(pixels), 40), expected)
+
+
 @pytest.mark.parametrize("kind", ["jpeg", "png", "bmp", "gif"])
 def test_formats(kind):
     split, pixels = make_split(size=2, kind=kind)

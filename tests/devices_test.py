@@ -8,7 +8,9 @@ import subprocess
 import sys
 
 import numpy as np
+from conftest import tensorflow_only
 
+pytestmark = tensorflow_only("MirroredStrategy")
 ROOT = pathlib.Path(__file__).parents[1]
 # A network with batch norms, and no dropout.
 FLAGS = (

@@ -10,10 +10,12 @@ import sys
 import keras
 import numpy as np
 import pytest
+from conftest import tensorflow_only
 
 from export import flatbuffer, glance, gpu, inference, quantize, saved_model, tflite, verify
 from export.classify import Classifier
 
+pytestmark = tensorflow_only("export")
 ROOT = pathlib.Path(__file__).parents[1]
 LABELS = ["blue", "green", "red"]
 

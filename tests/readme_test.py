@@ -4,10 +4,12 @@ import pathlib
 import re
 
 import numpy as np
+from conftest import tensorflow_only
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 
 
+@tensorflow_only("Grad-CAM by tf-keras-vis")
 def test_the_readme_s_python_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import scipy.special
 import tensorflow as tf
+from conftest import tensorflow_only
 from keras import ops
 
 from rra_keras import RecursiveAttention
@@ -119,6 +120,7 @@ def test_paper_preset_of_the_layer_has_the_size_of_the_papers():
     assert layer.count_params() == 2 * cell + 512 + 1
 
 
+@tensorflow_only("its graph")
 def test_graph_has_neither_loops_nor_slices_that_drop_an_axis():
     """What keeps the layer on a TFLite GPU delegate."""
     layer = RecursiveAttention(units=5, steps=3)

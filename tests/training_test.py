@@ -1,6 +1,7 @@
 """A training from a configuration to a finished run: options, interruptions, bad luck."""
 
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -9,6 +10,7 @@ import signal
 import h5py
 import keras
 import numpy as np
+import psutil
 import pytest
 
 from rra_keras import data, training
@@ -154,6 +156,24 @@ def test_a_run_directory_made_read_only_ends_the_run_and_leaves_its_state(train,
         train("run", checkpoint_every=2)
     folder.chmod(0o700)
     assert train("run", resume=True).path("end.weights.h5").exists()
+
+
+@pytest.mark.soak
+def test_memory_is_flat_over_fifty_epochs(train, capsys):
+    megabytes = []
+
+    def begin(checkpoint, *_, **__):
+        if checkpoint.step == 0:
+            gc.collect()
+            megabytes.append(psutil.Process().memory_info().rss / 2**20)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoint, "on_train_batch_begin", begin)
+        train("run", epochs=50, ema=0.9, augment="mix", checkpoint_every=2)
+    with capsys.disabled():
+        print(f"\nMiB after epochs 0, 10, …: {[round(size) for size in megabytes[::10]]}")
+    assert len(megabytes) == 50
+    assert max(megabytes[10:]) - megabytes[10] < 30
 
 
 def test_a_state_that_cannot_be_used_is_refused_by_name(train, tmp_path):

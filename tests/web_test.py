@@ -16,12 +16,14 @@ import urllib.request
 import keras
 import numpy as np
 import pytest
+from conftest import tensorflow_only
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 from export import inference, tflite, web
 from export.classify import Classifier, to_input
 
+pytestmark = tensorflow_only("export")
 ROOT = pathlib.Path(__file__).parents[1]
 LABELS = ["blue_one", "green", "red"]
 SOFTWARE_GPU = (

@@ -9,8 +9,9 @@ def load(name, data_dir=None, group_regex=None, seed=0, strict=False) -> Source:
     """Finds a data set by name and splits it into train, validation and test.
 
     Args:
-        name: `"folder:PATH"` for own images (one folder a class), `"synthetic_birds"`, or any
-            image classification set of TensorFlow Datasets, e.g. `"stanford_dogs"`.
+        name: `"folder:PATH"` for own images (one folder a class), `"synthetic_birds"`,
+            `"fgvc_aircraft"`, or any image classification set of TensorFlow Datasets, e.g.
+            `"stanford_dogs"`.
         data_dir: where TensorFlow Datasets keeps its sets; `None` for its default.
         group_regex: for folders: images whose file names give the same key stay in one split.
         seed: sets which images are held out.

@@ -1,9 +1,7 @@
-"""Own images: one folder a class, with or without split folders.
-
-Needs no TensorFlow until examples are asked for, so a folder is checked quickly.
-"""
+"""Own images: one folder a class, with or without split folders."""
 
 import collections
+import concurrent.futures
 import dataclasses
 import hashlib
 import os
@@ -13,7 +11,7 @@ import re
 import numpy as np
 from absl import logging
 
-from rra_keras.data import decode, splits, walk
+from rra_keras.data import cache, decode, splits, walk
 from rra_keras.data.source import Source, Split
 
 
@@ -23,6 +21,7 @@ class _Image:
     label: int
     group: str | None
     pillow: bool  # whether Pillow has to read it
+    size: int  # bytes
 
 
 def load(path, group_regex=None, seed=0, strict=False) -> Source:
@@ -35,6 +34,8 @@ def load(path, group_regex=None, seed=0, strict=False) -> Source:
     2. Classes are the folders of the training images, sorted by name. What lies deeper belongs to
        the class too.
     3. Hold-outs are drawn from `seed`, class by class, or group by group with `group_regex`.
+    4. Every JPEG is decoded once, so that a damaged one is found now and not in mid-training.
+    5. Files that take little of the memory (`cache.SHARE`) stay there once they are read.
 
     Args:
         path: the folder.
@@ -59,10 +60,11 @@ def load(path, group_regex=None, seed=0, strict=False) -> Source:
     class_names = _class_names(folders["train"])
 
     skipped = {}
-    parts = {
-        name: _read_images(folder, root, class_names, pattern, skipped)
-        for name, folder in folders.items()
-    }
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        parts = {
+            name: _read_images(folder, root, class_names, pattern, skipped, pool)
+            for name, folder in folders.items()
+        }
     notes = _report_skipped(skipped, root, strict)
     if pattern:
         notes += _report_groups(parts)
@@ -80,7 +82,8 @@ def load(path, group_regex=None, seed=0, strict=False) -> Source:
     parts = {name: parts[name] for name in ("train", "validation", "test")}
     notes += _report_duplicates(parts, root)
     notes.append(_report_balance(parts["train"], class_names))
-    parts = {name: _split(name, images, root) for name, images in parts.items()}
+    fits = cache.fits(sum(image.size for images in parts.values() for image in images))
+    parts = {name: _split(name, images, root, fits) for name, images in parts.items()}
     return Source(f"folder:{path}", class_names, parts, tuple(notes))
 
 
@@ -127,7 +130,7 @@ def _class_names(folder):
     return names
 
 
-def _read_images(folder, root, class_names, pattern, skipped):
+def _read_images(folder, root, class_names, pattern, skipped, pool):
     """The images of one split, in the order of `walk`; adds file → why not to `skipped`."""
     images = []
     for class_name in _folder_names(folder):
@@ -141,11 +144,14 @@ def _read_images(folder, root, class_names, pattern, skipped):
             try:
                 if not walk.is_writable(str(file.relative_to(root))):
                     raise ValueError("its path has control characters or bytes that are no text")
-                pillow = decode.needs_pillow(file)
+                pillow, size = decode.needs_pillow(file), file.stat().st_size
             except (ValueError, OSError) as error:
-                others[file] = getattr(error, "strerror", None) or str(error)
+                others[file] = _reason(error)
             else:
-                found.append(_Image(file, label, _group(file, pattern), pillow))
+                found.append(_Image(file, label, _group(file, pattern), pillow, size))
+        damages = dict(zip(found, pool.map(_damage, found), strict=True))
+        others |= {image.path: damage for image, damage in damages.items() if damage}
+        found = [image for image in found if not damages[image]]
         if not found:
             raise ValueError(
                 f"Expected at least one image in {folder / class_name}. "
@@ -156,6 +162,17 @@ def _read_images(folder, root, class_names, pattern, skipped):
     if not images:
         raise ValueError(f"Expected one folder a class in {folder}. Received: no folder")
     return images
+
+
+def _damage(image):
+    try:
+        decode.check_jpeg(image.path, image.pillow)
+    except (ValueError, OSError) as error:
+        return _reason(error)
+
+
+def _reason(error):
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _group(file, pattern):
@@ -198,7 +215,7 @@ def _report_duplicates(parts, root):
     by_size = collections.defaultdict(list)
     for split, images in parts.items():
         for image in images:
-            by_size[image.path.stat().st_size].append((split, image.path))
+            by_size[image.size].append((split, image.path))
     firsts, found = {}, []
     for candidates in by_size.values():
         if len({split for split, _ in candidates}) == 1:
@@ -231,21 +248,23 @@ def _report_balance(images, class_names):
     )
 
 
-def _split(name, images, root):
+def _split(name, images, root, stays):
+    """A `Split`; `stays`: whether files stay in memory once they are read."""
+    import tensorflow as tf
+
+    read_file = cache.remembering_read_file() if stays else lambda _, path: tf.io.read_file(path)
     paths = [os.fsencode(image.path) for image in images]
     labels = np.array([image.label for image in images], "int64")
     pillow = np.array([image.pillow for image in images])
 
     def examples(seed):
-        import tensorflow as tf
-
         indices = tf.range(len(paths), dtype=tf.int64)
         if seed is not None:
             key = tf.stack([tf.cast(seed, tf.int64), 0])
             indices = tf.random.experimental.stateless_shuffle(indices, key)
 
         def read(index, path, label, pillow):
-            image = decode.read(path, pillow)
+            image = decode.upright(read_file(index, path), path, pillow)
             return {"index": index, "image": image, "label": label}
 
         columns = (tf.constant(paths), labels, pillow)

@@ -1,4 +1,4 @@
-"""Sets of TensorFlow Datasets, and the package's own synthetic birds, by name."""
+"""Sets of TensorFlow Datasets, and those that the package adds to them, by name."""
 
 import difflib
 import importlib
@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from rra_keras.data import splits
+from rra_keras.data import cache, splits
 from rra_keras.data.source import Source, Split
 
 # Splits as published; those of other sets are read from the set once it is prepared.
@@ -18,8 +18,9 @@ SPLITS = {
     "oxford_flowers102": ("train", "validation", "test"),
     "oxford_iiit_pet": ("train", "test"),
     "food101": ("train", "validation"),
+    "fgvc_aircraft": ("train", "validation", "test"),
 }
-SYNTHETIC = "synthetic_birds"
+OWN = ("synthetic_birds", "fgvc_aircraft")  # packages here, whose import registers a builder
 SHUFFLE_BUFFER = 2048  # encoded images; the stored order is a random one already
 
 
@@ -28,10 +29,11 @@ def load(name, data_dir=None, seed=0) -> Source:
 
     With train, validation and test, each is what it says. With train and one other, the other is
     the test split and 15 % of train are held out for validation. With one split, 20 % of it are
-    held out for test and 15 % for validation.
+    held out for test and 15 % for validation. Sets that take little of the memory
+    (`cache.SHARE`) stay there once they are read.
 
     Args:
-        name: as TensorFlow Datasets knows it, or `"synthetic_birds"`.
+        name: as TensorFlow Datasets knows it, or one of `OWN`.
         data_dir: where prepared sets and downloads are kept; `None` for the library's default.
         seed: sets which images are held out.
 
@@ -68,11 +70,12 @@ def load(name, data_dir=None, seed=0) -> Source:
         sizes |= {split: len(chosen) for split, chosen in indices.items()}
         notes.append(f"held out of the training images with seed {seed}: {', '.join(shares)}")
 
+    stays = cache.fits(builder.info.dataset_size)
     return Source(
         name=name,
         class_names=tuple(builder.info.features[label_key].names),
         splits={
-            split: _split(split, sizes[split], stored[split])
+            split: _split(split, sizes[split], stored[split], stays)
             for split in ("train", "validation", "test")
         },
         notes=tuple(notes),
@@ -80,15 +83,16 @@ def load(name, data_dir=None, seed=0) -> Source:
 
 
 def _builder(name, data_dir):
-    if name.split("/")[0] == SYNTHETIC:
-        importlib.import_module("rra_keras.data.synthetic_birds")  # registers its builder
+    if (base := name.split("/")[0]) in OWN:
+        importlib.import_module(f"rra_keras.data.{base}")
     try:
         return tfds.builder(name, data_dir=data_dir)
     except (tfds.core.DatasetNotFoundError, ValueError):
-        known = {SYNTHETIC, *tfds.list_builders()}
+        known = {*OWN, *tfds.list_builders()}
         nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or sorted(SPLITS)
         raise ValueError(
-            "Invalid value for `dataset`. Expected a TensorFlow Datasets name, 'synthetic_birds' "
+            "Invalid value for `dataset`. Expected a TensorFlow Datasets name, "
+            f"{', '.join(map(repr, OWN))} "
             f"or 'folder:PATH'. Received: dataset={name!r}. Nearest: {', '.join(nearest)}"
         ) from None
 
@@ -160,7 +164,10 @@ def _shuffle(dataset, buffer_size, seed):
     return tf.data.experimental.from_variant(variant, dataset.element_spec)
 
 
-def _split(name, size, stored):
+def _split(name, size, stored, stays):
+    """A `Split`; `stays`: whether its images stay in memory once they are read."""
+    if stays and name != "test":  # which is read once
+        stored = stored.cache()
     indexed = stored.enumerate()
 
     def examples(seed):

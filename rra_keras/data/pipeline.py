@@ -22,6 +22,7 @@ def training_batches(
     epochs=1,
     start_epoch=0,
     start_step=0,
+    part=(0, 1),
 ):
     """Batches of all epochs, one after the other, for `fit(..., steps_per_epoch=...)`.
 
@@ -30,6 +31,8 @@ def training_batches(
     2. What a resumed run has seen already is skipped, undecoded.
     3. Each image is decoded, augmented by (`seed`, epoch, index) and resized to a square; the
        aspect ratio is not kept (as in the paper).
+    4. How many images are worked on at once, and how many batches wait, is left to tf.data, which
+       measures what the machine makes of it (`AUTOTUNE`).
 
     Args:
         split: a `Split`.
@@ -42,6 +45,8 @@ def training_batches(
         epochs: the epoch to stop before, counted from 0.
         start_epoch: the first epoch.
         start_step: batches of the first epoch to leave out.
+        part: `(i, n)` gives the i-th of n equal parts of each batch; n divides B, and B below is
+            that of a part.
 
     Returns:
         A finite `tf.data.Dataset` of images float32 `(B, S, S, 3)`, 0…255, and one-hot labels
@@ -62,11 +67,23 @@ def training_batches(
             f"Received: start_epoch={start_epoch}, start_step={start_step}"
         )
     batch_size = min(batch_size, split.size)
+    number, count = part
+    if batch_size % count or not 0 <= number < count:
+        raise ValueError(
+            "Invalid value for `part`. Expected `(i, n)` with i in 0…n − 1 and n a divisor of the "
+            f"batch size {batch_size}. Received: part={part}"
+        )
+    part_size = batch_size // count
+
+    def in_part(place, _):
+        return place % batch_size // part_size == number
 
     def one_epoch(epoch):
         order_seed = tf.random.stateless_uniform([], [seed, epoch], None, None, tf.int64)
         seen = tf.where(epoch == start_epoch, tf.constant(start_step * batch_size, tf.int64), 0)
         examples = split.examples(order_seed).take(steps * batch_size).skip(seen)
+        if count > 1:
+            examples = examples.enumerate().filter(in_part).map(lambda _, example: example)
         return examples.map(lambda example: {**example, "epoch": epoch})
 
     def load(example):
@@ -86,7 +103,7 @@ def training_batches(
         tf.data.Dataset.range(start_epoch, epochs)
         .flat_map(one_epoch)
         .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(batch_size, drop_remainder=True)
+        .batch(part_size, drop_remainder=True)
     )
     first = start_epoch * steps + start_step
     if augment == "mix":
@@ -134,10 +151,29 @@ def evaluation_batches(split, image_size, batch_size, num_classes):
 
 def resize(image, size):
     """Uint8 `(H, W, 3)` → float32 `(size, size, 3)`, bilinear, antialiased."""
-    # Antialiasing changes nothing where no side shrinks, but its kernel is four times slower.
+    # Antialiasing changes nothing where no side shrinks, but its kernel is slower.
     image = tf.cond(
         tf.reduce_all(tf.shape(image)[:2] <= size),
         lambda: tf.image.resize(image, (size, size)),
-        lambda: tf.image.resize(image, (size, size), antialias=True),
+        lambda: _resize_and_turn(_resize_and_turn(image, size), size),
     )
     return tf.ensure_shape(image, (size, size, 3))
+
+
+def _resize_and_turn(image, size):
+    """`(H, W, 3)` → float32 `(W, size, 3)`: the height resized, then both sides exchanged.
+
+    Twice, it gives what `tf.image.resize(image, (size, size), antialias=True)` gives, bit for bit,
+    in half the time: that kernel is fast along columns of long rows alone, so a row is handed to
+    it as one pixel of many channels.
+    """
+    height, width = tf.unstack(tf.shape(image)[:2])
+    rows = tf.raw_ops.ScaleAndTranslate(
+        images=tf.reshape(image, (1, height, 1, 3 * width)),
+        size=(size, 1),
+        scale=tf.stack([size / tf.cast(height, tf.float32), 1.0]),
+        translation=(0.0, 0.0),
+        kernel_type="triangle",
+        antialias=True,
+    )
+    return tf.transpose(tf.reshape(rows, (size, width, 3)), (1, 0, 2))
