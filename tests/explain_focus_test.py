@@ -2,10 +2,12 @@ import io
 
 import numpy as np
 import pytest
+from conftest import tensorflow_only
 from PIL import Image
 
 from rra_keras.explain import focus
 
+pytestmark = tensorflow_only("Grad-CAM by tf-keras-vis")
 NAMES = ["$x_1$ <b>", "_b", "a very long name of a class that would not fit"]
 
 

@@ -1,12 +1,15 @@
 import keras
 import numpy as np
 import pytest
+from conftest import tensorflow_only
 from tf_keras_vis.gradcam import Gradcam
 
 from rra_keras.explain import Explainer, Explanation
 from rra_keras.explain.cam import ClassActivation
 from rra_keras.explain.steps import areas, edges, paste, upsample
 from rra_keras.layers.zoom_crop import zoom_crop
+
+pytestmark = tensorflow_only("Grad-CAM by tf-keras-vis")
 
 
 def spread_out(model):
@@ -163,6 +166,15 @@ def test_the_combined_map_weighs_steps_and_thins_evidence_over_larger_boxes():
     np.testing.assert_allclose(seen.combined_map(2), [[[1.0 + 3.0, 0], [1.0, 0]]], rtol=1e-6)
     # Its mean is the weighted sum of the maps' means.
     assert seen.combined_map(2).mean() == pytest.approx(0.25 * 2 + 0.75 * 1)
+
+
+def test_the_answer_s_map_is_the_glance_s_and_lambda_times_the_steps(build, batch):
+    images = batch[0][:3].astype("float32")
+    seen = Explainer(spread_out(build(local_weight=3.0)))(images)
+    expected = upsample(seen.glance_map, 16) + 3 * seen.combined_map(16)
+    np.testing.assert_allclose(seen.answer_map(16), expected, rtol=1e-5)
+    plain = Explainer(spread_out(build(looks=0)))(images)
+    np.testing.assert_array_equal(plain.answer_map(16), upsample(plain.glance_map, 16))
 
 
 def test_edges_and_areas():

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 import scipy.special
-import tensorflow as tf
+from conftest import gradient
 from keras import ops
 
 from rra_keras import ActivationLocalizer, CamLocalizer, CenterLocalizer, RandomLocalizer, ZoomCrop
@@ -124,25 +124,22 @@ def test_box_in_box(outer, inner, expected):
 
 
 def test_scale_gradient_changes_the_gradient_alone():
-    x = tf.constant([0.1, -2.0, 3e5])
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = scale_gradient(x, 0.25)
-        loss = ops.sum(ops.square(y))
-    np.testing.assert_array_equal(y, x)
-    np.testing.assert_allclose(tape.gradient(loss, x), 0.25 * 2 * x, rtol=1e-6)
+    x = np.array([0.1, -2.0, 3e5], "float32")
+    np.testing.assert_array_equal(scale_gradient(ops.convert_to_tensor(x), 0.25), x)
+    scaled = gradient(lambda x: ops.sum(ops.square(scale_gradient(x, 0.25))), x)
+    np.testing.assert_allclose(scaled, 0.25 * 2 * x, rtol=1e-6)
 
 
 def crop_gradient(scores):
     """Gradient of a crop's content with respect to the scores that placed it."""
     rng = np.random.default_rng(0)
     images = rng.uniform(size=(len(scores), 32, 32, 3)).astype("float32")
-    scores = tf.constant(scores)
-    with tf.GradientTape() as tape:
-        tape.watch(scores)
+
+    def content(scores):
         boxes = CamLocalizer(min_size=0.05, max_size=0.95)(scores, scores)
-        loss = ops.sum(ops.square(ZoomCrop(8)([images, boxes])))
-    return tape.gradient(loss, scores).numpy()
+        return ops.sum(ops.square(ZoomCrop(8)([images, boxes])))
+
+    return gradient(content, scores)
 
 
 def test_gradient_of_the_crop_reaches_the_scores():
@@ -150,9 +147,9 @@ def test_gradient_of_the_crop_reaches_the_scores():
     columns = np.arange(7)[:, None]
     peaks = [(2, 2), (3, 4), (4, 3), (4, 4)]
     maps = [np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 2) * [3, 2, 1] for y, x in peaks]
-    gradient = crop_gradient(np.float32(maps))
-    assert np.isfinite(gradient).all()
-    assert (np.abs(gradient).max(axis=(1, 2, 3)) > 1e-2).all()
+    reached = crop_gradient(np.float32(maps))
+    assert np.isfinite(reached).all()
+    assert (np.abs(reached).max(axis=(1, 2, 3)) > 1e-2).all()
 
 
 def test_gradient_is_finite_for_constant_maps_and_single_peaks():
@@ -170,6 +167,14 @@ def test_cam_localizer_is_the_moment_box_of_the_class_activation_map():
     expected = moment_box(class_activation_map(scores), 1.2, 0.2, 0.9)
     boxes = CamLocalizer(1.2, 0.2, 0.9)(np.zeros((3, 6, 5, 8)), scores)
     np.testing.assert_array_equal(boxes, expected)
+
+
+def test_cam_localizer_leaves_room_around_the_evidence():
+    evidence = blob((6, 14), (8, 16))  # rows 0.3 … 0.7, columns 0.4 … 0.8
+    scores = np.stack([evidence, 0 * evidence], axis=-1)
+    half = 0.2 * 1.95 / 3**0.5
+    expected = [[0.5 - half, 0.6 - half, 0.5 + half, 0.6 + half]]
+    np.testing.assert_allclose(CamLocalizer()(scores, scores), expected, atol=2e-3)
 
 
 def test_activation_map_by_hand():

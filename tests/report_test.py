@@ -12,6 +12,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from conftest import tensorflow_only
 from PIL import Image
 
 from rra_keras.config import configure
@@ -19,6 +20,7 @@ from rra_keras.explain import page, reporting, sample
 from rra_keras.metrics import accuracies, collect
 from rra_keras.run import Run
 
+pytestmark = tensorflow_only("Grad-CAM by tf-keras-vis")
 ROOT = pathlib.Path(__file__).parents[1]
 NAMES = ["$x$ & <b>bold", "_plain", "grün"]
 
@@ -60,7 +62,8 @@ def make_run(photos, build, tmp_path_factory):
                 "history.csv",
                 "epoch,logits_accuracy,loss,val_logits_accuracy,val_loss\n0,0.3,2,0.4,1.5\n",
             )
-            run.write_json("metrics.json", {"multiply_adds": 1_500_000})
+            literal = "python train.py --dataset=folder:photos --looks=1"
+            run.write_json("metrics.json", {"multiply_adds": 1_500_000, "command": literal})
         return run
 
     return make
@@ -137,13 +140,17 @@ def test_every_measure_stands_beside_what_knows_nothing(written):
         "plain CAM (the glance)",
         "steps, as weighed",
         "glance and steps",
+        "activation, whole photo",
+        "activation, look 1",
         "look 1",
         "same size, in the middle",
         "same size, anywhere",
     ]
     areas = [row["area"] for row in figures["localization"]["rows"]]
-    assert areas[:3] == [None] * 3
-    np.testing.assert_allclose(areas[3:], areas[3])
+    assert areas[:5] == [None] * 5
+    np.testing.assert_allclose(areas[5:], areas[5])
+    own = [row["name"] for row in figures["localization"]["rows"] if row["own"]]
+    assert own == ["steps, as weighed", "glance and steps", "activation, look 1", "look 1"]
     marks = [row["name"] for row in figures["faithfulness"]["maps"]]
     assert marks[:4] == ["glance", "step 1", "step 2", "steps, as weighed"]
     assert marks[4:] == ["glance and steps", "middle first", "random"]
@@ -166,12 +173,20 @@ def test_the_page_asks_for_nothing_and_escapes_names(written):
     assert "2 M" in shown  # multiply-adds
 
 
+def test_the_command_is_the_one_that_was_given(written):
+    figures, read = written
+    assert figures["command"] == "python train.py --dataset=folder:photos --looks=1"
+    assert figures["command"] in read.shown
+
+
 def test_a_plain_backbone_has_a_report_too(make_run, photos):
     run = make_run(0)
     status, _, errors = report(run, "--images=5", "--faithfulness_images=0", "--strips=1")
     assert status == 0, errors
     figures = json.loads(run.path("report.json").read_text("utf-8"))
     assert figures["images"] == 5
+    # A run that kept no command has it from its configuration.
+    assert figures["command"] == reporting.training_command(run.config)
     for name in ("attention", "coarse_to_fine", "faithfulness", "localization"):
         assert figures[name] is None
     assert figures["accuracy"]["global_accuracy"] is None
@@ -243,3 +258,9 @@ def test_picked_images_are_the_split_s_own_in_order(photos, run):
 def test_thumbnails_are_small_pictures():
     data = page.webp(np.full((448, 448, 3), 300.0), 64)
     assert page._uri(data).startswith("data:image/webp;base64,UklGR")
+
+
+def test_intervals_have_a_minus_and_no_negative_zero():
+    assert page._span((-0.0123, 0.5)) == "−0.012 to +0.500"
+    assert page._span((-1e-9, 1e-9), 4) == "+0.0000 to +0.0000"
+    assert page._span((None, None)) == "–"

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import pathlib
 
 import jinja2
 import numpy as np
@@ -46,7 +47,12 @@ def render(figures, strips, pairs):
     # Classes without an image have no recall, and come last.
     least_first = sorted(classes, key=lambda row: (row["recall"] is None, row["recall"]))
     return environment.get_template(_TEMPLATE).render(
-        **figures, least_first=least_first, strips=strips, pairs=pairs, charts=drawn
+        **figures,
+        name=pathlib.PurePath(figures["run"]).name,
+        least_first=least_first,
+        strips=strips,
+        pairs=pairs,
+        charts=drawn,
     )
 
 
@@ -69,7 +75,10 @@ def _number(value, digits=3):
 
 
 def _span(interval, digits=3):
-    return "–" if None in interval else " to ".join(f"{end:+.{digits}f}" for end in interval)
+    if None in interval:
+        return "–"
+    ends = (round(end, digits) + 0.0 for end in interval)  # and no negative zero
+    return " to ".join(f"{end:+.{digits}f}".replace("-", "−") for end in ends)
 
 
 def _uri(data):

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from rra_keras.config import configure
 from rra_keras.data import pipeline
 from rra_keras.explain import calibration, confusion, focus, page, sample, tables
+from rra_keras.explain.activation import activations
 from rra_keras.explain.coarse_to_fine import verdict
 from rra_keras.explain.steps import Explainer, Explanation
 from rra_keras.metrics import accuracies
@@ -43,21 +44,25 @@ def training_command(config):
     return shlex.join(words)
 
 
-def look(model, split, batch_size=16):
+def look(model, split, batch_size=16, activation=False):
     """Look at every image of a split, with a progress bar.
 
     Returns:
-        The `Explanation` of all, and the labels `(N,)`.
+        The `Explanation` of all; the labels `(N,)`; and with `activation`, for a model that looks
+        closer, the maps of `activations`, or else `None`.
     """
     explainer = Explainer(model)
     batches = pipeline.evaluation_batches(split, model.image_size, batch_size, model.num_classes)
-    parts, labels = [], []
+    parts, labels, maps = [], [], []
     with tqdm(total=split.size, desc="Looking", unit="image") as bar:
         for images, one_hot in batches.as_numpy_iterator():
             parts.append(explainer(images))
             labels.append(one_hot.argmax(-1))
+            if activation and model.looks:
+                maps.append(activations(model, images, parts[-1].boxes))
             bar.update(len(images))
-    return Explanation.concatenate(parts), np.concatenate(labels)
+    maps = np.concatenate(maps) if maps else None
+    return Explanation.concatenate(parts), np.concatenate(labels), maps
 
 
 def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_size=16):
@@ -74,7 +79,7 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
     """
     model = run.load_model()
     names = run.class_names
-    seen, labels = look(model, split, batch_size)
+    seen, labels, maps = look(model, split, batch_size, activation=boxes is not None)
     probabilities = softmax(seen.logits, axis=-1)
     matrix = confusion.confusion_matrix(labels, seen.logits.argmax(-1), len(names))
     chosen = {
@@ -89,7 +94,7 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
     wanted |= {photo["index"] for pair in pairs for photo in pair["photos"]}
     images = sample.read(split, model.image_size, wanted)
 
-    config = run.config
+    config, metrics = run.config, _metrics(run)
     figures = {
         "run": str(run),
         "dataset": dataset,
@@ -97,7 +102,7 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
         "images": split.size,
         "looks": model.looks,
         "steps": model.steps if model.looks else 0,
-        "command": training_command(config),
+        "command": metrics.get("command") or training_command(config),
         "report_command": shlex.join(["python", "-m", "rra_keras.report", *sys.argv[1:]]),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "accuracy": accuracies(_streams(seen), labels),
@@ -115,9 +120,11 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
         ],
         "attention": tables.attention_table(seen, labels) if model.looks else None,
         "coarse_to_fine": _coarse_to_fine(seen) if model.looks else None,
-        "localization": _localization(seen, boxes, model.image_size) if boxes else None,
+        "localization": (
+            None if boxes is None else _localization(seen, boxes, model.image_size, maps)
+        ),
         "faithfulness": None,
-        "training": {"history": _history(run), "metrics": _metrics(run)},
+        "training": {"history": _history(run), "metrics": metrics},
     }
     if len(faithful):
         bar = functools.partial(tqdm, total=len(faithful), desc="Deleting and inserting")
@@ -199,16 +206,17 @@ def _coarse_to_fine(seen):
     return table
 
 
-def _localization(seen, boxes, image_size):
+def _localization(seen, boxes, image_size, maps):
     known = int((~np.isnan(boxes.objects).any(axis=1)).sum())
     bar = functools.partial(tqdm, desc="Comparing with boxes", unit="image")
-    rows = tables.localization_table(seen, boxes, image_size, progress=bar)
+    rows = tables.localization_table(seen, boxes, image_size, maps, progress=bar)
     return {"images": known, "parts": boxes.parts is not None, "rows": _marked(rows)}
 
 
 def _marked(rows):
     """Tell what the looks found from what they are compared with."""
-    return [{**row, "own": row["name"].startswith(("look", "step", "glance and"))} for row in rows]
+    own = ("look", "step", "glance and", "activation, look")
+    return [{**row, "own": row["name"].startswith(own)} for row in rows]
 
 
 def _history(run):

@@ -91,6 +91,14 @@ class Explanation:
         shares = self.step_weights / np.maximum(areas(self.step_boxes), 1e-6)  # (B, T)
         return np.einsum("bt,btyx->byx", shares, maps)
 
+    def answer_map(self, size):
+        """Return the evidence for the answer as a whole, `(B, G, G)`.
+
+        The answer is the glance's scores and λ times the steps'; so is its map.
+        """
+        glance = upsample(self.glance_map, size)
+        return glance + self.local_weight * self.combined_map(size) if self.looks else glance
+
 
 class Explainer:
     """Explains what a model saw on batches of images; made once, called often.

@@ -3,7 +3,8 @@
 import numpy as np
 
 from rra_keras.explain import coarse_to_fine, faithfulness, localization
-from rra_keras.explain.steps import areas, edges, upsample
+from rra_keras.explain.activation import WHOLE
+from rra_keras.explain.steps import areas, edges, paste, upsample
 
 _SIDE = 112  # of the maps that are measured, pixels
 _CHUNK = 32  # images whose maps are held at a time
@@ -36,17 +37,19 @@ def attention_table(seen, labels):
     }
 
 
-def localization_table(seen, boxes, image_size, seed=0, progress=iter):
+def localization_table(seen, boxes, image_size, activations=None, seed=0, progress=iter):
     """Return how well maps and looks find what the boxes enclose, beside what knows nothing.
 
-    Maps are measured by MaxBoxAcc, MaxBoxAccV2 and the pointing game (does the greatest value lie
-    in the box?). A look's own box needs no threshold; its centre does the pointing. Beside each
-    look stand a box of its size in the middle, and one anywhere, the mean of 20 draws.
+    Maps, of evidence and of activation whatever the class, are measured by MaxBoxAcc, MaxBoxAccV2
+    and the pointing game (does the greatest value lie in the box?). A look's own box needs no
+    threshold; its centre does the pointing. Beside each look stand a box of its size in the
+    middle, and one anywhere, the mean of 20 draws.
 
     Args:
         seen: `Explanation` of N images.
         boxes: `Boxes` of the same images.
         image_size: side of the images in pixels.
+        activations: `(N, 1 + looks, h, w)` from `activation.activations`; not measured if `None`.
         seed: of the random boxes.
         progress: wraps the loop over images.
 
@@ -60,14 +63,19 @@ def localization_table(seen, boxes, image_size, seed=0, progress=iter):
     parts = None if boxes.parts is None else boxes.parts[known]
     names = ["plain CAM (the glance)"]
     names += ["steps, as weighed", "glance and steps"] if seen.looks else []
+    if activations is not None:
+        names += ["activation, whole photo"]
+        names += [f"activation, look {look + 1}" for look in range(seen.looks)]
     ious = {name: ([], []) for name in names}
     points = {name: [] for name in names}
     for index in progress(known):
         one = seen[[index]]
         maps = [upsample(one.glance_map, _SIDE)]
         if seen.looks:
-            maps.append(one.combined_map(_SIDE))
-            maps.append(maps[0] + seen.local_weight * maps[1])
+            maps += [one.combined_map(_SIDE), one.answer_map(_SIDE)]
+        if activations is not None:
+            pasted = paste(activations[index], [WHOLE, *seen.boxes[index]], _SIDE)
+            maps.extend(pasted[:, None])  # (1, G, G) each
         for name, values in zip(names, maps, strict=True):
             found = localization.threshold_ious(values, boxes.objects[[index]])
             for kept, new in zip(ious[name], found, strict=True):
@@ -134,8 +142,8 @@ def faithfulness_table(seen, images, predict, seed=0, progress=iter):
         glance, *steps = one.maps_in_image(_SIDE)[0]
         maps = {"glance": glance} | {f"step {t + 1}": values for t, values in enumerate(steps)}
         if steps:
-            maps["steps, as weighed"] = combined = one.combined_map(_SIDE)[0]
-            maps["glance and steps"] = glance + seen.local_weight * combined
+            maps["steps, as weighed"] = one.combined_map(_SIDE)[0]
+            maps["glance and steps"] = one.answer_map(_SIDE)[0]
         maps |= {"middle first": faithfulness.center_map(_SIDE), "random": random}
         stacked = np.stack(list(maps.values()))
         results.append(np.stack(faithfulness.curves(predict, image, one.classes[0], stacked, ties)))

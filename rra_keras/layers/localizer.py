@@ -61,6 +61,9 @@ class CamLocalizer(keras.layers.Layer):
     1. `scores` `(B, h, w, C)` → soft class-activation map `(B, h, w)` (`class_activation_map`).
     2. Map → box `(B, 4)` from its moments (`moment_box`). No randomness.
 
+    The spread is wider than √3, which covers an even map exactly: evidence ends before the part
+    that tells does.
+
     Args:
         spread: half a side in standard deviations of the map.
         min_size: smallest longer side, as a fraction of the image's.
@@ -79,7 +82,7 @@ class CamLocalizer(keras.layers.Layer):
         ValueError: unless `0 < min_size <= max_size <= 1`, `spread > 0` and `aspect > 0`.
     """
 
-    def __init__(self, spread=3**0.5, min_size=0.3, max_size=0.75, aspect=1.0, **kwargs):
+    def __init__(self, spread=1.95, min_size=0.3, max_size=0.75, aspect=1.0, **kwargs):
         kwargs.setdefault("dtype", "float32")  # a box's moments and edges need it
         super().__init__(**kwargs)
         if not (0 < min_size <= max_size <= 1 and spread > 0):
