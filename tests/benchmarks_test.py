@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import tensorflow_only
 
 BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
 
@@ -50,6 +51,7 @@ def test_predictions_are_read_by_seed(compare, tmp_path, monkeypatch):
     assert compare.read("birds", "edge") == {3: {"0": True, "1": False}}
 
 
+@tensorflow_only("the throughput of its pipeline")
 def test_throughput_is_measured_by_one_command():
     command = [sys.executable, BENCHMARKS / "throughput.py", "--photos=40", "--image_size=32"]
     done = subprocess.run(

@@ -14,6 +14,10 @@ import pytest
 
 from rra_keras.training.processes import join
 
+# Whatever the backend here, the processes that they start run JAX.
+pytestmark = pytest.mark.skipif(
+    keras.config.backend() == "jax", reason="starts JAX in processes of its own: tested once"
+)
 ROOT = pathlib.Path(__file__).parents[1]
 FLAGS = (
     "--backbone=mobilenet --weights=none --train_from=conv_pw_13 --image_size=64 --view_size=32 "
@@ -134,7 +138,6 @@ def test_an_address_that_is_none_is_refused(address):
         join(address, 2, 0)
 
 
-@pytest.mark.skipif(keras.config.backend() == "jax", reason="JAX is the backend that can")
 def test_another_backend_is_refused():
     with pytest.raises(ValueError, match="set KERAS_BACKEND=jax"):
         join("127.0.0.1:1", 2, 1)
