@@ -17,7 +17,7 @@ from rra_keras import data, training
 from rra_keras.config import configure
 from rra_keras.run import Run
 from rra_keras.training import fit
-from rra_keras.training.checkpoint import STATE, Checkpoint
+from rra_keras.training.checkpoint import STATE, Checkpoint, StateError
 from rra_keras.training.clock import Clock
 from rra_keras.training.stop import StoppedError
 
@@ -177,13 +177,34 @@ def test_memory_is_flat_over_fifty_epochs(train, capsys):
     assert max(megabytes[10:]) - megabytes[10] < 30
 
 
-def test_a_state_that_cannot_be_used_is_refused_by_name(train, tmp_path):
-    with at_step(1, 3, cut_the_power), pytest.raises(ZeroDivisionError):
-        train("run")
-    state = tmp_path / "run" / STATE
+def cut_short(state):
     state.write_bytes(state.read_bytes()[:-1000])
-    with pytest.raises(ValueError, match=r"state.npz.*start anew with --overwrite"):
+
+
+def of_another_model(state):
+    with np.load(state) as arrays:
+        fewer = {name: arrays[name] for name in arrays.files if name != "model_0"}
+    np.savez(state, **fewer)
+
+
+class _Evil:
+    def __reduce__(self):
+        return os.mkdir, ("evil",)
+
+
+def of_pickles(state):
+    np.savez(state, progress=np.array([_Evil()], object))
+
+
+@pytest.mark.parametrize("damage", [cut_short, of_another_model, of_pickles])
+def test_a_state_that_cannot_be_used_is_refused_by_name(train, tmp_path, monkeypatch, damage):
+    monkeypatch.chdir(tmp_path)
+    with at_step(1, 1, cut_the_power), pytest.raises(ZeroDivisionError):
+        train("run")
+    damage(tmp_path / "run" / STATE)
+    with pytest.raises(StateError, match=r"state.npz.*start anew with --overwrite"):
         train("run", resume=True)
+    assert not (tmp_path / "evil").exists()
 
 
 def prepare(photos, directory, precision):
