@@ -39,6 +39,7 @@ def main(_):
     args = flags.FLAGS
     out = pathlib.Path(args.out or pathlib.Path(args.model).parent / "export")
     with cli.bad_input_exits():
+        cli.require_tensorflow("an export")
         check_available(out, args.overwrite)
         from export import trained
         from export.write import write

@@ -23,6 +23,17 @@ def bad_input_exits():
         fail(error)
 
 
+def require_tensorflow(what):
+    """Raise a `ValueError` unless Keras runs on TensorFlow."""
+    import keras
+
+    if (backend := keras.config.backend()) != "tensorflow":
+        raise ValueError(
+            f"Invalid value for `KERAS_BACKEND`. Expected 'tensorflow' for {what}. "
+            f"Received: {backend!r}"
+        )
+
+
 def fail(error):
     """Print `error` on standard error and exit with 2."""
     print(f"error: {error}", file=sys.stderr)

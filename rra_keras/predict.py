@@ -42,6 +42,8 @@ def main(argv):
         paths = argv[1:]
         if not paths:
             raise ValueError("Expected the names of photos. Received none")
+        if _DRAW.value:
+            cli.require_tensorflow("--draw, whose maps are tf-keras-vis'")
         run = Run.open(_RUN.value)
         model = run.load_model()
     table = csv.writer(sys.stdout) if _CSV.value else None

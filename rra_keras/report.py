@@ -36,6 +36,7 @@ def main(_):
     from rra_keras.run import Run
 
     with cli.bad_input_exits():
+        cli.require_tensorflow("a report, whose maps are tf-keras-vis'")
         run = Run.open(_RUN.value)
 
         from rra_keras.explain import reporting, sample

@@ -20,14 +20,14 @@ TINY_FLAGS = (
 ).split()
 
 
-def command(*arguments, cwd=ROOT):
+def command(*arguments, cwd=ROOT, **environment):
     """Run a Python command and return its exit status, standard output and standard error."""
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=cwd,
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -205,3 +205,18 @@ def test_predict_without_a_run(tmp_path):
     status, _, errors = command("-m", "rra_keras.predict", f"--run={tmp_path}", "photo.jpg")
     assert status == 2
     assert "model.keras" in last_error(errors)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("rra_keras.report", "--run=RUN"),
+        ("rra_keras.predict", "--run=RUN", "--draw=DRAWN", "photo.jpg"),
+        ("export", "--model=MODEL"),
+    ],
+)
+def test_what_needs_tensorflow_says_so_under_jax(arguments):
+    status, _, errors = command("-m", *arguments, KERAS_BACKEND="jax")
+    assert status == 2
+    assert errors.count("error:") == 1
+    assert "`KERAS_BACKEND`. Expected 'tensorflow' for" in last_error(errors)
