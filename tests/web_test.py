@@ -374,7 +374,12 @@ def test_the_command_writes_and_serves(model, tmp_path):
     }
     command = [*arguments, "--serve", "--port=0"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **options
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        # As from a terminal: what a shell starts in the background ignores it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **options,
     ) as process:
         assert process.stdout.readline().startswith("wrote")
         address = re.search(r"http://\S+(?=;)", process.stdout.readline())[0]
