@@ -372,14 +372,13 @@ def test_the_command_writes_and_serves(model, tmp_path):
         "text": True,
         "env": {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     }
-    command = [*arguments, "--serve", "--port=0"]
+    as_from_a_terminal = (  # what a shell starts in the background ignores SIGINT
+        "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "runpy.run_module('export.web', run_name='__main__', alter_sys=True)"
+    )
+    command = [sys.executable, "-c", as_from_a_terminal, *arguments[3:], "--serve", "--port=0"]
     with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        # As from a terminal: what a shell starts in the background ignores it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        **options,
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **options
     ) as process:
         assert process.stdout.readline().startswith("wrote")
         address = re.search(r"http://\S+(?=;)", process.stdout.readline())[0]
