@@ -7,10 +7,13 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import tensorflow_only
 from PIL import Image
 
 from rra_keras import data
 from rra_keras.data import decode, pipeline
+
+pytestmark = tensorflow_only("tf.data, the same whatever Keras runs on")
 
 # What a camera stores of an upright picture, by the orientation it notes down (EXIF 2.3, 4.6.4 A).
 STORED = {

@@ -9,10 +9,13 @@ import numpy as np
 import psutil
 import pytest
 import tensorflow as tf
+from conftest import tensorflow_only
 from PIL import Image
 
 from rra_keras import data
 from rra_keras.data import cache, pipeline, splits
+
+pytestmark = tensorflow_only("tf.data, the same whatever Keras runs on")
 
 
 def write_images(folder, names, size=(6, 5), extension="png"):

@@ -9,11 +9,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from conftest import tensorflow_only
 from PIL import Image
 from tensorflow_datasets.core.download import checksums
 
 from rra_keras import data
 from rra_keras.data import cache, pipeline
+
+pytestmark = tensorflow_only("tf.data, the same whatever Keras runs on")
 
 
 def encode(pixels, kind):

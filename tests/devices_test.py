@@ -14,8 +14,8 @@ pytestmark = tensorflow_only("MirroredStrategy")
 ROOT = pathlib.Path(__file__).parents[1]
 # A network with batch norms, and no dropout.
 FLAGS = (
-    "--backbone=efficientnet_lite0 --weights=none --train_from=block_14 --image_size=64 "
-    "--view_size=32 --patch_size=32 --steps=1 --units=4 --epochs=2 --batch_size=6 --ema=0.5"
+    "--backbone=mobilenet --weights=none --train_from=conv_pw_13 --image_size=64 --view_size=32 "
+    "--patch_size=32 --steps=1 --units=4 --epochs=2 --batch_size=6 --ema=0.5"
 ).split()
 POWER_CUT = """
 import sys

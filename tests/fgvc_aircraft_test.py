@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from conftest import tensorflow_only
 from PIL import Image
 from tensorflow_datasets.core.download import checksums
 
 from rra_keras import data
 from rra_keras.data.fgvc_aircraft.variants import VARIANTS
+
+pytestmark = tensorflow_only("tf.data, the same whatever Keras runs on")
 
 URL = "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz"
 LISTED = {

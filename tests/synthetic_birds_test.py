@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from conftest import tensorflow_only
 from PIL import Image
 
 from rra_keras.data.synthetic_birds import SyntheticBirds
@@ -21,6 +22,8 @@ from rra_keras.data.synthetic_birds.species import (
     neighbour,
     parts_of,
 )
+
+pytestmark = tensorflow_only("tf.data, the same whatever Keras runs on")
 
 
 def test_species_are_ten_pairs_apart_in_one_part():
