@@ -49,7 +49,7 @@ flags.DEFINE_float(
     "Learning rate of the backbone's first trained layer, as a share of the last one's.",
 )
 flags.DEFINE_integer(
-    "devices", None, "Devices of this machine that share each batch; all GPUs unless given."
+    "devices", 1, "GPUs of this machine that share each batch (CPU devices where it has none)."
 )
 flags.DEFINE_string("coordinator", None, "Several processes (JAX): HOST:PORT of number 0.")
 flags.DEFINE_integer("num_processes", None, "How many processes share each batch.")

@@ -1,3 +1,5 @@
+import csv
+
 import keras
 import numpy as np
 import pytest
@@ -14,6 +16,19 @@ TINY = {
     "image_size": 64,
     "patch_size": 32,
 }
+
+
+# Flags of `train.py` for a small network with batch norms and no dropout.
+SMALL_TRAINING = (
+    "--backbone=mobilenet --weights=none --train_from=conv_pw_13 --image_size=64 --view_size=32 "
+    "--patch_size=32 --steps=1 --units=4"
+).split()
+
+
+def history(run_dir):
+    """Return the figures of each epoch of a run, a dict of `(epochs,)` by name."""
+    rows = list(csv.DictReader((run_dir / "history.csv").read_text().splitlines()))
+    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
 
 
 def tensorflow_only(what):

@@ -1,6 +1,5 @@
 """Several devices that share each batch do what one does."""
 
-import csv
 import json
 import os
 import pathlib
@@ -8,15 +7,11 @@ import subprocess
 import sys
 
 import numpy as np
-from conftest import tensorflow_only
+from conftest import SMALL_TRAINING, history, tensorflow_only
 
 pytestmark = tensorflow_only("MirroredStrategy")
 ROOT = pathlib.Path(__file__).parents[1]
-# A network with batch norms, and no dropout.
-FLAGS = (
-    "--backbone=mobilenet --weights=none --train_from=conv_pw_13 --image_size=64 --view_size=32 "
-    "--patch_size=32 --steps=1 --units=4 --epochs=2 --batch_size=6 --ema=0.5"
-).split()
+FLAGS = [*SMALL_TRAINING, "--epochs=2", "--batch_size=6", "--ema=0.5"]
 POWER_CUT = """
 import sys
 sys.argv[0] = "train.py"
@@ -43,12 +38,6 @@ def run(photos, directory, *arguments, code=None):
         text=True,
     )
     return done.returncode, done.stdout + done.stderr
-
-
-def history(directory):
-    """Return the figures of each epoch, a dict of `(epochs,)` by name."""
-    rows = list(csv.DictReader((directory / "history.csv").read_text().splitlines()))
-    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
 
 
 def test_two_devices_have_the_losses_of_one_also_across_a_power_cut(photos, tmp_path):

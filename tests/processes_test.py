@@ -1,6 +1,5 @@
 """Two processes that share each batch under JAX do what one does, and miss one another."""
 
-import csv
 import os
 import pathlib
 import socket
@@ -11,6 +10,7 @@ import time
 import keras
 import numpy as np
 import pytest
+from conftest import SMALL_TRAINING, history
 
 from rra_keras.training.processes import join
 
@@ -19,10 +19,7 @@ pytestmark = pytest.mark.skipif(
     keras.config.backend() == "jax", reason="starts JAX in processes of its own: tested once"
 )
 ROOT = pathlib.Path(__file__).parents[1]
-FLAGS = (
-    "--backbone=mobilenet --weights=none --train_from=conv_pw_13 --image_size=64 --view_size=32 "
-    "--patch_size=32 --steps=1 --units=4 --epochs=2 --batch_size=6 --checkpoint_every=1"
-).split()
+FLAGS = [*SMALL_TRAINING, "--epochs=2", "--batch_size=6", "--checkpoint_every=1"]
 # Keeps the weights of every process at the end; may end one of them on the way.
 TRAIN = """
 import os, signal, sys
@@ -83,11 +80,6 @@ def weights(folder, number):
         return [arrays[name] for name in arrays.files]
 
 
-def history(folder):
-    rows = list(csv.DictReader((folder / "run" / "history.csv").read_text().splitlines()))
-    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
-
-
 def test_two_processes_do_what_one_does_also_when_one_is_lost_on_the_way(photos, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
@@ -105,8 +97,8 @@ def test_two_processes_do_what_one_does_also_when_one_is_lost_on_the_way(photos,
         np.testing.assert_array_equal(a, b)
     for a, b in zip(weights(one, 0), weights(two, 0), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
-    for name, values in history(one).items():
-        np.testing.assert_allclose(history(two)[name], values, atol=1e-5, err_msg=name)
+    for name, values in history(one / "run").items():
+        np.testing.assert_allclose(history(two / "run")[name], values, atol=1e-5, err_msg=name)
     assert (two / "run" / "metrics.json").exists()
 
 

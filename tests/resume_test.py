@@ -9,15 +9,15 @@ import time
 
 import numpy as np
 import pytest
+from conftest import SMALL_TRAINING
 
 from rra_keras.training.checkpoint import BEST
 
 ROOT = pathlib.Path(__file__).parents[1]
-FLAGS = (
-    "--backbone=mobilenet --train_from=conv_pw_13 --weights=none --image_size=64 --view_size=32 "
-    "--patch_size=32 --steps=1 --units=4 --localizer=random --batch_size=3 "
-    "--checkpoint_every=1 --resume"
-).split()
+FLAGS = [
+    *SMALL_TRAINING,
+    *("--localizer=random", "--batch_size=3", "--checkpoint_every=1", "--resume"),
+]
 
 
 def start(photos, directory, epochs):

@@ -103,7 +103,7 @@ def test_a_run_cut_after_its_last_epoch_is_only_tested(train, monkeypatch):
 
 
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_a_run_after_the_step_with_its_state_on_disk(train, signum, status, capsys):
+def test_a_signal_ends_a_run_after_the_step_with_its_state_on_disk(train, signum, status, capfd):
     handler = signal.getsignal(signum)
     with (
         at_step(1, 2, lambda _: os.kill(os.getpid(), signum)),
@@ -111,7 +111,7 @@ def test_a_signal_ends_a_run_after_the_step_with_its_state_on_disk(train, signum
     ):
         train("run")
     assert stopped.value.status == status
-    assert "once more to stop now" in capsys.readouterr().out
+    assert "once more to stop now" in capfd.readouterr().err
     assert signal.getsignal(signum) is handler
     assert train("run", resume=True).path("end.weights.h5").exists()
 

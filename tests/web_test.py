@@ -367,11 +367,8 @@ def test_what_is_missing_or_wrong_is_one_line(model, tmp_path, monkeypatch):
 def test_the_command_writes_and_serves(model, tmp_path):
     out = tmp_path / "out"
     arguments = [sys.executable, "-m", "export.web", f"--model={model}", f"--out={out}"]
-    options = {
-        "cwd": ROOT,
-        "text": True,
-        "env": {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    }
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    options = {"cwd": ROOT, "text": True, "env": environment}
     as_from_a_terminal = (  # what a shell starts in the background ignores SIGINT
         "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "runpy.run_module('export.web', run_name='__main__', alter_sys=True)"

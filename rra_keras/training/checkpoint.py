@@ -52,7 +52,7 @@ class Checkpoint(keras.callbacks.Callback):
         OSError: in training, if a file cannot be written.
     """
 
-    def __init__(self, run, monitor, steps_per_epoch, every=None, stop=None, writes=True):
+    def __init__(self, run, monitor, steps_per_epoch, every, stop, writes):
         super().__init__()
         self.run = run
         self.monitor = monitor
@@ -124,7 +124,7 @@ class Checkpoint(keras.callbacks.Callback):
             raise FloatingPointError(f"the loss is {logs['loss']} at {self._now()}")
         if self.step == self.steps_per_epoch:
             self.model.stop_training = True  # the epoch's end, where it began in its middle
-        elif self._is_stopping() or (self.every and self.step % self.every == 0):
+        elif self.stop.signum is not None or (self.every and self.step % self.every == 0):
             self._save()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -143,9 +143,6 @@ class Checkpoint(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self._save()
 
-    def _is_stopping(self):
-        return self.stop is not None and self.stop.signum is not None
-
     def _now(self):
         return f"epoch {self.epoch + 1}, step {self.step} of {self.steps_per_epoch}"
 
@@ -153,7 +150,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Replace the state on disk; then stop, if that was asked for."""
         if self.writes:
             self._write()
-        if self._is_stopping():
+        if self.stop.signum is not None:
             raise StoppedError(self.stop.signum, f"{self.run} stopped {self.place()}")
 
     def _write(self):

@@ -3,11 +3,11 @@
 import keras
 
 
-def mirrored(count=None):
+def mirrored(count):
     """Return a strategy that gives each of several devices its share of every batch.
 
     Args:
-        count: GPUs to use, or CPU devices where there is no GPU; all GPUs unless given.
+        count: GPUs to use, or CPU devices where there is no GPU.
 
     Returns:
         A `tf.distribute.MirroredStrategy`, or `None` for one device.
@@ -15,9 +15,9 @@ def mirrored(count=None):
     Raises:
         ValueError: if there are fewer devices, or the backend is another.
     """
+    if count == 1:
+        return None
     if keras.config.backend() != "tensorflow":
-        if count in (None, 1):
-            return None
         raise ValueError(
             "Invalid value for `--devices`. Expected 1 under another backend than TensorFlow; "
             f"there, start one process for each device. Received: {count}"
@@ -25,9 +25,6 @@ def mirrored(count=None):
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
-    count = count or max(len(gpus), 1)
-    if count == 1:
-        return None
     if gpus and count > len(gpus):
         raise ValueError(
             f"Invalid value for `--devices`. Expected at most {len(gpus)}, the GPUs of this "
@@ -36,11 +33,7 @@ def mirrored(count=None):
     if not gpus:
         (cpu,) = tf.config.list_physical_devices("CPU")
         parts = [tf.config.LogicalDeviceConfiguration()] * count
-        try:
-            tf.config.set_logical_device_configuration(cpu, parts)
-        except RuntimeError:  # TensorFlow is at work already, with as many as it was given
-            if len(tf.config.list_logical_devices("CPU")) < count:
-                raise
+        tf.config.set_logical_device_configuration(cpu, parts)
     kind = "GPU" if gpus else "CPU"
     return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])
 

@@ -52,7 +52,7 @@ def train(config, run, source, model, clock):
     # Keras leaves the stream's name out where there is but one.
     monitor = "val_logits_accuracy" if model.looks else "val_accuracy"
     stop = StopRequest()
-    checkpoint = Checkpoint(run, monitor, steps, config.checkpoint_every, stop, writes=number == 0)
+    checkpoint = Checkpoint(run, monitor, steps, config.checkpoint_every, stop, number == 0)
     checkpoint.restore(model)
     with _told(config, checkpoint):
         if checkpoint.epoch < config.epochs:

@@ -1,5 +1,6 @@
 """Ending a training from outside, after the step under way."""
 
+import os
 import signal
 import threading
 
@@ -42,4 +43,7 @@ class StopRequest:
     def _note(self, signum, _):
         self.signum = signum
         signal.signal(signum, self._before[signum])
-        print(f"\n{signal.Signals(signum).name}: stopping after this step; once more to stop now.")
+        said = (
+            f"\n{signal.Signals(signum).name}: stopping after this step; once more to stop now.\n"
+        )
+        os.write(2, said.encode())  # print fails where the signal came while something was printed
