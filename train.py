@@ -128,9 +128,9 @@ def given(names):
 
 def main(_):
     from rra_keras import training
-    from rra_keras.config import configure, default_run_dir
     from rra_keras.training import processes
     from rra_keras.training.checkpoint import StateError
+    from rra_keras.training.config import configure, default_run_dir
     from rra_keras.training.devices import mirrored
     from rra_keras.training.stop import StoppedError
 

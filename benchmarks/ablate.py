@@ -15,9 +15,9 @@ import numpy as np
 from keras import ops
 
 from rra_keras.data import pipeline
-from rra_keras.explain import sample
 from rra_keras.layers.boxes import box_around, sides
-from rra_keras.run import Run
+from rra_keras.reporting import sample
+from rra_keras.training.run import Run
 
 MARGIN = 1.15  # of the true box, on each axis
 BATCH = 32

@@ -26,7 +26,7 @@ COLUMNS = (
 def main(_):
     """Train, then append to `results/DATA-cpu-float32.csv` and keep the test predictions."""
     from rra_keras import training
-    from rra_keras.config import configure
+    from rra_keras.training.config import configure
 
     options = {"dataset": "synthetic_birds"}
     if _DATA.value == "aircraft25":

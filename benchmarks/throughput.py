@@ -46,8 +46,8 @@ def draw_photos(folder, count, size):
     import numpy as np
     from PIL import Image
 
-    from rra_keras.data.synthetic_birds.drawing import draw_example
-    from rra_keras.data.synthetic_birds.species import SPECIES
+    from rra_keras.datasets.synthetic_birds.drawing import draw_example
+    from rra_keras.datasets.synthetic_birds.species import SPECIES
 
     rng = np.random.default_rng(0)
     species = list(SPECIES)
@@ -117,7 +117,7 @@ def trainer(size):
     import numpy as np
 
     from rra_keras import RRAClassifier
-    from rra_keras.config import configure
+    from rra_keras.training.config import configure
 
     config = configure("edge", {"image_size": size})
     model = RRAClassifier(num_classes=20, weights=None, **config.model)

@@ -6,7 +6,7 @@ import pathlib
 import keras
 
 from rra_keras import RRAClassifier
-from rra_keras.run import Run
+from rra_keras.training.run import Run
 
 
 def open_run(path, dataset=None, data_dir=None):

@@ -5,8 +5,8 @@ import json
 import numpy as np
 
 from export import glance, inference, saved_model, tflite, trained, verify
-from rra_keras import costs
 from rra_keras.data import pipeline
+from rra_keras.models import costs
 
 _BATCH_SIZE = 16
 

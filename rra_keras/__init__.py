@@ -1,11 +1,11 @@
 """Recursively Refined Attention for fine-grained image classification in Keras."""
 
-from rra_keras.classifier import RRAClassifier as RRAClassifier
 from rra_keras.layers import ActivationLocalizer as ActivationLocalizer
 from rra_keras.layers import CamLocalizer as CamLocalizer
 from rra_keras.layers import CenterLocalizer as CenterLocalizer
 from rra_keras.layers import RandomLocalizer as RandomLocalizer
 from rra_keras.layers import RecursiveAttention as RecursiveAttention
 from rra_keras.layers import ZoomCrop as ZoomCrop
+from rra_keras.models import RRAClassifier as RRAClassifier
 
 __version__ = "0.1.0"

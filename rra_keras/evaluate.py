@@ -6,7 +6,6 @@ import pathlib
 from absl import app, flags
 
 from rra_keras import cli
-from rra_keras.metrics import accuracies, collect, predictions_csv
 
 _RUN = flags.DEFINE_string("run", None, "Run directory that training wrote.", required=True)
 _DATASET = flags.DEFINE_string("dataset", None, "Data set; the run's own unless given.")
@@ -18,7 +17,9 @@ _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images at a time.", lower_
 
 def main(_):
     from rra_keras.data import pipeline
-    from rra_keras.run import Run
+    from rra_keras.measures.predictions import accuracies, predictions_csv
+    from rra_keras.training.evaluation import collect
+    from rra_keras.training.run import Run
 
     with cli.bad_input_exits():
         run = Run.open(_RUN.value)

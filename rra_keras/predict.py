@@ -36,7 +36,7 @@ def read_image(path, size):
 
 def main(argv):
     """Predict the photos named on the command line, skipping those that cannot be read."""
-    from rra_keras.run import Run
+    from rra_keras.training.run import Run
 
     with cli.bad_input_exits():
         paths = argv[1:]

@@ -33,13 +33,14 @@ _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images at a time.", lower_
 
 
 def main(_):
-    from rra_keras.run import Run
+    from rra_keras.training.run import Run
 
     with cli.bad_input_exits():
         cli.require_tensorflow("a report, whose maps are tf-keras-vis'")
         run = Run.open(_RUN.value)
 
-        from rra_keras.explain import reporting, sample
+        from rra_keras.reporting import sample
+        from rra_keras.reporting import write as reporting
 
         split, boxes, dataset = sample.load(
             run,

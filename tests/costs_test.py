@@ -4,7 +4,7 @@ import pytest
 from conftest import tensorflow_only
 from keras import layers
 
-from rra_keras.costs import multiply_adds, parameters
+from rra_keras.models.costs import multiply_adds, parameters
 
 # By hand, at image 64, patch and view 32 (so 2×2 average pooling, which is not counted).
 BLOCK_0 = {32: 8 * 8 * 5 * 5 * 3 * 8, 64: 16 * 16 * 5 * 5 * 3 * 8}  # by side of the input

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from rra_keras.explain.activation import activations
-from rra_keras.explain.localization import peaks
-from rra_keras.layers.localizer import activation_map
+from rra_keras.layers.localizers import activation_map
+from rra_keras.measures.localization import peaks
 
 
 @pytest.mark.parametrize("shared", [True, False])

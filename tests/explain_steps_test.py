@@ -6,8 +6,8 @@ from tf_keras_vis.gradcam import Gradcam
 
 from rra_keras.explain import Explainer, Explanation
 from rra_keras.explain.cam import ClassActivation
-from rra_keras.explain.steps import areas, edges, paste, upsample
 from rra_keras.layers.zoom_crop import zoom_crop
+from rra_keras.measures.maps import areas, edges, paste, upsample
 
 pytestmark = tensorflow_only("Grad-CAM by tf-keras-vis")
 

@@ -103,7 +103,7 @@ def test_files_hold_builtins_alone_and_weights_once(contents, trained):
 
 
 def test_multiply_adds_of_a_file_are_those_of_the_graph(build):
-    from rra_keras import costs
+    from rra_keras.models import costs
 
     model = build(steps=1)  # more steps share the product of their common input in the file
     content = tflite.convert(inference.Signatures(inference.rebuild(model, "gather")), ["fp32"])
@@ -306,8 +306,8 @@ def command(*arguments):
 @pytest.fixture(scope="module")
 def run(trained, photos, tmp_path_factory):
     """A run directory as training leaves it."""
-    from rra_keras.config import configure
-    from rra_keras.run import Run
+    from rra_keras.training.config import configure
+    from rra_keras.training.run import Run
 
     directory = tmp_path_factory.mktemp("run")
     written = Run(directory)

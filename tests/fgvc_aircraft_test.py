@@ -12,7 +12,7 @@ from PIL import Image
 from tensorflow_datasets.core.download import checksums
 
 from rra_keras import data
-from rra_keras.data.fgvc_aircraft.variants import VARIANTS
+from rra_keras.datasets.fgvc_aircraft.variants import VARIANTS
 
 pytestmark = tensorflow_only("tf.data, the same whatever Keras runs on")
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from rra_keras.config import configure
+from rra_keras.training.config import configure
 from rra_keras.training.optimizer import make_optimizer
 
 

@@ -15,10 +15,12 @@ import pytest
 from conftest import tensorflow_only
 from PIL import Image
 
-from rra_keras.config import configure
-from rra_keras.explain import page, reporting, sample
-from rra_keras.metrics import accuracies, collect
-from rra_keras.run import Run
+from rra_keras.measures.predictions import accuracies
+from rra_keras.reporting import page, sample
+from rra_keras.reporting import write as reporting
+from rra_keras.training.config import configure
+from rra_keras.training.evaluation import collect
+from rra_keras.training.run import Run
 
 pytestmark = tensorflow_only("Grad-CAM by tf-keras-vis")
 ROOT = pathlib.Path(__file__).parents[1]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from rra_keras import metrics
-from rra_keras.config import configure
-from rra_keras.run import Run
+from rra_keras.training.config import configure
+from rra_keras.training.run import Run
 
 
 def test_the_plain_backbone_sees_the_patch_size():

@@ -10,11 +10,11 @@ import tensorflow_datasets as tfds
 from conftest import tensorflow_only
 from PIL import Image
 
-from rra_keras.data.synthetic_birds import SyntheticBirds
-from rra_keras.data.synthetic_birds.builder import generate
-from rra_keras.data.synthetic_birds.drawing import draw_example
-from rra_keras.data.synthetic_birds.geometry import Frame, smooth
-from rra_keras.data.synthetic_birds.species import (
+from rra_keras.datasets.synthetic_birds import SyntheticBirds
+from rra_keras.datasets.synthetic_birds.builder import generate
+from rra_keras.datasets.synthetic_birds.drawing import draw_example
+from rra_keras.datasets.synthetic_birds.geometry import Frame, smooth
+from rra_keras.datasets.synthetic_birds.species import (
     PARTS,
     SPECIES,
     differing_parts,

@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 from rra_keras import data, training
-from rra_keras.config import configure
-from rra_keras.run import Run
 from rra_keras.training import fit
 from rra_keras.training.checkpoint import STATE, Checkpoint, StateError
 from rra_keras.training.clock import Clock
+from rra_keras.training.config import configure
+from rra_keras.training.run import Run
 from rra_keras.training.stop import StoppedError
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from rra_keras.metrics import predictions_csv
-from rra_keras.run import Run
+from rra_keras.measures.predictions import predictions_csv
+from rra_keras.training.run import Run
 
 
 def test_names_stay_as_they_are_in_a_table():

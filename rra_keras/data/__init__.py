@@ -1,6 +1,6 @@
 """Data sets by name or by folder, and the pipeline that feeds them to training."""
 
-from rra_keras.data.source import Source, Split
+from rra_keras.data.sources import Source, Split
 
 __all__ = ["Source", "Split", "load"]
 

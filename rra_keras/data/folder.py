@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 
 from rra_keras.data import cache, decode, splits, walk
-from rra_keras.data.source import Source, Split
+from rra_keras.data.sources import Source, Split
 
 
 @dataclasses.dataclass(frozen=True)

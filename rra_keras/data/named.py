@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from rra_keras.data import cache, splits
-from rra_keras.data.source import Source, Split
+from rra_keras.data.sources import Source, Split
 
 # Splits as published; those of other sets are read from the set once it is prepared.
 SPLITS = {
@@ -84,7 +84,7 @@ def load(name, data_dir=None, seed=0) -> Source:
 
 def _builder(name, data_dir):
     if (base := name.split("/")[0]) in OWN:
-        importlib.import_module(f"rra_keras.data.{base}")
+        importlib.import_module(f"rra_keras.datasets.{base}")
     try:
         return tfds.builder(name, data_dir=data_dir)
     except (tfds.core.DatasetNotFoundError, ValueError):

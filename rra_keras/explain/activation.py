@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from rra_keras.layers.localizer import activation_map
-
-WHOLE = np.array([0.0, 0.0, 1.0, 1.0], "float32")
+from rra_keras.layers.localizers import activation_map
+from rra_keras.measures.maps import WHOLE
 
 
 def activations(model, images, boxes):

@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from rra_keras.explain.steps import Explainer, upsample
+from rra_keras.explain.steps import Explainer
 from rra_keras.layers.zoom_crop import zoom_crop
+from rra_keras.measures.maps import upsample
 
 # One colour a look, told apart with any colour vision (Okabe and Ito).
 LOOK_COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")

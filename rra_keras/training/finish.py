@@ -8,9 +8,10 @@ import sys
 
 import keras
 
-from rra_keras import costs
 from rra_keras.data import pipeline
-from rra_keras.metrics import accuracies, collect, predictions_csv
+from rra_keras.measures.predictions import accuracies, predictions_csv
+from rra_keras.models import costs
+from rra_keras.training.evaluation import collect
 
 _PACKAGES = ("rra-keras", "keras", "tensorflow", "keras-cv", "tensorflow-datasets")
 

@@ -7,12 +7,12 @@ import keras
 
 from rra_keras import data
 from rra_keras.backbones import minimum_size
-from rra_keras.classifier import RRAClassifier
 from rra_keras.layers.zoom_crop import as_pair
-from rra_keras.run import Run
+from rra_keras.models.classifier import RRAClassifier
 from rra_keras.training import processes
 from rra_keras.training.clock import Clock
 from rra_keras.training.devices import synchronize
+from rra_keras.training.run import Run
 
 
 def prepare(config, run_dir, resume=False, overwrite=False, strategy=None):

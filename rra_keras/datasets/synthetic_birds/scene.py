@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from rra_keras.data.synthetic_birds.geometry import Frame, hsv, mix, rgb, rotation, smooth, xy
+from rra_keras.datasets.synthetic_birds.geometry import Frame, hsv, mix, rgb, rotation, smooth, xy
 
 # (hue, saturation, value) ranges of the ground, then of the leaves before it.
 _SCENES = (

@@ -8,7 +8,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from rra_keras.explain import charts
+from rra_keras.reporting import charts
 
 _TEMPLATE = "page.html.jinja"
 
@@ -24,7 +24,7 @@ def render(figures, strips, pairs):
             a list of dicts with a `caption` and an `image`, bytes.
     """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rra_keras.explain", "."),
+        loader=jinja2.PackageLoader("rra_keras.reporting", "."),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rra_keras.explain import coarse_to_fine as ctf
+from rra_keras.measures import coarse_to_fine as ctf
 
 
 def test_area_above_half_by_hand():

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from rra_keras.data.synthetic_birds.drawing import IMAGE_SIZE, draw_example
-from rra_keras.data.synthetic_birds.species import PARTS, SPECIES, distinguishing_part
+from rra_keras.datasets.synthetic_birds.drawing import IMAGE_SIZE, draw_example
+from rra_keras.datasets.synthetic_birds.species import PARTS, SPECIES, distinguishing_part
 
 _DESCRIPTION = """
 Drawn birds on clutter at 448 pixels: twenty species in ten pairs, the two of a pair alike in every

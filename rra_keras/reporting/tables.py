@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from rra_keras.explain import coarse_to_fine, faithfulness, localization
-from rra_keras.explain.activation import WHOLE
-from rra_keras.explain.steps import areas, edges, paste, upsample
+from rra_keras.measures import coarse_to_fine, faithfulness, localization
+from rra_keras.measures.maps import WHOLE, areas, edges, paste, upsample
 
 _SIDE = 112  # of the maps that are measured, pixels
 _CHUNK = 32  # images whose maps are held at a time

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from rra_keras.data.synthetic_birds.geometry import (
+from rra_keras.datasets.synthetic_birds.geometry import (
     Frame,
     arc,
     bounds,

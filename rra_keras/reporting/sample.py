@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from rra_keras.data import annotated_boxes as annotated
 from rra_keras.data import pipeline
-from rra_keras.explain import boxes as annotated
 
 
 def load(run, dataset=None, data_dir=None, split="test", boxes=None, images=None):

@@ -9,7 +9,7 @@ class Preset:
 
     Attributes:
         model: arguments of `RRAClassifier`.
-        training: the fields of `rra_keras.config.Config` that say how to train.
+        training: the fields of `rra_keras.training.config.Config` that say how to train.
     """
 
     model: dict

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rra_keras.explain import calibration, confusion
+from rra_keras.measures import calibration, confusion
 
 
 def test_calibration_error_by_hand():

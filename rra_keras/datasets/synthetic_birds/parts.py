@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 from PIL import ImageDraw
 
-from rra_keras.data.synthetic_birds.geometry import Frame, arc, bounds, mix, rgb, xy
+from rra_keras.datasets.synthetic_birds.geometry import Frame, arc, bounds, mix, rgb, xy
 
 COLOURS = {
     "black": (22, 22, 26),

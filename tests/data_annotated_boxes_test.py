@@ -3,10 +3,10 @@ import pytest
 import tensorflow_datasets as tfds
 
 from rra_keras import data
-from rra_keras.data.synthetic_birds.builder import generate
-from rra_keras.data.synthetic_birds.drawing import draw_example
-from rra_keras.data.synthetic_birds.species import SPECIES, distinguishing_part
-from rra_keras.explain.boxes import read_boxes, stored_boxes
+from rra_keras.data.annotated_boxes import read_boxes, stored_boxes
+from rra_keras.datasets.synthetic_birds.builder import generate
+from rra_keras.datasets.synthetic_birds.drawing import draw_example
+from rra_keras.datasets.synthetic_birds.species import SPECIES, distinguishing_part
 
 
 def write(folder, text):

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from rra_keras.explain.steps import areas
+from rra_keras.measures.maps import areas
 
 THRESHOLDS = np.arange(0.0, 1.0, 0.01)  # of a map from its least to its greatest value
 IOUS = (0.3, 0.5, 0.7)

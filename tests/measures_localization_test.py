@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rra_keras.explain import localization as loc
+from rra_keras.measures import localization as loc
 
 
 def test_intersection_over_union_by_hand():

@@ -9,10 +9,10 @@ from keras import ops
 from rra_keras.backbones import build_encoder
 from rra_keras.layers import RecursiveAttention, ZoomCrop
 from rra_keras.layers.boxes import box_in_box, scale_gradient
-from rra_keras.layers.localizer import LOCALIZERS
+from rra_keras.layers.localizers import LOCALIZERS
 from rra_keras.layers.zoom_crop import as_pair
-from rra_keras.presets import PRESETS
-from rra_keras.streams import StreamModel
+from rra_keras.models.presets import PRESETS
+from rra_keras.models.streams import StreamModel
 
 
 @keras.saving.register_keras_serializable("rra_keras")

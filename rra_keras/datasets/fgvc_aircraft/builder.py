@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image, JpegImagePlugin
 
-from rra_keras.data.fgvc_aircraft.variants import VARIANTS
+from rra_keras.datasets.fgvc_aircraft.variants import VARIANTS
 
 _URL = "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz"
 _BANNER = 20  # pixels at the bottom of every image, which tell its owner

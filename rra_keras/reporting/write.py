@@ -14,14 +14,16 @@ import numpy as np
 from scipy.special import softmax
 from tqdm import tqdm
 
-from rra_keras.config import configure
 from rra_keras.data import pipeline
-from rra_keras.explain import calibration, confusion, focus, page, sample, tables
+from rra_keras.explain import focus
 from rra_keras.explain.activation import activations
-from rra_keras.explain.coarse_to_fine import verdict
 from rra_keras.explain.steps import Explainer, Explanation
-from rra_keras.metrics import accuracies
-from rra_keras.presets import PRESETS
+from rra_keras.measures import calibration, confusion
+from rra_keras.measures.coarse_to_fine import verdict
+from rra_keras.measures.predictions import accuracies
+from rra_keras.models.presets import PRESETS
+from rra_keras.reporting import page, sample, tables
+from rra_keras.training.config import configure
 
 _PACKAGES = ("rra-keras", "keras", "tensorflow", "tf-keras-vis", "scipy", "matplotlib")
 _PAIRS = 5

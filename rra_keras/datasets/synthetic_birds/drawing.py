@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from rra_keras.data.synthetic_birds.bird import Plumage, Posture, draw_plain_bird
-from rra_keras.data.synthetic_birds.geometry import bounds
-from rra_keras.data.synthetic_birds.parts import draw_parts, part_frames
-from rra_keras.data.synthetic_birds.scene import (
+from rra_keras.datasets.synthetic_birds.bird import Plumage, Posture, draw_plain_bird
+from rra_keras.datasets.synthetic_birds.geometry import bounds
+from rra_keras.datasets.synthetic_birds.parts import draw_parts, part_frames
+from rra_keras.datasets.synthetic_birds.scene import (
     Scene,
     draw_background,
     draw_occluders,
     draw_perch,
     photograph,
 )
-from rra_keras.data.synthetic_birds.species import PARTS, parts_of
+from rra_keras.datasets.synthetic_birds.species import PARTS, parts_of
 
 IMAGE_SIZE = 448
 # These two set the difficulty, in pixels of the image: length of the smallest and largest bird, and

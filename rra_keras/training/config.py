@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 from rra_keras.layers.zoom_crop import as_pair
-from rra_keras.presets import PRESETS
+from rra_keras.models.presets import PRESETS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ def configure(preset="edge", model=None, **overrides):
     Another backbone than the preset's is trained whole unless `train_from` is given.
 
     Args:
-        preset: name in `rra_keras.presets.PRESETS`.
+        preset: name in `rra_keras.models.presets.PRESETS`.
         model: arguments of `RRAClassifier` that replace the preset's.
         **overrides: fields of `Config`.
     """

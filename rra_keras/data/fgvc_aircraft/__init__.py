@@ -1,3 +1,0 @@
-"""FGVC-Aircraft; importing this registers `tfds.builder("fgvc_aircraft")`."""
-
-from rra_keras.data.fgvc_aircraft.builder import FgvcAircraft as FgvcAircraft

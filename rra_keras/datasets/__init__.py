@@ -1,0 +1,1 @@
+"""Data sets of this package, built by TensorFlow Datasets."""

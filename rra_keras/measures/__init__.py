@@ -1,0 +1,1 @@
+"""What predictions, maps and boxes are worth, in NumPy alone."""

@@ -1,0 +1,1 @@
+"""A run in figures and pictures, on one page."""
