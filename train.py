@@ -24,7 +24,7 @@ flags.DEFINE_integer("image_size", None, "Side of the image that looks crop from
 flags.DEFINE_string(
     "patch_size", None, "What each crop is resized to, pixels: a side, or HEIGHTxWIDTH."
 )
-flags.DEFINE_integer("view_size", None, "Side of the first view of the whole image, pixels.")
+flags.DEFINE_integer("glance_size", None, "Side of the first view of the whole image, pixels.")
 flags.DEFINE_enum(
     "localizer", None, ["activation", "cam", "center", "random"], "What places the first look."
 )
@@ -63,14 +63,15 @@ flags.DEFINE_integer(
 flags.DEFINE_bool("overwrite", False, "Replace the run in --run_dir, if there is one.")
 flags.DEFINE_bool("strict", False, "Refuse a folder with files that are no images.")
 
-_MODEL = "backbone image_size patch_size view_size localizer looks steps units train_from".split()
+_MODEL = "backbone image_size patch_size glance_size localizer looks steps units train_from".split()
 _TRAINING = (
     "augment epochs batch_size learning_rate class_weight label_smoothing precision "
     "accumulation_steps ema first_layer_rate checkpoint_every"
 ).split()
 
 for _name in (
-    "image_size view_size steps units epochs batch_size accumulation_steps checkpoint_every devices"
+    "image_size glance_size steps units epochs batch_size accumulation_steps checkpoint_every "
+    "devices"
 ).split():
     flags.register_validator(
         _name, lambda value: value is None or value >= 1, "expected a positive integer"

@@ -39,7 +39,7 @@ def main(directory, boxes_file=None):
     model = run.load_model()
     source, box = model.inputs[0], model.get_layer("look_1_box").output
     looks = [f"look_{look}_features" for look in range(1, model.looks + 1)]
-    names = ("logits", "global_logits", "local_logits", "step_logits", "boxes", *looks)
+    names = ("logits", "glance_logits", "look_logits", "step_logits", "boxes", *looks)
     tensors = model.view(*names).output
     whole = keras.Model(source, tensors)
     at_boxes = keras.Model([source, box], tensors["logits"])
@@ -73,17 +73,17 @@ def main(directory, boxes_file=None):
     def accuracy(logits):
         return float(np.mean(logits.argmax(-1) == labels))
 
-    steps = seen["global_logits"][:, None] + model.local_weight * seen["step_logits"]
-    classifier = model.get_layer("crop_classifier")
+    steps = seen["glance_logits"][:, None] + model.look_weight * seen["step_logits"]
+    classifier = model.get_layer("vote_classifier")
     vote = np.mean([np.asarray(classifier(seen[name])) for name in looks], axis=0)
     rows = {
         "whole": accuracy(seen["logits"]),
-        "global stream alone": accuracy(seen["global_logits"]),
-        "local stream alone": accuracy(seen["local_logits"]),
+        "global stream alone": accuracy(seen["glance_logits"]),
+        "local stream alone": accuracy(seen["look_logits"]),
         "last step": accuracy(steps[:, -1]),
         "steps weighed alike": accuracy(steps.mean(axis=1)),
-        "vote without recurrence": accuracy(seen["global_logits"] + model.local_weight * vote),
-        "recurrence without vote": accuracy(seen["logits"] - model.local_weight * vote),
+        "vote without recurrence": accuracy(seen["glance_logits"] + model.look_weight * vote),
+        "recurrence without vote": accuracy(seen["logits"] - model.look_weight * vote),
     }
     for name, boxes in others.items():
         parts = np.split(boxes.astype("float32"), range(BATCH, len(boxes), BATCH))

@@ -17,7 +17,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed.", lower_bound=0)
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 COLUMNS = (
-    "row seed epochs test_accuracy test_global_accuracy test_local_accuracy test_top5_accuracy "
+    "row seed epochs test_accuracy test_glance_accuracy test_look_accuracy test_top5_accuracy "
     "val_accuracy multiply_adds parameters train_images_per_second seconds cores machine precision "
     "tensorflow keras"
 ).split()

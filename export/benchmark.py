@@ -93,7 +93,7 @@ def plain(model, size, threads, folder, files):
     """Return the backbone alone, in the precisions of `files`."""
     from export import inference, tflite
 
-    config = {**model.get_config(), "looks": 0, "image_size": size, "view_size": None}
+    config = {**model.get_config(), "looks": 0, "image_size": size, "glance_size": None}
     config |= {"projection": (), "shared_encoder": True, "crop_backbone": None}
     backbone = model.from_config(config)
     precisions = [file.stem.removeprefix("model_") for file in files]

@@ -87,7 +87,7 @@ def constant(model, tensor):
 def arithmetic(model, signature="full"):
     """Count a signature's operators by what they compute in → a dict of dicts.
 
-    `int8`: weights and activations; `int8 weights`: activations quantised as they come; `float32`:
+    `int8`: weights and activations; `int8 weights`: activations quantized as they come; `float32`:
     the rest, in whatever float the device prefers.
     """
     counts = {kind: collections.Counter() for kind in ("int8", "int8 weights", "float32")}

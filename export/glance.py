@@ -97,7 +97,7 @@ def main(_):
                 split, model.image_size, 16, model.num_classes
             ),
         )
-        streams = (images.expected[stream] for stream in ("global_logits", "logits"))
+        streams = (images.expected[stream] for stream in ("glance_logits", "logits"))
         return curve(*streams, images.labels, *cost)
 
     calibrated = points("validation")

@@ -49,7 +49,7 @@ class Signatures:
         self.inputs["focus"] = {**images, "boxes": (1, 4), "logits": (model.num_classes,)}
         self._full = model.view("logits", "boxes", "step_weights")
         source = model.inputs[0]
-        logits = model.view("global_logits").output["global_logits"]
+        logits = model.view("glance_logits").output["glance_logits"]
         box = model.get_layer("look_1_box").output  # (B, 4)
         self._glance = keras.Model(source, {"logits": logits, "boxes": box})
         self._focus = keras.Model([source, box, logits], self._full.output)

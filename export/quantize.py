@@ -54,10 +54,10 @@ def half(content, least=65536):
 
 
 def int8(content, images, stride=8):
-    """Quantise a float32 TFLite file to int8 where integers do no harm.
+    """Quantize a float32 TFLite file to int8 where integers do no harm.
 
     1. Convolutions of the encoder beyond a stride of `stride`, and dense layers (classifiers,
-       LSTM): int8 weights, a scale a channel; activations quantised as they come, by their own
+       LSTM): int8 weights, a scale a channel; activations quantized as they come, by their own
        range.
     2. What rounding a kernel adds to its outputs on average is taken off its bias, given its
        inputs' means over `images` (Nagel et al., "Data-Free Quantization Through Weight
@@ -135,7 +135,7 @@ def _correct_biases(content, original, means):
     """Take off each bias what rounding its kernel adds to the outputs on average.
 
     Args:
-        content: a quantised file's content.
+        content: a quantized file's content.
         original: the float32 file's.
         means: of each convolution's input channels, by its float32 kernel.
     """
@@ -216,7 +216,7 @@ def _shared(quantization, tables):
 
 
 class _PackedOnce:
-    """Quantisation parameters that all tensors with the same ones share in the file."""
+    """Quantization parameters that all tensors with the same ones share in the file."""
 
     def __init__(self, parameters, tables):
         self._parameters = parameters

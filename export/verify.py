@@ -32,7 +32,7 @@ class Images:
         batches: yields `(B, S, S, 3)` arrays, each time anew.
         labels: `(V,)` integers, of the validation split, which comes first.
         expected: a dict of `logits` `(N, C)`, and with looks `boxes` `(N, looks, 4)` and
-            `global_logits` `(N, C)`.
+            `glance_logits` `(N, C)`.
     """
 
     batches: collections.abc.Callable
@@ -48,7 +48,7 @@ def look_at(model, splits, batches_of):
         splits: the validation split, and further ones to compare on.
         batches_of: split → batches of images and one-hot labels.
     """
-    names = ("logits", "boxes", "global_logits") if model.looks else ("logits",)
+    names = ("logits", "boxes", "glance_logits") if model.looks else ("logits",)
     view = model.view(*names)
     outputs, labels = [], []
     for split in splits:

@@ -34,7 +34,7 @@ _PACKAGES = {  # by their folder in the site: what npm calls them, and the SHA-5
         "4fJiw6tBQnIs+0jH/OQ16nYOiSl8/+zZnn5h2ul8aTKHi05sVqZW580Tmk78pC2kT39A9OYBVdFawteZ/sI1kQ==",
     ),
 }
-_NEEDED = (".js", ".wasm", "package.json")  # of them; the last names their licence
+_NEEDED = (".js", ".wasm", "package.json")  # of them; the last names their license
 _SAMPLES = 8
 _SAMPLE_SIDE = 1280  # pixels
 

@@ -81,7 +81,7 @@ def write(model, run, source, folder, options):
 def _glance(images, content):
     """Calibrate the glance's confidence on the validation split."""
     known = len(images.labels)
-    streams = [images.expected[name][:known] for name in ("global_logits", "logits")]
+    streams = [images.expected[name][:known] for name in ("glance_logits", "logits")]
     points = glance.curve(*streams, images.labels, *glance.costs(content))
     chosen = glance.calibrate(points)
     return {name: float(values[chosen]) for name, values in points.items()} | {

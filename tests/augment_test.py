@@ -44,7 +44,7 @@ def test_crops_are_parts_of_the_image_or_of_its_mirror():
     np.testing.assert_allclose(np.sum(corners, 0) / np.sum(margins, 0), 0.5, atol=0.1)
 
 
-def test_light_color_keeps_a_grey_image_grey_and_shifts_it_by_a_tenth():
+def test_light_color_keeps_a_gray_image_gray_and_shifts_it_by_a_tenth():
     means = []
     for seed in seeds(100):
         image = augment.light_color(tf.fill((4, 4, 3), 100.0), seed).numpy()

@@ -341,8 +341,8 @@ def test_model_that_is_no_encoder_is_refused():
     pooled = keras.Sequential([keras.Input((8, 8, 3)), layers.GlobalAveragePooling2D()])
     with pytest.raises(ValueError, match=r"feature map .*output shape \(None, 3\)"):
         build_encoder(pooled)
-    grey = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(2, 3)])
-    for model in (grey, keras.Sequential([layers.Conv2D(2, 3)])):
+    gray = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(2, 3)])
+    for model in (gray, keras.Sequential([layers.Conv2D(2, 3)])):
         with pytest.raises(ValueError, match=r"Invalid value for `backbone`.*one input"):
             build_encoder(model)
     with pytest.raises(ValueError, match=r"Invalid value for `weights`.*imagenet"):

@@ -58,7 +58,7 @@ def test_loaded_model_is_the_saved_one(trained, saved, batch, models):
 
 
 def test_loaded_model_trains_on_as_the_saved_one(build, batch, tmp_path):
-    model = build(local_weight=0.5)
+    model = build(look_weight=0.5)
     model.compile("adam")
     model.fit(*batch, batch_size=9, verbose=0)
     model.save(tmp_path / "model.keras")

@@ -9,7 +9,7 @@ from keras import layers, ops
 from rra_keras import CamLocalizer, RRAClassifier
 
 VIEWS = {
-    "look_0_features": (4, 4, 16),
+    "glance_features": (4, 4, 16),
     "look_1_crop": (32, 32, 3),
     "look_1_features": (4, 4, 16),
     "look_2_crop": (32, 32, 3),
@@ -18,8 +18,8 @@ VIEWS = {
     "states": (4, 8),
     "step_weights": (4,),
     "step_logits": (4, 3),
-    "global_logits": (3,),
-    "local_logits": (3,),
+    "glance_logits": (3,),
+    "look_logits": (3,),
     "logits": (3,),
 }
 
@@ -43,11 +43,11 @@ def view(model, images, *names):
 
 def test_compile_adam_trains_the_sum_of_both_cross_entropies(build, batch):
     images, labels = batch
-    model = build(local_weight=0.3)
+    model = build(look_weight=0.3)
     outputs = streams(model, images)
     model.compile("adam")
-    loss = cross_entropy(outputs["global_logits"], labels)
-    loss += 0.3 * cross_entropy(outputs["local_logits"], labels)
+    loss = cross_entropy(outputs["glance_logits"], labels)
+    loss += 0.3 * cross_entropy(outputs["look_logits"], labels)
     measured = model.evaluate(images, labels, verbose=0, return_dict=True)
     np.testing.assert_allclose(measured["loss"], loss.mean(), rtol=1e-5)
     for stream, logits in outputs.items():
@@ -69,7 +69,7 @@ def test_example_of_weight_zero_has_no_say(trained, batch):
     images, labels = batch
     weights = np.array([0, 2, 1, 1, 1, 1, 1, 1, 1], "float32")
     outputs = streams(trained, images)
-    losses = sum(cross_entropy(outputs[s], labels) for s in ("global_logits", "local_logits"))
+    losses = sum(cross_entropy(outputs[s], labels) for s in ("glance_logits", "look_logits"))
     measured = trained.evaluate(images, labels, sample_weight=weights, verbose=0, return_dict=True)
     np.testing.assert_allclose(measured["loss"], np.mean(losses * weights), rtol=1e-5)
     other_images, other_labels = images.copy(), labels.copy()
@@ -85,7 +85,7 @@ def test_fit_with_class_weight_and_validation_data(build, batch):
     model = build()
     model.compile(keras.optimizers.SGD(0.0))  # so that the loss is that of the weights given
     outputs = streams(model, images)
-    losses = sum(cross_entropy(outputs[s], labels) for s in ("global_logits", "local_logits"))
+    losses = sum(cross_entropy(outputs[s], labels) for s in ("glance_logits", "look_logits"))
     history = model.fit(
         images,
         labels,
@@ -98,7 +98,7 @@ def test_fit_with_class_weight_and_validation_data(build, batch):
         history["loss"], np.mean(losses * np.array([0, 1, 5])[labels]), rtol=1e-5
     )
     np.testing.assert_allclose(history["val_loss"], losses.mean(), rtol=1e-5)
-    assert {"val_logits_accuracy", "val_global_logits_accuracy", "val_local_logits_accuracy"} < set(
+    assert {"val_logits_accuracy", "val_glance_logits_accuracy", "val_look_logits_accuracy"} < set(
         history
     )
 
@@ -115,7 +115,7 @@ def test_metrics_and_loss_of_ones_own(build, batch):
     assert measured["logits_top_3"] == 1.0
     assert not [name for name in measured if name.endswith("_accuracy")]
     outputs = streams(model, images)
-    loss = sum(cross_entropy(outputs[s], labels) for s in ("global_logits", "local_logits"))
+    loss = sum(cross_entropy(outputs[s], labels) for s in ("glance_logits", "look_logits"))
     np.testing.assert_allclose(measured["loss"], loss.mean(), rtol=1e-4)
 
 
@@ -150,11 +150,11 @@ def test_gradient_of_the_local_loss_reaches_the_localizers_input(build, batch):
             np.float32(images),
             lambda outputs: ops.sum(
                 keras.losses.sparse_categorical_crossentropy(
-                    labels, outputs["local_logits"], from_logits=True
+                    labels, outputs["look_logits"], from_logits=True
                 )
             ),
         )
-        gradients[share] = by_path["global_classifier/kernel"]
+        gradients[share] = by_path["glance_classifier/kernel"]
     assert np.abs(gradients[1.0]).max() > 0
     np.testing.assert_array_equal(gradients[0.0], np.zeros((16, 3)))
     np.testing.assert_allclose(gradients[0.01], 0.01 * gradients[1.0], rtol=1e-3, atol=1e-8)
@@ -172,7 +172,7 @@ def test_mixed_precision_keeps_boxes_and_logits_in_float32(build, batch):
     finally:
         keras.config.set_dtype_policy("float32")
     assert np.isfinite(loss).all()
-    names = ("boxes", "logits", "global_logits", "local_logits", "step_logits")
+    names = ("boxes", "logits", "glance_logits", "look_logits", "step_logits")
     for output, full in zip(
         view(half, batch[0], *names), view(model, batch[0], *names), strict=True
     ):
@@ -184,10 +184,10 @@ def test_mixed_precision_keeps_boxes_and_logits_in_float32(build, batch):
 # === What the outputs are ===
 
 
-def test_predict_is_the_global_plus_lambda_times_the_local_logits(build, batch):
-    model = build(local_weight=0.3)
+def test_predict_is_the_global_plus_lambda_times_the_look_logits(build, batch):
+    model = build(look_weight=0.3)
     outputs = streams(model, batch[0])
-    expected = outputs["global_logits"] + 0.3 * outputs["local_logits"]
+    expected = outputs["glance_logits"] + 0.3 * outputs["look_logits"]
     np.testing.assert_allclose(outputs["logits"], expected, atol=1e-6)
     np.testing.assert_allclose(model.predict(batch[0], verbose=0), expected, atol=1e-6)
 
@@ -210,7 +210,7 @@ def test_no_look_is_the_plain_backbone(build, backbone, batch):
     model = build(looks=0)
     assert list(model.output) == ["logits"]
     pooled = np.asarray(backbone(np.float32(images))).mean(axis=(1, 2))
-    kernel, bias = model.get_layer("global_classifier").get_weights()
+    kernel, bias = model.get_layer("glance_classifier").get_weights()
     logits = model.predict(images, verbose=0)
     np.testing.assert_allclose(logits, pooled @ kernel + bias, atol=1e-5)
     model.compile("adam")
@@ -219,17 +219,17 @@ def test_no_look_is_the_plain_backbone(build, backbone, batch):
     np.testing.assert_allclose(measured["loss"], cross_entropy(logits, labels).mean(), rtol=1e-5)
 
 
-@pytest.mark.parametrize("skip", [True, False])
-def test_one_look_of_one_step_is_a_plain_classifier_of_the_crop(build, batch, skip):
-    model = build(steps=1, skip=skip)
+@pytest.mark.parametrize("linear_vote", [True, False])
+def test_one_look_of_one_step_is_a_plain_classifier_of_the_crop(build, batch, linear_vote):
+    model = build(steps=1, linear_vote=linear_vote)
     states, weights, local, features = view(
-        model, batch[0], "states", "step_weights", "local_logits", "look_1_features"
+        model, batch[0], "states", "step_weights", "look_logits", "look_1_features"
     )
     np.testing.assert_array_equal(weights, np.ones((9, 1)))
-    kernel, bias = model.get_layer("local_classifier").get_weights()
+    kernel, bias = model.get_layer("step_classifier").get_weights()
     expected = states[:, 0] @ kernel + bias
-    if skip:
-        kernel, bias = model.get_layer("crop_classifier").get_weights()
+    if linear_vote:
+        kernel, bias = model.get_layer("vote_classifier").get_weights()
         expected += features.mean(axis=(1, 2)) @ kernel + bias
     np.testing.assert_allclose(local, expected, atol=1e-5)
 
@@ -251,8 +251,8 @@ def test_crops_show_what_is_in_the_boxes(trained, batch):
     np.testing.assert_allclose(crops, expected, atol=0.05)
 
 
-def test_step_logits_weighted_by_the_attention_are_the_local_logits(trained, batch):
-    weights, steps, local = view(trained, batch[0], "step_weights", "step_logits", "local_logits")
+def test_step_logits_weighted_by_the_attention_are_the_look_logits(trained, batch):
+    weights, steps, local = view(trained, batch[0], "step_weights", "step_logits", "look_logits")
     np.testing.assert_allclose(weights.sum(axis=1), np.ones(9), atol=1e-6)
     np.testing.assert_allclose(np.einsum("bt,btc->bc", weights, steps), local, atol=1e-5)
 
@@ -292,8 +292,8 @@ def test_separate_encoder_has_weights_of_its_own(build, backbone, batch):
     crop_encoder = separate.get_layer("crop_encoder")
     crop_encoder.set_weights([np.zeros_like(weight) for weight in crop_encoder.get_weights()])
     after = streams(separate, batch[0])
-    np.testing.assert_array_equal(after["global_logits"], before["global_logits"])
-    assert (after["local_logits"] != before["local_logits"]).any()
+    np.testing.assert_array_equal(after["glance_logits"], before["glance_logits"])
+    assert (after["look_logits"] != before["look_logits"]).any()
 
 
 def test_separate_encoder_may_have_a_backbone_of_its_own(build, batch):
@@ -328,7 +328,7 @@ def test_handed_over_backbone_is_left_as_it_was(build, backbone, batch):
 
 @pytest.mark.parametrize("localizer", ["activation", "cam", "center", "random"])
 def test_boxes_have_the_crops_aspect_at_every_look(build, batch, localizer):
-    model = build(looks=2, patch_size=(16, 32), view_size=32, localizer=localizer)
+    model = build(looks=2, patch_size=(16, 32), glance_size=32, localizer=localizer)
     seen = model.view("boxes", "look_1_crop", "look_2_crop").predict(batch[0], verbose=0)
     assert seen["look_2_crop"].shape == (9, 16, 32, 3)
     heights = seen["boxes"][..., 2] - seen["boxes"][..., 0]
@@ -340,8 +340,8 @@ def test_boxes_have_the_crops_aspect_at_every_look(build, batch, localizer):
 
 
 def test_the_activation_localizer_finds_the_bright_square(build):
-    """Brightness excites the tiny backbone: its first convolution averages the colours."""
-    model = build(localizer="activation", view_size=64)
+    """Brightness excites the tiny backbone: its first convolution averages the colors."""
+    model = build(localizer="activation", glance_size=64)
     encoder = model.get_layer("encoder").get_layer("tiny")
     for name in ("block_0_conv", "block_1_conv"):
         layer = encoder.get_layer(name)
@@ -355,13 +355,13 @@ def test_the_activation_localizer_finds_the_bright_square(build):
 
 def test_detached_the_global_loss_trains_its_classifier_alone(build, batch):
     images, _ = batch
-    model = build(detach_global=True, local_weight=4.0)
-    assert model.trained_streams == {"global_logits": 0.25, "local_logits": 1.0}
+    model = build(detach_glance=True, look_weight=4.0)
+    assert model.trained_streams == {"glance_logits": 0.25, "look_logits": 1.0}
     gradients = weight_gradients(
-        model, images, lambda outputs: ops.sum(ops.square(outputs["global_logits"]))
+        model, images, lambda outputs: ops.sum(ops.square(outputs["glance_logits"]))
     )
     reached = {path for path, gradient in gradients.items() if gradient.any()}
-    assert reached == {"global_classifier/kernel", "global_classifier/bias"}
+    assert reached == {"glance_classifier/kernel", "glance_classifier/bias"}
 
 
 # === Presets ===
@@ -370,9 +370,9 @@ def test_detached_the_global_loss_trains_its_classifier_alone(build, batch):
 def test_paper_preset_has_the_papers_size():
     model = RRAClassifier.from_preset("paper_vgg19", num_classes=200)
     assert abs(model.count_params() / 46.13e6 - 1) < 0.002
-    outputs = model.view("look_0_features", "look_1_crop", "look_1_features", "states").output
+    outputs = model.view("glance_features", "look_1_crop", "look_1_features", "states").output
     assert {name: tensor.shape[1:] for name, tensor in outputs.items()} == {
-        "look_0_features": (14, 14, 512),
+        "glance_features": (14, 14, 512),
         "look_1_crop": (224, 224, 3),
         "look_1_features": (14, 14, 512),
         "states": (10, 512),
@@ -395,13 +395,13 @@ def test_overrides_replace_a_presets_arguments():
         ("num_classes", {"num_classes": 1}),
         ("looks", {"looks": -1}),
         ("patch_size", {"patch_size": 0}),
-        ("view_size", {"view_size": 65}),
-        ("view_size", {"patch_size": 65}),
+        ("glance_size", {"glance_size": 65}),
+        ("glance_size", {"patch_size": 65}),
         ("steps", {"steps": 0}),
         ("units", {"units": 0}),
         ("localizer", {"localizer": "oracle"}),
         ("method", {"crop_method": "nearest"}),
-        ("skip", {"looks": 2, "skip": False}),
+        ("linear_vote", {"looks": 2, "linear_vote": False}),
         ("crop_backbone", {"crop_backbone": "vgg19"}),
         ("train_from", {"train_from": "block_9"}),
         ("weights", {"weights": "imagenet"}),

@@ -84,21 +84,21 @@ def save(folder, image, name, **options):
     return folder / name
 
 
-def test_orientation_greyscale_alpha_16_bits_and_animation(tmp_path):
+def test_orientation_grayscale_alpha_16_bits_and_animation(tmp_path):
     rng = np.random.default_rng(0)
-    grey = rng.integers(0, 256, (20, 30)).astype("uint8")
-    image = Image.fromarray(grey)
-    rgb = np.repeat(grey[..., None], 3, -1)
+    gray = rng.integers(0, 256, (20, 30)).astype("uint8")
+    image = Image.fromarray(gray)
+    rgb = np.repeat(gray[..., None], 3, -1)
 
-    np.testing.assert_array_equal(read_image(save(tmp_path, image, "grey.png")), rgb)
+    np.testing.assert_array_equal(read_image(save(tmp_path, image, "gray.png")), rgb)
 
-    deep = Image.fromarray(grey.astype("uint16") * 256 + 255)
+    deep = Image.fromarray(gray.astype("uint16") * 256 + 255)
     np.testing.assert_array_equal(read_image(save(tmp_path, deep, "deep.png")), rgb)
 
-    clear = Image.fromarray(np.dstack([rgb, 255 - grey]))
+    clear = Image.fromarray(np.dstack([rgb, 255 - gray]))
     np.testing.assert_array_equal(read_image(save(tmp_path, clear, "clear.png")), rgb)
 
-    frames = [image, Image.fromarray(255 - grey)]
+    frames = [image, Image.fromarray(255 - gray)]
     moving = save(tmp_path, frames[0], "moving.gif", save_all=True, append_images=frames[1:])
     np.testing.assert_array_equal(read_image(moving), rgb)
 

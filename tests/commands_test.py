@@ -15,7 +15,7 @@ from PIL import Image
 ROOT = pathlib.Path(__file__).parents[1]
 DRAWS = keras.config.backend() == "tensorflow"  # Grad-CAM by tf-keras-vis
 TINY_FLAGS = (
-    "--backbone=efficientnet_lite0 --weights=none --image_size=64 --view_size=32 --patch_size=32 "
+    "--backbone=efficientnet_lite0 --weights=none --image_size=64 --glance_size=32 --patch_size=32 "
     "--steps=2 --units=4 --epochs=1 --batch_size=4"
 ).split()
 
@@ -65,8 +65,8 @@ def test_training_writes_the_run(run):
     assert set(metrics) == {
         "test_accuracy",
         "test_top5_accuracy",
-        "test_global_accuracy",
-        "test_local_accuracy",
+        "test_glance_accuracy",
+        "test_look_accuracy",
         "val_accuracy",
         "parameters",
         "multiply_adds",
@@ -100,7 +100,7 @@ def test_evaluate_gives_the_training_s_own_figures(run, tmp_path):
     measured = json.loads(printed.strip().splitlines()[-1])
     assert measured["split"] == "test"
     assert measured["images"] == 6
-    for name in ("accuracy", "top5_accuracy", "global_accuracy", "local_accuracy"):
+    for name in ("accuracy", "top5_accuracy", "glance_accuracy", "look_accuracy"):
         assert measured[name] == metrics[f"test_{name}"]
 
 
@@ -168,7 +168,7 @@ def test_a_flag_error_is_one_line_before_keras_is_imported(flag, named):
         (["--dataset=synthetic_brids"], "synthetic_birds"),
         (["--dataset=folder:nowhere"], "nowhere"),
         (["--backbone=efficientnet_lite9"], "efficientnet_lite0"),
-        (["--view_size=8"], "--view_size"),
+        (["--glance_size=8"], "--glance_size"),
         (["--image_size=16"], "--image_size"),
         (["--train_from=block_99"], "train_from"),
         (["--weights=nowhere.h5"], "nowhere.h5"),

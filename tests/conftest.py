@@ -20,7 +20,7 @@ TINY = {
 
 # Flags of `train.py` for a small network with batch norms and no dropout.
 SMALL_TRAINING = (
-    "--backbone=mobilenet --weights=none --train_from=conv_pw_13 --image_size=64 --view_size=32 "
+    "--backbone=mobilenet --weights=none --train_from=conv_pw_13 --image_size=64 --glance_size=32 "
     "--patch_size=32 --steps=1 --units=4"
 ).split()
 
@@ -113,7 +113,7 @@ def backbone():
 
 @pytest.fixture(scope="session")
 def batch():
-    """Nine images, uint8, of noise with a bright square whose colour is the label."""
+    """Nine images, uint8, of noise with a bright square whose color is the label."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 100, (9, 64, 64, 3), "uint8")
     labels = np.arange(9) % 3
@@ -140,7 +140,7 @@ def trained(build, batch):
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory):
-    """A folder of three classes by ten photos of one colour in noise, five groups a class."""
+    """A folder of three classes by ten photos of one color in noise, five groups a class."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     colors = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}

@@ -17,7 +17,7 @@ WEIGHTS = {
     "classifier": 16 * 3 + 3,
     "cells": CELLS + 2 * 4 * 8,
     "scorer": 8 + 1,
-    "local_classifier": 8 * 3 + 3,
+    "step_classifier": 8 * 3 + 3,
 }
 
 
@@ -36,7 +36,7 @@ def test_multiply_adds_of_one_look(build):
         + 2 * 8  # attention's scorer
         + 8 * 3  # local logits
     )
-    assert multiply_adds(build(looks=1, skip=False)) == expected
+    assert multiply_adds(build(looks=1, linear_vote=False)) == expected
     assert multiply_adds(build(looks=1)) == expected + CLASSIFIER  # the crop's vote
 
 
@@ -74,7 +74,7 @@ def test_counting_leaves_the_model_as_it_was(build, batch, tmp_path):
 def test_parameters_count_each_weight_once(build):
     one_look = sum(WEIGHTS.values())
     assert parameters(build(looks=0)) == WEIGHTS["encoder"] + WEIGHTS["classifier"]
-    assert parameters(build(skip=False)) == one_look
+    assert parameters(build(linear_vote=False)) == one_look
     assert parameters(build()) == one_look + WEIGHTS["classifier"]
     assert parameters(build(looks=2)) == parameters(build())  # shared, cells and all
     assert parameters(build(shared_encoder=False)) == parameters(build()) + WEIGHTS["encoder"]

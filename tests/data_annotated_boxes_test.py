@@ -90,7 +90,7 @@ def test_every_split_of_a_set_s_own_has_its_boxes(birds):
 
 
 def store(folder, splits, boxed):
-    """Write the set `crates`: image i of a split is of colour i; its box starts at i / 100."""
+    """Write the set `crates`: image i of a split is of color i; its box starts at i / 100."""
     features = {
         "image": tfds.features.Image(shape=(8, 8, 3)),
         "label": tfds.features.ClassLabel(names=["full", "empty"]),

@@ -30,7 +30,7 @@ STORED = {
 
 @pytest.fixture
 def picture():
-    """Smooth colours, `(30, 40, 3)` uint8, with no two sides alike."""
+    """Smooth colors, `(30, 40, 3)` uint8, with no two sides alike."""
     coarse = np.random.default_rng(0).integers(0, 256, (5, 6, 3), "uint8")
     return np.asarray(Image.fromarray(coarse).resize((40, 30), Image.Resampling.BICUBIC))
 
@@ -82,10 +82,10 @@ def test_jpeg_stays_with_tensorflow_bit_for_bit(tmp_path, picture):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.gif", "a.bmp"])
-def test_grey_is_spread_over_three_channels(tmp_path, picture, name):
-    grey = picture[..., 0]
-    path = save(tmp_path, grey, name, lossless=True)
-    np.testing.assert_array_equal(pixels(path), np.repeat(grey[..., None], 3, axis=-1))
+def test_gray_is_spread_over_three_channels(tmp_path, picture, name):
+    gray = picture[..., 0]
+    path = save(tmp_path, gray, name, lossless=True)
+    np.testing.assert_array_equal(pixels(path), np.repeat(gray[..., None], 3, axis=-1))
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "L", "RGB"])

@@ -176,7 +176,7 @@ def test_formats(kind):
     split, pixels = make_split(size=2, kind=kind)
     ((images, _),) = pipeline.evaluation_batches(split, 8, 2, 3)
     expected = [np.asarray(Image.open(io.BytesIO(encode(p, kind))).convert("RGB")) for p in pixels]
-    tolerance = 8 if kind == "jpeg" else 0  # decoders interpolate JPEG's colours differently
+    tolerance = 8 if kind == "jpeg" else 0  # decoders interpolate JPEG's colors differently
     np.testing.assert_allclose(images, expected, atol=tolerance)
 
 

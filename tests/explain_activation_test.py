@@ -14,9 +14,9 @@ def test_a_look_s_map_is_that_of_the_encoder_that_sees_crops(build, batch, share
     seen = model.view("boxes", "look_1_crop", "look_2_features").predict_on_batch(images)
     maps = activations(model, images, seen["boxes"])
     encoder = model.get_layer("encoder" if shared else "crop_encoder")
-    features, finer = encoder.predict_on_batch(np.asarray(seen["look_1_crop"]))
-    assert maps.shape == (3, 3, *finer.shape[1:3])
-    expected = activation_map(features, finer)
+    features, fine_features = encoder.predict_on_batch(np.asarray(seen["look_1_crop"]))
+    assert maps.shape == (3, 3, *fine_features.shape[1:3])
+    expected = activation_map(features, fine_features)
     np.testing.assert_allclose(maps[:, 1], expected, rtol=1e-3, atol=1e-4)
     assert maps[:, 1].std() > 0
 

@@ -42,11 +42,11 @@ def test_all_maps_of_a_photo_share_one_scale(build, batch, monkeypatch):
     assert len(set(drawn[5:])) == 1
 
 
-def test_colour_covers_where_the_evidence_is():
-    grey = np.full((2, 1, 1), 0.5)
-    none, most = focus._tint(grey, np.array([[[0.0]], [[1.0]]]))
-    assert np.ptp(none) == 0  # grey, as the photo
-    assert np.ptp(most) > 0.3  # coloured
+def test_color_covers_where_the_evidence_is():
+    gray = np.full((2, 1, 1), 0.5)
+    none, most = focus._tint(gray, np.array([[[0.0]], [[1.0]]]))
+    assert np.ptp(none) == 0  # gray, as the photo
+    assert np.ptp(most) > 0.3  # colored
 
 
 def test_too_few_columns_are_named(build, batch, tmp_path):

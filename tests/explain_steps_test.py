@@ -45,7 +45,7 @@ def test_each_step_s_map_is_grad_cam_of_its_own_score_through_the_whole_model(bu
     assert seen.step_maps.max() > 0
 
 
-@pytest.mark.parametrize("options", [{"detach_global": True}, {"looks": 2, "detach_global": True}])
+@pytest.mark.parametrize("options", [{"detach_glance": True}, {"looks": 2, "detach_glance": True}])
 def test_a_glance_whose_encoder_is_detached_has_a_map(build, batch, options):
     seen = Explainer(spread_out(build(**options)))(batch[0][:3].astype("float32"))
     assert seen.glance_map.max() > 0
@@ -55,7 +55,7 @@ def test_a_map_s_mean_is_the_first_order_part_of_the_score(build, batch):
     # With one dense layer on pooled features of one sign, Grad-CAM has no rest.
     model = build(looks=0)
     weights = np.ones((16, 3), "float32") * [1.0, 2.0, 3.0]
-    model.get_layer("global_classifier").set_weights([weights, np.zeros(3)])
+    model.get_layer("glance_classifier").set_weights([weights, np.zeros(3)])
     seen = Explainer(model)(batch[0].astype("float32"))
     assert (seen.classes == 2).all()
     np.testing.assert_allclose(
@@ -89,7 +89,7 @@ def test_any_number_of_looks_and_a_loaded_model(build, batch, tmp_path, looks):
 
 
 def test_the_course_ends_at_the_answer_s_and_starts_at_the_glance_s_probabilities(build, batch):
-    model = spread_out(build(local_weight=2.0))
+    model = spread_out(build(look_weight=2.0))
     seen = Explainer(model)(batch[0].astype("float32"))
     logits = np.stack(
         [
@@ -111,7 +111,7 @@ def test_explanations_join_and_come_apart(build, batch):
     joined = Explanation.concatenate(parts)
     np.testing.assert_allclose(joined.step_maps, whole.step_maps, atol=1e-5)
     np.testing.assert_array_equal(joined[[7, 2]].classes, whole.classes[[7, 2]])
-    assert joined[[7, 2]].local_weight == whole.local_weight
+    assert joined[[7, 2]].look_weight == whole.look_weight
 
 
 def test_grad_cam_plus_plus_and_an_unknown_method(build, batch):
@@ -128,7 +128,7 @@ def test_grad_cam_plus_plus_and_an_unknown_method(build, batch):
 def test_paste_puts_cells_where_the_box_is():
     maps = np.array([[[1.0, 3.0]]])  # one row, two columns
     pasted = paste(maps, [[0.25, 0.0, 0.75, 1.0]], 4)
-    # Column centres 1/8, 3/8, 5/8, 7/8 of the box; cell centres 1/4 and 3/4 of it.
+    # Column centers 1/8, 3/8, 5/8, 7/8 of the box; cell centers 1/4 and 3/4 of it.
     row = [1.0, 1.5, 2.5, 3.0]
     np.testing.assert_allclose(pasted[0], [[0] * 4, row, row, [0] * 4], atol=1e-6)
 
@@ -160,7 +160,7 @@ def test_the_combined_map_weighs_steps_and_thins_evidence_over_larger_boxes():
         boxes=boxes,
         glance_map=np.zeros((1, 1, 1)),
         step_maps=np.array([[[[2.0]], [[1.0]]]]),
-        local_weight=1.0,
+        look_weight=1.0,
     )
     # Look 1: 0.25 · 2 over half of the image; look 2: 0.75 · 1 over a quarter.
     np.testing.assert_allclose(seen.combined_map(2), [[[1.0 + 3.0, 0], [1.0, 0]]], rtol=1e-6)
@@ -170,7 +170,7 @@ def test_the_combined_map_weighs_steps_and_thins_evidence_over_larger_boxes():
 
 def test_the_answer_s_map_is_the_glance_s_and_lambda_times_the_steps(build, batch):
     images = batch[0][:3].astype("float32")
-    seen = Explainer(spread_out(build(local_weight=3.0)))(images)
+    seen = Explainer(spread_out(build(look_weight=3.0)))(images)
     expected = upsample(seen.glance_map, 16) + 3 * seen.combined_map(16)
     np.testing.assert_allclose(seen.answer_map(16), expected, rtol=1e-5)
     plain = Explainer(spread_out(build(looks=0)))(images)

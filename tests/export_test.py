@@ -70,7 +70,7 @@ def test_rebuilt_with_the_other_crop_says_the_same(trained, signatures, images):
 )
 def test_files_say_what_keras_says(files, trained, images, precision, tolerance):
     classifier = Classifier(files / f"model_{precision}.tflite")
-    expected = trained.view("logits", "boxes", "global_logits").predict(images, verbose=0)
+    expected = trained.view("logits", "boxes", "glance_logits").predict(images, verbose=0)
     spread = np.ptp(expected["logits"])
     for index, image in enumerate(images[:, None]):
         full = classifier.run("full", images=image)
@@ -82,7 +82,7 @@ def test_files_say_what_keras_says(files, trained, images, precision, tolerance)
         apart = full["logits"][0] - expected["logits"][index]
         assert np.abs(apart).max() < tolerance * max(spread, 1.0)
         np.testing.assert_allclose(full["boxes"][0], expected["boxes"][index], atol=tolerance)
-        apart = seen["logits"][0] - expected["global_logits"][index]
+        apart = seen["logits"][0] - expected["glance_logits"][index]
         assert np.abs(apart).max() < tolerance * max(spread, 1.0)
 
 

@@ -86,7 +86,7 @@ def test_the_banner_is_cut_off_and_boxes_are_shares_of_what_is_left(data_dir):
     for example in examples.values():
         assert example["image"].shape == (48, 64, 3)
         original = tf.io.decode_jpeg(photo_file()).numpy().astype(int)
-        # Compressed twice by the same tables; the banner's colour had bled into the last block.
+        # Compressed twice by the same tables; the banner's color had bled into the last block.
         assert np.abs(example["image"] - original[:48])[:32].mean() < 1.2
 
 

@@ -35,7 +35,7 @@ def test_class_activation_map_of_a_sure_model_is_the_map_of_its_class():
 
 
 def test_peak_gives_the_smallest_box_around_it():
-    expected = [0.575 - 0.15, 0.375 - 0.15, 0.575 + 0.15, 0.375 + 0.15]  # the cell's centre
+    expected = [0.575 - 0.15, 0.375 - 0.15, 0.575 + 0.15, 0.375 + 0.15]  # the cell's center
     np.testing.assert_allclose(box(blob((11, 12), (7, 8))), expected, atol=2e-3)
 
 
@@ -180,22 +180,22 @@ def test_cam_localizer_leaves_room_around_the_evidence():
 def test_activation_map_by_hand():
     features = np.zeros((1, 1, 2, 2), "float32")
     features[0, 0, 0] = [3, -4]  # root of the mean square: √12.5, half of it above the mean
-    finer = np.zeros((1, 2, 4, 1), "float32")
-    finer[0, 0, 0] = 8  # the mean is 1
+    fine_features = np.zeros((1, 2, 4, 1), "float32")
+    fine_features[0, 0, 0] = 8  # the mean is 1
     above = 12.5**0.5 / 2 * np.array([1, 0.5, 0, 0])  # bilinearly twice as wide: 1, 3/4, 1/4, 0
     expected = np.zeros((1, 2, 4))
     expected[0, 0, 0] = np.sqrt(above[0] * 7)
-    np.testing.assert_allclose(activation_map(features, finer), expected, atol=2e-3)
+    np.testing.assert_allclose(activation_map(features, fine_features), expected, atol=2e-3)
 
 
 def test_activation_localizer_frames_what_responds_in_both_maps():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(1, 10, 10, 64)).astype("float32")
-    finer = rng.normal(size=(1, 20, 20, 64)).astype("float32")
+    fine_features = rng.normal(size=(1, 20, 20, 64)).astype("float32")
     features[:, 2:6, 4:8] *= 5  # rows 0.2 … 0.6, columns 0.4 … 0.8
-    finer[:, 4:12, 8:16] *= 5
-    finer[:, 15:19, 1:5] *= 5  # what the coarse map does not know of
-    boxes = ActivationLocalizer(spread=3**0.5)(features, finer=finer)
+    fine_features[:, 4:12, 8:16] *= 5
+    fine_features[:, 15:19, 1:5] *= 5  # what the coarse map does not know of
+    boxes = ActivationLocalizer(spread=3**0.5)(features, fine_features=fine_features)
     np.testing.assert_allclose(boxes, [[0.2, 0.4, 0.6, 0.8]], atol=0.03)
 
 

@@ -41,7 +41,7 @@ def test_a_map_of_what_the_model_uses_is_more_faithful_than_the_opposite():
     deletion, insertion = faithfulness.curves(predict, image, 1, np.stack([true, -true]), ties)
     assert deletion.shape == insertion.shape == (2, 11)
     np.testing.assert_allclose(deletion[:, 0], 1, atol=1e-3)  # as it is
-    np.testing.assert_allclose(deletion[:, -1], deletion[0, -1])  # all of it grey
+    np.testing.assert_allclose(deletion[:, -1], deletion[0, -1])  # all of it gray
     np.testing.assert_allclose(insertion[:, -1], 1, atol=1e-3)
     # The corner is 4 of 64 places: gone, or back, after the first tenth; or not before the last.
     assert deletion[0, 1] < 0.1

@@ -40,7 +40,7 @@ def test_rates_fall_geometrically_from_the_heads_to_the_first_layer(build):
     assert peaks["block_0_conv/kernel"] == pytest.approx(0.5 * 0.04)
     assert peaks["block_0_conv/bias"] == pytest.approx(0.5 * 0.04)
     assert peaks["block_1_conv/kernel"] == pytest.approx(0.5 * 0.2)  # √0.04
-    assert peaks["local_classifier/kernel"] == pytest.approx(0.5)
+    assert peaks["step_classifier/kernel"] == pytest.approx(0.5)
     frozen = rates(config, build(train_from="block_1"))
     assert frozen["block_1_conv/kernel"] == pytest.approx(0.5 * 0.04)
 
@@ -80,7 +80,7 @@ def test_averaged_weights_by_hand(build, batch):
     model = build()
     config = configure("edge", ema=0.75, schedule="step")
     model.compile(make_optimizer(config, model, 1))
-    classifier, steps = model.get_layer("local_classifier"), []
+    classifier, steps = model.get_layer("step_classifier"), []
     for _ in range(2):
         model.train_on_batch(*batch)
         steps.append(classifier.get_weights()[0])

@@ -129,7 +129,7 @@ def test_the_figures_are_those_of_evaluation(written, run):
     assert [row["name"] for row in figures["classes"]] == NAMES
     assert sum(figures["calibration"]["count"]) == split.size
     assert figures["attention"]["answer"] == figures["accuracy"]["accuracy"]
-    assert figures["attention"]["glance"] == figures["accuracy"]["global_accuracy"]
+    assert figures["attention"]["glance"] == figures["accuracy"]["glance_accuracy"]
     wrong = round(split.size * (1 - figures["accuracy"]["accuracy"]))
     assert len(figures["errors"]) == min(2, wrong)
 
@@ -191,7 +191,7 @@ def test_a_plain_backbone_has_a_report_too(make_run, photos):
     assert figures["command"] == reporting.training_command(run.config)
     for name in ("attention", "coarse_to_fine", "faithfulness", "localization"):
         assert figures[name] is None
-    assert figures["accuracy"]["global_accuracy"] is None
+    assert figures["accuracy"]["glance_accuracy"] is None
 
 
 @pytest.mark.parametrize(

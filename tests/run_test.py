@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rra_keras import metrics
+from rra_keras.measures import predictions
 from rra_keras.training.config import configure
 from rra_keras.training.run import Run
 
@@ -11,7 +11,7 @@ from rra_keras.training.run import Run
 def test_the_plain_backbone_sees_the_patch_size():
     config = configure("edge", {"looks": 0})
     assert config.model["image_size"] == 224
-    assert "view_size" not in config.model
+    assert "glance_size" not in config.model
     assert configure("edge", {"looks": 0, "image_size": 448}).model["image_size"] == 448
 
 
@@ -21,8 +21,8 @@ def test_the_plain_backbone_beside_a_wide_crop_sees_as_many_pixels_in_a_square()
 
 
 def test_the_preset_s_view_fits_a_smaller_image_but_a_given_one_stays():
-    assert configure("edge", {"image_size": 128}).model["view_size"] == 128
-    assert configure("edge", {"image_size": 128, "view_size": 200}).model["view_size"] == 200
+    assert configure("edge", {"image_size": 128}).model["glance_size"] == 128
+    assert configure("edge", {"image_size": 128, "glance_size": 200}).model["glance_size"] == 200
 
 
 def test_another_backbone_is_trained_whole():
@@ -37,22 +37,22 @@ def test_accuracies_by_hand():
     logits = np.zeros((4, 6), "float32")
     logits[0, 0] = logits[1, 1] = logits[2, 5] = logits[3, 3] = 1
     logits[3, 2] = -1  # the only class outside the top five
-    measured = metrics.accuracies({"logits": logits}, np.array([0, 1, 2, 2]))
+    measured = predictions.accuracies({"logits": logits}, np.array([0, 1, 2, 2]))
     assert measured["accuracy"] == 0.5
     assert measured["top5_accuracy"] == 0.75
-    assert measured["global_accuracy"] is None
+    assert measured["glance_accuracy"] is None
 
 
 def test_predictions_as_a_table():
     streams = {
         "logits": np.array([[0.0, 1.0], [2.0, 1.0]]),
-        "global_logits": np.array([[3.0, 1.0], [2.0, 1.0]]),
+        "glance_logits": np.array([[3.0, 1.0], [2.0, 1.0]]),
     }
-    table = metrics.predictions_csv(
+    table = predictions.predictions_csv(
         streams, np.array([1, 1]), ["ant, red", "bee"], ["a.jpg", "b.jpg"]
     )
     assert table == (
-        'image,label,logits,global_logits\na.jpg,bee,bee,"ant, red"\n'
+        'image,label,logits,glance_logits\na.jpg,bee,bee,"ant, red"\n'
         'b.jpg,bee,"ant, red","ant, red"\n'
     )
 

@@ -19,7 +19,7 @@ from rra_keras.datasets.synthetic_birds.species import (
     SPECIES,
     differing_parts,
     distinguishing_part,
-    neighbour,
+    neighbor,
     parts_of,
 )
 
@@ -29,11 +29,11 @@ pytestmark = tensorflow_only("tf.data, the same whatever Keras runs on")
 def test_species_are_ten_pairs_apart_in_one_part():
     assert len(SPECIES) == 20
     for name in SPECIES:
-        other = neighbour(name)
-        assert neighbour(other) == name
+        other = neighbor(name)
+        assert neighbor(other) == name
         assert differing_parts(name, other) == (distinguishing_part(name),)
     for name, other in itertools.combinations(SPECIES, 2):
-        assert other == neighbour(name) or len(differing_parts(name, other)) >= 3
+        assert other == neighbor(name) or len(differing_parts(name, other)) >= 3
 
 
 def test_every_part_tells_some_pair_apart():
@@ -49,17 +49,16 @@ def test_a_row_of_the_table():
         "tail_tip": "none",
         "legs": "orange",
     }
-    assert neighbour("meadow_warbler") == "heath_warbler"
+    assert neighbor("meadow_warbler") == "heath_warbler"
     assert distinguishing_part("meadow_warbler") == "eye_ring"
 
 
 @pytest.mark.parametrize("name", list(SPECIES)[::2])
-def test_neighbours_differ_in_the_distinguishing_part_alone(name):
+def test_neighbors_differ_in_the_distinguishing_part_alone(name):
     part = distinguishing_part(name)
     for seed in range(3):
         drawn, other = (
-            draw_example(species, np.random.default_rng(seed))
-            for species in (name, neighbour(name))
+            draw_example(species, np.random.default_rng(seed)) for species in (name, neighbor(name))
         )
         changed = np.any(drawn["image"] != other["image"], axis=-1)
         left, top = np.minimum(drawn["parts"][part], other["parts"][part])[:2].astype(int) - 3
@@ -141,7 +140,7 @@ def test_the_whole_set_is_the_default():
 def test_smooth_passes_through_its_points():
     square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
     np.testing.assert_allclose(smooth(square, steps=4)[::4], square)
-    # Half-way between neighbours a Catmull-Rom spline weighs them 9:9 and the next ones −1:−1.
+    # Half-way between neighbors a Catmull-Rom spline weighs them 9:9 and the next ones −1:−1.
     np.testing.assert_allclose(smooth(square, steps=2)[1], [0.5, -0.125])
 
 

@@ -208,7 +208,7 @@ def test_a_state_that_cannot_be_used_is_refused_by_name(train, tmp_path, monkeyp
 
 
 def prepare(photos, directory, precision):
-    model = {"image_size": 64, "view_size": 32, "patch_size": 32, "steps": 1, "units": 4}
+    model = {"image_size": 64, "glance_size": 32, "patch_size": 32, "steps": 1, "units": 4}
     config = configure(
         "edge",
         model | {"backbone": "mobilenet", "train_from": "conv_pw_13"},

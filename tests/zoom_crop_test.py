@@ -85,7 +85,7 @@ def test_methods_agree_in_value_and_image_gradient(kind, size):
 @pytest.mark.parametrize("size", [(9, 16), (1, 12)])
 @pytest.mark.parametrize("kind", ["inside", "outside", "flipped"])
 def test_box_gradient_equals_finite_differences(kind, size, method):
-    """Differences of the float64 reference, with a step that crosses no pixel centre."""
+    """Differences of the float64 reference, with a step that crosses no pixel center."""
     images, boxes = random_images(8), random_boxes(kind)
     upstream = np.random.default_rng(2).normal(size=(8, *size, 3))
     step, expected = 1e-7, np.zeros((8, 4))

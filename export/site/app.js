@@ -5,7 +5,7 @@ import {toInput} from "./resize.js";
 import * as view from "./view.js";
 
 const $ = (id) => document.getElementById(id);
-// Decoded as in Python: upright by EXIF, which is the default, and colour profiles ignored.
+// Decoded as in Python: upright by EXIF, which is the default, and color profiles ignored.
 const AS_STORED = {colorSpaceConversion: "none"};
 const NO_CAMERA = {
   NotAllowedError: "The camera was not allowed.",

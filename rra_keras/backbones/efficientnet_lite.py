@@ -73,7 +73,7 @@ def _block(x, kernel, stride, expansion, channels, name):
 def efficientnet_lite(
     variant="lite0", include_top=False, input_tensor=None, num_classes=1000, name=None
 ):
-    """EfficientNet-Lite as a functional model with randomly initialised weights.
+    """EfficientNet-Lite as a functional model with randomly initialized weights.
 
     1. Stem: 3×3 convolution, stride 2, `(B, H, W, 3)` → `(B, H / 2, W / 2, 32)`.
     2. Inverted residual blocks (`block_0`, `block_1`, …), to `(B, H / 32, W / 32, 320 · width)`.

@@ -165,7 +165,7 @@ def _freeze_before(model, train_from):
         layer.trainable = False
 
 
-def _finer_map(model):
+def _fine_map(model):
     """Return the last feature map before the model's final downsampling, or else its output."""
     probe = keras.Model(model.input, [layer.output for layer in model.layers[1:]])
     height, width = (size or 256 for size in model.input_shape[1:3])
@@ -178,7 +178,7 @@ def _finer_map(model):
 
 
 def build_encoder(
-    backbone, weights=None, train_from=None, preprocess=None, finer=False, name="encoder"
+    backbone, weights=None, train_from=None, preprocess=None, fine_features=False, name="encoder"
 ):
     """Build a model from RGB images 0…255, `(B, H, W, 3)`, to a feature map, `(B, h, w, D)`.
 
@@ -200,12 +200,13 @@ def build_encoder(
             whose name starts with it and an underscore, is frozen, its batch norms folded into
             the convolutions before them. None freezes nothing.
         preprocess: Layer or callable before a `keras.Model`; named backbones bring their own.
-        finer: Whether to return, beside the feature map, the last one before the final
+        fine_features: Whether to return, beside the feature map, the last one before the final
             downsampling, `(B, 2·h, 2·w, D')` as a rule: it tells better where something is.
         name: Name of the encoder.
 
     Returns:
-        A functional `keras.Model`; its output is the feature map, or with `finer` a list of two.
+        A functional `keras.Model`; its output is the feature map, or with `fine_features` a list of
+        two.
 
     Raises:
         ValueError: If an argument is unknown or does not fit the backbone.
@@ -227,7 +228,7 @@ def build_encoder(
     if train_from is not None:
         _freeze_before(base, train_from)
         base = fold_frozen(base)
-    if finer:
-        base = keras.Model(base.input, [base.output, _finer_map(base)], name=base.name)
+    if fine_features:
+        base = keras.Model(base.input, [base.output, _fine_map(base)], name=base.name)
     inputs = keras.Input(base.input_shape[1:], name="image")
     return keras.Model(inputs, base(before(inputs)), name=name)

@@ -68,7 +68,7 @@ class _StateDictUnpickler(pickle.Unpickler):
         return _Tensor(storage, offset, shape, strides)
 
 
-def _materialise(tensor, storages):
+def _materialize(tensor, storages):
     """Cut one tensor out of its storage, after checking that it lies inside."""
     storage, offset, shape, strides = tensor
     values = storages[storage.key]
@@ -108,7 +108,7 @@ def _read(file):
             raise ValueError(f"a storage of {declared[key].numel} elements holds {numel}")
         dtype = np.dtype(declared[key].dtype)
         storages[key] = np.frombuffer(read(numel * dtype.itemsize), dtype)
-    return {name: _materialise(tensor, storages) for name, tensor in tensors.items()}
+    return {name: _materialize(tensor, storages) for name, tensor in tensors.items()}
 
 
 def read_state_dict(path):

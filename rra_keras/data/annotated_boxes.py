@@ -15,7 +15,7 @@ class Boxes:
 
     Attributes:
         objects: `(N, 4)`, `y0 x0 y1 x1` in [0, 1] from edge to edge; NaN where there is none.
-        parts: `(N, 4)`, the part that tells the class from its neighbour, or `None`.
+        parts: `(N, 4)`, the part that tells the class from its neighbor, or `None`.
     """
 
     objects: np.ndarray

@@ -39,7 +39,7 @@ def training_batches(
         image_size: side in pixels, S.
         batch_size: images a batch, B.
         num_classes: C.
-        augment: `"none"`; `"light"` (crop, flip, colour); `"rand"` (crop and flip, then
+        augment: `"none"`; `"light"` (crop, flip, color); `"rand"` (crop and flip, then
             RandAugment); `"mix"` (light, then MixUp or CutMix of the batch).
         seed: sets order and augmentation.
         epochs: the epoch to stop before, counted from 0.

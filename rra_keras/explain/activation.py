@@ -26,6 +26,8 @@ def activations(model, images, boxes):
     encoder = own.get("crop_encoder") or own["encoder"]
     maps = []
     for box in (np.tile(WHOLE, (len(images), 1)), *boxes.swapaxes(0, 1)):
-        features, finer = encoder.predict_on_batch(np.asarray(own["zoom_crop"]([images, box])))
-        maps.append(np.asarray(activation_map(features, finer), "float32"))
+        features, fine_features = encoder.predict_on_batch(
+            np.asarray(own["zoom_crop"]([images, box]))
+        )
+        maps.append(np.asarray(activation_map(features, fine_features), "float32"))
     return np.stack(maps, axis=1)

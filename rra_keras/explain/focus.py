@@ -11,21 +11,21 @@ from rra_keras.explain.steps import Explainer
 from rra_keras.layers.zoom_crop import zoom_crop
 from rra_keras.measures.maps import upsample
 
-# One colour a look, told apart with any colour vision (Okabe and Ito).
+# One color a look, told apart with any color vision (Okabe and Ito).
 LOOK_COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")
 ANSWER, OTHER = "#0072B2", "#D55E00"
 EVIDENCE = "inferno"
 _FONT = 9
 _HEADER = 0.3  # inches a line
 _TITLE, _GAP = 0.16, 0.06  # tiles
-_GREY = np.array([0.299, 0.587, 0.114])  # of red, green, blue (ITU-R BT.601)
+_GRAY = np.array([0.299, 0.587, 0.114])  # of red, green, blue (ITU-R BT.601)
 
 
 def draw(model, images, labels, class_names, path, columns=6):
     """Draw a strip for each photo, one below the other.
 
     A strip shows the photo with the looks' boxes; the glance's evidence for the answer; each
-    look's crop and each of its steps' evidence in it, all on one colour scale; the weight of each
+    look's crop and each of its steps' evidence in it, all on one color scale; the weight of each
     step; and the answer's probability on the way from the glance over the steps to the end.
 
     Args:
@@ -151,7 +151,7 @@ class _Strip:
                 _title(axes, f"step {at + 1}")
 
     def _scale(self, most):
-        """Draw the one colour scale of all maps."""
+        """Draw the one color scale of all maps."""
         axes = self.axes(self.layout.left + 1.02, self.layout.top + _TITLE, 0.12, 1)
         ramp = np.linspace(1, 0, 64)[:, None, None]
         axes.imshow(_tint(np.full((64, 1, 1), 0.6), ramp), aspect="auto", extent=(0, 1, 0, most))
@@ -237,17 +237,17 @@ def _photo(axes, image, color="none"):
 
 
 def _evidence(axes, image, evidence, most, color="none"):
-    """Show evidence `(h, w)` as colour on the photo in grey; `most` is the scale's upper end."""
+    """Show evidence `(h, w)` as color on the photo in gray; `most` is the scale's upper end."""
     height, width = image.shape[:2]
-    grey = np.clip(image, 0, 255) @ _GREY / 255  # (H, W)
+    gray = np.clip(image, 0, 255) @ _GRAY / 255  # (H, W)
     side = max(height, width)
     strength = np.clip(upsample(evidence[None], side)[0] / most, 0, 1)  # (side, side)
     strength = strength[np.ix_(*(np.arange(n) * side // n for n in (height, width)))]
-    _photo(axes, 255 * _tint(grey[..., None], strength[..., None]), color)
+    _photo(axes, 255 * _tint(gray[..., None], strength[..., None]), color)
 
 
-def _tint(grey, strength):
-    """Lay colour over grey `(H, W, 1)`, the denser the stronger the evidence; RGB in [0, 1]."""
+def _tint(gray, strength):
+    """Lay color over gray `(H, W, 1)`, the denser the stronger the evidence; RGB in [0, 1]."""
     hue = matplotlib.colormaps[EVIDENCE](0.15 + 0.8 * strength[..., 0])[..., :3]
     cover = 0.85 * strength**0.6
-    return (1 - cover) * (0.25 + 0.6 * grey) + cover * hue
+    return (1 - cover) * (0.25 + 0.6 * gray) + cover * hue

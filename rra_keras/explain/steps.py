@@ -21,10 +21,10 @@ class Explanation:
         glance_logits: `(B, C)`, what the first view alone says.
         step_logits: `(B, T, C)`, what each step says.
         step_weights: `(B, T)`, the attention on each step; a row adds up to 1.
-        boxes: `(B, looks, 4)`, `y0 x0 y1 x1`; 0 is the centre of the first pixel, 1 of the last.
+        boxes: `(B, looks, 4)`, `y0 x0 y1 x1`; 0 is the center of the first pixel, 1 of the last.
         glance_map: `(B, h, w)`, evidence on the whole image.
         step_maps: `(B, T, h, w)`, evidence on the crop that each step belongs to.
-        local_weight: λ, the steps' share in the answer.
+        look_weight: λ, the steps' share in the answer.
     """
 
     classes: np.ndarray
@@ -35,7 +35,7 @@ class Explanation:
     boxes: np.ndarray
     glance_map: np.ndarray
     step_maps: np.ndarray
-    local_weight: float
+    look_weight: float
 
     @property
     def looks(self):
@@ -57,7 +57,7 @@ class Explanation:
         return parts[0]._each(lambda name: np.concatenate([getattr(p, name) for p in parts]))
 
     def _each(self, make):
-        names = [field.name for field in dataclasses.fields(self) if field.name != "local_weight"]
+        names = [field.name for field in dataclasses.fields(self) if field.name != "look_weight"]
         return dataclasses.replace(self, **{name: make(name) for name in names})
 
     def course(self):
@@ -65,7 +65,7 @@ class Explanation:
 
         The glance alone; the glance with each step in place of all of them; the answer.
         """
-        steps = self.glance_logits[:, None] + self.local_weight * self.step_logits  # (B, T, C)
+        steps = self.glance_logits[:, None] + self.look_weight * self.step_logits  # (B, T, C)
         ends = self.glance_logits[:, None], self.logits[:, None]
         return softmax(np.concatenate([ends[0], steps, ends[1]], axis=1), axis=-1)
 
@@ -98,7 +98,7 @@ class Explanation:
         The answer is the glance's scores and λ times the steps'; so is its map.
         """
         glance = upsample(self.glance_map, size)
-        return glance + self.local_weight * self.combined_map(size) if self.looks else glance
+        return glance + self.look_weight * self.combined_map(size) if self.looks else glance
 
 
 class Explainer:
@@ -112,9 +112,9 @@ class Explainer:
 
     def __init__(self, model, method="gradcam", run_eagerly=False):
         self.model = model
-        self._glance = "global_logits" if model.looks else "logits"
+        self._glance = "glance_logits" if model.looks else "logits"
         self._features = [f"look_{look}_features" for look in range(1, model.looks + 1)]
-        names = ["logits", self._glance, "look_0_features"]
+        names = ["logits", self._glance, "glance_features"]
         self._glance_activation = ClassActivation(model, names[-1:], self._glance, method)
         if model.looks:
             names += ["boxes", "step_weights", "step_logits", *self._features]
@@ -148,9 +148,9 @@ class Explainer:
             step_logits=seen.get("step_logits", np.zeros((count, 0, classes_in_all), "float32")),
             step_weights=seen.get("step_weights", np.zeros((count, 0), "float32")),
             boxes=seen.get("boxes", np.zeros((count, 0, 4), "float32")),
-            glance_map=self._glance_activation(seen, "look_0_features", classes),
+            glance_map=self._glance_activation(seen, "glance_features", classes),
             step_maps=(
                 np.stack(step_maps, axis=1) if step_maps else np.zeros((count, 0, 1, 1), "float32")
             ),
-            local_weight=float(self.model.local_weight),
+            look_weight=float(self.model.look_weight),
         )

@@ -4,14 +4,14 @@ from keras import ops
 
 
 def moment_box(activation, spread=3**0.5, min_size=0.3, max_size=0.75, aspect=1.0):
-    """Return the box that covers a map's mass: its centre and sides from its moments.
+    """Return the box that covers a map's mass: its center and sides from its moments.
 
     1. Keep what rises above the map's mean, as a distribution over positions, even in each cell.
-    2. Centre: its mean. Sides: the smallest of the given aspect that reach `2 · spread` standard
+    2. Center: its mean. Sides: the smallest of the given aspect that reach `2 · spread` standard
        deviations along both axes.
-    3. Clip the longer side to `[min_size, max_size]`, and move the centre until the box is inside.
+    3. Clip the longer side to `[min_size, max_size]`, and move the center until the box is inside.
 
-    A constant map gives the centre and the spread of the whole image.
+    A constant map gives the center and the spread of the whole image.
 
     Args:
         activation: `(B, h, w)`.
@@ -35,7 +35,7 @@ def moment_box(activation, spread=3**0.5, min_size=0.3, max_size=0.75, aspect=1.
 
 
 def _mean_and_sd(mass, size):
-    positions = (ops.arange(size, dtype="float32") + 0.5) / size  # cell centres in [0, 1]
+    positions = (ops.arange(size, dtype="float32") + 0.5) / size  # cell centers in [0, 1]
     mean = ops.sum(mass * positions, axis=-1, keepdims=True)  # (B, 1)
     variance = ops.sum(mass * ops.square(positions - mean), axis=-1, keepdims=True)
     return mean, ops.sqrt(variance + 1.0 / (12.0 * size**2))  # a cell's own mass is spread evenly
@@ -47,7 +47,7 @@ def sides(aspect):
 
 
 def box_around(center_y, center_x, half_y, half_x):
-    """Return the boxes `(B, 4)` around centres, moved until they are inside [0, 1].
+    """Return the boxes `(B, 4)` around centers, moved until they are inside [0, 1].
 
     Args:
         center_y: `(B, 1)`.

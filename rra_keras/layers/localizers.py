@@ -27,7 +27,7 @@ def class_activation_map(scores):
     return ops.reshape(evidence, (-1, height, width))
 
 
-def activation_map(features, finer):
+def activation_map(features, fine_features):
     """Return how strongly each position responds, at two depths of the network at once.
 
     An object excites a pretrained backbone more than what is behind it, whatever its class (SCDA:
@@ -39,14 +39,14 @@ def activation_map(features, finer):
 
     Args:
         features: `(B, h, w, D)`.
-        finer: `(B, H, W, D')`.
+        fine_features: `(B, H, W, D')`.
 
     Returns:
         `(B, H, W)`.
     """
     coarse = ops.expand_dims(_response(features), -1)  # (B, h, w, 1)
-    coarse = ops.squeeze(ops.image.resize(coarse, finer.shape[1:3]), -1)  # (B, H, W)
-    return ops.sqrt(coarse * _response(finer) + 1e-8)  # the root's slope stays finite at 0
+    coarse = ops.squeeze(ops.image.resize(coarse, fine_features.shape[1:3]), -1)  # (B, H, W)
+    return ops.sqrt(coarse * _response(fine_features) + 1e-8)  # the root's slope stays finite at 0
 
 
 def _response(features):
@@ -72,7 +72,7 @@ class CamLocalizer(keras.layers.Layer):
         **kwargs: `keras.layers.Layer`'s own.
 
     Call arguments:
-        features: `(B, h, w, D)`; not used, for localisers that need them.
+        features: `(B, h, w, D)`; not used, for localizers that need them.
         scores: `(B, h, w, C)`, class scores at each position.
 
     Output:
@@ -118,7 +118,7 @@ class CamLocalizer(keras.layers.Layer):
 class ActivationLocalizer(CamLocalizer):
     """Box what excites the backbone: the object, whatever its class.
 
-    1. `features` `(B, h, w, D)` and `finer` `(B, H, W, D')` → activation map `(B, H, W)`
+    1. `features` `(B, h, w, D)` and `fine_features` `(B, H, W, D')` → activation map `(B, H, W)`
        (`activation_map`).
     2. Map → box `(B, 4)` from its moments (`moment_box`). No randomness.
 
@@ -128,23 +128,23 @@ class ActivationLocalizer(CamLocalizer):
     Call arguments:
         features: `(B, h, w, D)`.
         scores: not used.
-        finer: `(B, H, W, D')`, features of higher resolution; `features` unless given.
+        fine_features: `(B, H, W, D')`, features of higher resolution; `features` unless given.
     """
 
     def __init__(self, spread=2.25, min_size=0.3, max_size=0.9, aspect=1.0, **kwargs):
         super().__init__(spread, min_size, max_size, aspect, **kwargs)
 
-    def call(self, features, scores=None, finer=None):
-        activation = activation_map(features, features if finer is None else finer)
+    def call(self, features, scores=None, fine_features=None):
+        activation = activation_map(features, features if fine_features is None else fine_features)
         return moment_box(activation, self.spread, self.min_size, self.max_size, self.aspect)
 
-    def compute_output_shape(self, features_shape, scores_shape=None, finer_shape=None):
+    def compute_output_shape(self, features_shape, scores_shape=None, fine_features_shape=None):
         return (features_shape[0], 4)
 
 
 @keras.saving.register_keras_serializable("rra_keras")
 class CenterLocalizer(keras.layers.Layer):
-    """Always look at the middle: what a localiser has to beat.
+    """Always look at the middle: what a localizer has to beat.
 
     Args:
         size: the box's longer side, as a fraction of the image's.
@@ -196,7 +196,7 @@ def _check_aspect(aspect):
 
 @keras.saving.register_keras_serializable("rra_keras")
 class RandomLocalizer(CenterLocalizer):
-    """Look anywhere, anew at each call: what a localiser has to beat.
+    """Look anywhere, anew at each call: what a localizer has to beat.
 
     Arguments as `CenterLocalizer`'s, and so are its call and its output.
 

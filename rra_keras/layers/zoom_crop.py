@@ -5,7 +5,7 @@ from keras import ops
 
 METHODS = ("auto", "tf_image", "gather")
 
-# Boxes are drawn towards the image's centre by two millionths. The last sample of one that ends at
+# Boxes are drawn toward the image's center by two millionths. The last sample of one that ends at
 # the border would otherwise round to just past the last pixel at common sizes (448 → 224), which
 # counts as outside.
 _DRAW_IN = 2e-6
@@ -33,12 +33,12 @@ def zoom_crop(images, boxes, size, method="auto"):
     """Crop `images` by `boxes` and resize the crops to `size`, bilinearly.
 
     Crop row `i` of `h` samples image row `y0·(H−1) + i·(y1−y0)·(H−1)/(h−1)`, so the box's edges
-    fall on pixel centres (for `h = 1`, the box's middle row). Samples outside the image are 0. A
+    fall on pixel centers (for `h = 1`, the box's middle row). Samples outside the image are 0. A
     box with `y1 < y0` flips the crop.
 
     Args:
         images: `(B, H, W, C)`, any range.
-        boxes: `(B, 4)` as `y0 x0 y1 x1`, normalised so that 0 is the centre of the first pixel and
+        boxes: `(B, 4)` as `y0 x0 y1 x1`, normalized so that 0 is the center of the first pixel and
             1 that of the last. Always computed in float32.
         size: `(h, w)` of the crops in pixels.
         method: `"tf_image"` (`tf.image.crop_and_resize`, the fastest under TensorFlow),

@@ -48,7 +48,7 @@ def area_under(curve):
 def curves(predict, image, answer, maps, ties, shares=SHARES):
     """Return the answer's probability as what each map marks is deleted, and inserted.
 
-    Deletion puts the image's mean colour over the places a map ranks first, share by share; a
+    Deletion puts the image's mean color over the places a map ranks first, share by share; a
     faithful map makes the answer fall soon. Insertion starts from the blurred image and puts
     those places back; a faithful map makes it rise soon. The whole model runs on every image, so
     its looks may move elsewhere.

@@ -105,7 +105,7 @@ def contains(boxes, parts):
 
 
 def centers(boxes):
-    """Return the centres of boxes `(N, 4)`, `(N, 2)` as `y x`."""
+    """Return the centers of boxes `(N, 4)`, `(N, 2)` as `y x`."""
     return (boxes[:, :2] + boxes[:, 2:]) / 2
 
 

@@ -6,10 +6,10 @@ WHOLE = np.array([0.0, 0.0, 1.0, 1.0], "float32")
 
 
 def edges(boxes, image_size):
-    """Return boxes between pixel centres as fractions of the image from edge to edge.
+    """Return boxes between pixel centers as fractions of the image from edge to edge.
 
     Args:
-        boxes: `(…, 4)`; 0 is the centre of the first pixel, 1 of the last.
+        boxes: `(…, 4)`; 0 is the center of the first pixel, 1 of the last.
         image_size: side of the image in pixels.
 
     Returns:
@@ -50,7 +50,7 @@ def _tiles(start, stop, cells, size):
     """Return the share of each of a map's cells in each pixel of the image, `(B, G, cells)`."""
     pixels = (np.arange(size, dtype="float32") + 0.5) / size  # (G,)
     inside = (pixels - start) / np.maximum(stop - start, 1e-6)  # (B, G) in [0, 1] within the box
-    # Between the centres of two cells: both; beyond the last centre: the last.
+    # Between the centers of two cells: both; beyond the last center: the last.
     place = np.clip(inside * cells - 0.5, 0, cells - 1)
     shares = np.maximum(1 - np.abs(place[..., None] - np.arange(cells)), 0)
     return (shares * ((inside >= 0) & (inside <= 1))[..., None]).astype("float32")

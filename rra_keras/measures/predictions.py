@@ -7,11 +7,11 @@ import numpy as np
 
 
 def accuracies(streams, labels):
-    """Return `accuracy`, `top5_accuracy`, `global_accuracy` and `local_accuracy` in [0, 1].
+    """Return `accuracy`, `top5_accuracy`, `glance_accuracy` and `look_accuracy` in [0, 1].
 
     Args:
-        streams: logits `(N, C)` of `logits` and, where the model has them, `global_logits` and
-            `local_logits`; a stream that is missing gives `None`.
+        streams: logits `(N, C)` of `logits` and, where the model has them, `glance_logits` and
+            `look_logits`; a stream that is missing gives `None`.
         labels: `(N,)` integers.
     """
 
@@ -24,8 +24,8 @@ def accuracies(streams, labels):
     return {
         "accuracy": accuracy("logits"),
         "top5_accuracy": accuracy("logits", k=5),
-        "global_accuracy": accuracy("global_logits"),
-        "local_accuracy": accuracy("local_logits"),
+        "glance_accuracy": accuracy("glance_logits"),
+        "look_accuracy": accuracy("look_logits"),
     }
 
 

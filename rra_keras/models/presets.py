@@ -22,7 +22,7 @@ _EDGE_MODEL = {
     "steps": 4,
     "units": 128,
     "image_size": 448,
-    "view_size": 160,
+    "glance_size": 160,
     "train_from": "block_11",
 }
 _EDGE_TRAINING = {
@@ -40,7 +40,7 @@ PRESETS = {
         model={
             **_EDGE_MODEL,
             "patch_size": 224,
-            "local_weight": 2.0,  # the crop knows better than so small a view
+            "look_weight": 2.0,  # the crop knows better than so small a view
         },
         training=_EDGE_TRAINING,
     ),
@@ -51,12 +51,12 @@ PRESETS = {
             **_EDGE_MODEL,
             "patch_size": (160, 320),
             "localizer": "activation",
-            "detach_global": True,
-            "local_weight": 4.0,
+            "detach_glance": True,
+            "look_weight": 4.0,
         },
         training=_EDGE_TRAINING,
     ),
-    # The paper's own network and training, but for where its crops come from: our localiser.
+    # The paper's own network and training, but for where its crops come from: our localizer.
     "paper_vgg19": Preset(
         model={
             "backbone": "vgg19",
@@ -67,9 +67,9 @@ PRESETS = {
             "units": 512,
             "image_size": 448,
             "patch_size": 224,
-            "view_size": 448,
+            "glance_size": 448,
             "projection": (1024, 1024),
-            "skip": False,
+            "linear_vote": False,
         },
         training={
             "epochs": 90,

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-# Told apart with any colour vision (Okabe and Ito), and by dashes.
-BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#767676"
+# Told apart with any color vision (Okabe and Ito), and by dashes.
+BLUE, ORANGE, GREEN, PINK, GRAY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#767676"
 _SIZE = (4.6, 3.1)  # inches
 
 
@@ -24,10 +24,10 @@ def reliability(groups):
     count = np.array(groups["count"])
     accuracy = np.array(groups["accuracy"], "float64")
     axes.bar(middles, accuracy, 0.92 / bins, color=BLUE, alpha=0.75, label="accuracy")
-    axes.plot([0, 1], [0, 1], "--", color=GREY, label="as sure as right")
+    axes.plot([0, 1], [0, 1], "--", color=GRAY, label="as sure as right")
     axes.set(ylim=(0, 1.02), ylabel="accuracy")
     axes.legend(frameon=False, loc="upper left", fontsize=8)
-    below.bar(middles, count / count.sum(), 0.92 / bins, color=GREY)
+    below.bar(middles, count / count.sum(), 0.92 / bins, color=GRAY)
     below.set(xlabel="confidence of the answer", ylabel="answers", xlim=(0, 1))
     for part in (axes, below):
         part.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -47,8 +47,8 @@ def training(history):
     streams = {
         "": "answer",
         "logits_": "answer",
-        "global_logits_": "glance",
-        "local_logits_": "looks",
+        "glance_logits_": "glance",
+        "look_logits_": "looks",
     }
     colors = {"answer": BLUE, "glance": ORANGE, "looks": GREEN}
     for axes, ending in ((left, "accuracy"), (right, "loss")):
@@ -59,7 +59,7 @@ def training(history):
                     continue
                 values = [float(row[key]) for row in history]
                 label = "all" if (ending, prefix) == ("loss", "") else name
-                color = GREY if label == "all" else colors[name]
+                color = GRAY if label == "all" else colors[name]
                 label += ", validation" if split else ", training"
                 axes.plot(epochs, values, style, color=color, ms=3, label=label)
         axes.set(xlabel="epoch", ylabel=ending, ylim=(0, None))
@@ -117,7 +117,7 @@ def faithfulness(rows):
         "glance": (ORANGE, "s-"),
         "steps, as weighed": (BLUE, "o-"),
         "middle first": (GREEN, "--"),
-        "random": (GREY, ":"),
+        "random": (GRAY, ":"),
     }
     for axes, kind in zip(
         figure.subplots(1, 2, sharey=True), ("deletion", "insertion"), strict=True

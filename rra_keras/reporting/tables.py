@@ -24,7 +24,7 @@ def attention_table(seen, labels):
     """
     right = seen.course().argmax(-1) == labels[:, None]  # (N, 2 + T)
     total = right.shape[1] - 2
-    even = seen.glance_logits + seen.local_weight * seen.step_logits.mean(axis=1) if total else None
+    even = seen.glance_logits + seen.look_weight * seen.step_logits.mean(axis=1) if total else None
     top = np.bincount(seen.step_weights.argmax(-1), minlength=total) if total else np.zeros(0)
     return {
         "glance": float(right[:, 0].mean()),
@@ -41,7 +41,7 @@ def localization_table(seen, boxes, image_size, activations=None, seed=0, progre
 
     Maps, of evidence and of activation whatever the class, are measured by MaxBoxAcc, MaxBoxAccV2
     and the pointing game (does the greatest value lie in the box?). A look's own box needs no
-    threshold; its centre does the pointing. Beside each look stand a box of its size in the
+    threshold; its center does the pointing. Beside each look stand a box of its size in the
     middle, and one anywhere, the mean of 20 draws.
 
     Args:

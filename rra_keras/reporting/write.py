@@ -157,8 +157,8 @@ def _streams(seen):
     local = np.einsum("bt,btc->bc", seen.step_weights, seen.step_logits)
     return {
         "logits": seen.logits,
-        "global_logits": seen.glance_logits,
-        "local_logits": local,
+        "glance_logits": seen.glance_logits,
+        "look_logits": local,
     }
 
 

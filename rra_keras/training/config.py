@@ -84,13 +84,13 @@ def configure(preset="edge", model=None, **overrides):
         arguments = {
             key: value
             for key, value in arguments.items()
-            if key not in ("view_size", "crop_backbone", "shared_encoder")
+            if key not in ("glance_size", "crop_backbone", "shared_encoder")
         }
         height, width = as_pair(arguments["patch_size"])
         side = height if height == width else 32 * round(math.sqrt(height * width) / 32)
         arguments["image_size"] = model.get("image_size", side)
-    elif "view_size" in chosen.model and "view_size" not in model:
-        arguments["view_size"] = min(arguments["view_size"], arguments["image_size"])
+    elif "glance_size" in chosen.model and "glance_size" not in model:
+        arguments["glance_size"] = min(arguments["glance_size"], arguments["image_size"])
     return Config(preset=preset, model=arguments, **chosen.training | overrides)
 
 

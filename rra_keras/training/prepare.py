@@ -77,7 +77,7 @@ def _check_sizes(model):
     sizes = {"image_size": model["image_size"]}
     if model["looks"]:
         sizes |= {
-            "view_size": model.get("view_size"),
+            "glance_size": model.get("glance_size"),
             "patch_size": min(as_pair(model["patch_size"])),
         }
     least = minimum_size(model["backbone"])

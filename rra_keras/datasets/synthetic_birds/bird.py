@@ -90,7 +90,7 @@ class Posture:
         return self.body.child(end, direction)
 
     def head_frame(self):
-        """Frame with its origin in the head's centre and x pointing along the bill."""
+        """Frame with its origin in the head's center and x pointing along the bill."""
         return self.body.child(self.head, self.pitch)
 
     def feet(self):
@@ -103,7 +103,7 @@ class Posture:
 
 
 class Plumage:
-    """Colours and markings that no species owns, drawn from `rng` alone."""
+    """Colors and markings that no species owns, drawn from `rng` alone."""
 
     def __init__(self, rng):
         hue = rng.choice([0.07, 0.1, 0.16, 0.25, 0.36, 0.55, 0.62, 0.9]) + rng.uniform(-0.03, 0.03)
@@ -130,8 +130,8 @@ def draw_plain_bird(canvas, rng, posture, plumage):
     _draw_face(draw, posture, plumage)
 
 
-def _fill(canvas, outline, colour_at, frame):
-    """Fill a canvas outline with `colour_at(x, y)` of local coordinates, a smooth texture."""
+def _fill(canvas, outline, color_at, frame):
+    """Fill a canvas outline with `color_at(x, y)` of local coordinates, a smooth texture."""
     left, top, right, bottom = (round(edge) for edge in bounds(outline))
     width, height = right - left + 1, bottom - top + 1
     mask = Image.new("L", (width, height))
@@ -139,7 +139,7 @@ def _fill(canvas, outline, colour_at, frame):
     grid_x, grid_y = np.meshgrid(np.linspace(left, right, 72), np.linspace(top, bottom, 72))
     pixels = np.stack([grid_x, grid_y], axis=-1) - frame.origin
     local = pixels @ np.linalg.inv(frame.matrix).T  # (72, 72, 2)
-    texture = np.clip(colour_at(local[..., 0], local[..., 1]), 0, 255).astype(np.uint8)
+    texture = np.clip(color_at(local[..., 0], local[..., 1]), 0, 255).astype(np.uint8)
     texture = Image.fromarray(texture).resize((width, height), Image.Resampling.BICUBIC)
     canvas.paste(texture, (left, top), mask)
 
@@ -151,18 +151,18 @@ def _ramp(values, low, high):
 def _draw_body(canvas, rng, posture, plumage):
     grain = rng.normal(0, 5, (72, 72, 1))
 
-    def colour_at(x, y):
+    def color_at(x, y):
         waterline = plumage.waterline + 0.25 * x
-        colour = mix(plumage.belly, plumage.back, _ramp(y, waterline - 0.035, waterline + 0.035))
+        color = mix(plumage.belly, plumage.back, _ramp(y, waterline - 0.035, waterline + 0.035))
         distance = np.hypot(x - posture.head[0], y - posture.head[1]) / posture.head_radius
         reach = plumage.hood_reach
-        colour = mix(plumage.hood, colour, _ramp(distance, reach - 0.12, reach + 0.12))
+        color = mix(plumage.hood, color, _ramp(distance, reach - 0.12, reach + 0.12))
         # Lit from above, darker to the edge below: a round body.
         light = 0.72 + 0.42 * _ramp(y, -0.19 * posture.plump, 0.06)
         light = light * (1 - 0.22 * _ramp(-x, 0.05, 0.32))
-        return colour * light + grain
+        return color * light + grain
 
-    _fill(canvas, posture.body(posture.outline()), colour_at, posture.body)
+    _fill(canvas, posture.body(posture.outline()), color_at, posture.body)
 
 
 def _draw_streaks(draw, rng, posture, plumage):
@@ -192,10 +192,10 @@ def _draw_wing(canvas, rng, posture, plumage):
     shadow = np.add(outline, [0, 0.012 * np.linalg.norm(posture.body.matrix[:, 0])])
     draw.polygon(xy(shadow), fill=rgb(0.55 * mix(plumage.wing, plumage.belly, 0.4)))
 
-    def colour_at(x, y):
+    def color_at(x, y):
         return plumage.wing * (0.8 + 0.4 * _ramp(y, -0.09, 0.09)) + grain
 
-    _fill(canvas, outline, colour_at, posture.body)
+    _fill(canvas, outline, color_at, posture.body)
     f = posture.plump
     # Flight feathers run from the coverts to the wing's tip.
     for t in np.linspace(0.12, 0.88, 6):

@@ -40,7 +40,7 @@ class SyntheticBirds(tfds.core.GeneratorBasedBuilder):
         box: the bird, `(ymin, xmin, ymax, xmax)` in [0, 1].
         parts: sequence of `name` and `box`, one for each telling part. A part that the species
             lacks (no eye ring) has the box of its place.
-        distinguishing_part: the name of the part that separates the species from its neighbour.
+        distinguishing_part: the name of the part that separates the species from its neighbor.
     """
 
     VERSION = tfds.core.Version("1.0.0")

@@ -1,4 +1,4 @@
-"""Planar frames, smooth outlines and colours that the drawings are made of."""
+"""Planar frames, smooth outlines and colors that the drawings are made of."""
 
 import colorsys
 
@@ -30,10 +30,10 @@ def rotation(angle):
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
-def arc(centre, radius, start, stop, count):
+def arc(center, radius, start, stop, count):
     """`(count, 2)` points on a circle, from angle `start` to `stop` in degrees."""
     angles = np.radians(np.linspace(start, stop, count))
-    return np.asarray(centre) + radius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    return np.asarray(center) + radius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
 
 
 def smooth(points, steps=6):
@@ -59,15 +59,15 @@ def xy(points):
 
 
 def hsv(hue, saturation, value):
-    """An RGB colour in 0…255 from hue, saturation and value in [0, 1]."""
+    """An RGB color in 0…255 from hue, saturation and value in [0, 1]."""
     return 255 * np.array(colorsys.hsv_to_rgb(hue % 1, min(saturation, 1), min(value, 1)))
 
 
-def rgb(colour):
-    """A colour array in 0…255 as the tuple of ints that Pillow takes."""
-    return tuple(min(255, int(channel)) for channel in colour)
+def rgb(color):
+    """A color array in 0…255 as the tuple of ints that Pillow takes."""
+    return tuple(min(255, int(channel)) for channel in color)
 
 
-def mix(colour, other, amount):
-    """`colour` moved towards `other` by `amount` in [0, 1]."""
-    return np.asarray(colour) + amount * (np.asarray(other) - np.asarray(colour))
+def mix(color, other, amount):
+    """`color` moved toward `other` by `amount` in [0, 1]."""
+    return np.asarray(color) + amount * (np.asarray(other) - np.asarray(color))

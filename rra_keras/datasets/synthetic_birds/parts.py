@@ -7,7 +7,7 @@ from PIL import ImageDraw
 
 from rra_keras.datasets.synthetic_birds.geometry import Frame, arc, bounds, mix, rgb, xy
 
-COLOURS = {
+COLORS = {
     "black": (22, 22, 26),
     "white": (250, 249, 242),
     "yellow": (255, 216, 24),
@@ -79,23 +79,23 @@ _BILLS = {
 
 
 def _bill(draw, frame, value):
-    shape, colour = value.split("_")
+    shape, color = value.split("_")
     outline = frame(_BILLS[shape])
-    draw.polygon(xy(outline), fill=COLOURS[colour])
+    draw.polygon(xy(outline), fill=COLORS[color])
     gape = frame([[-0.45, -0.03], mix([-0.45, -0.03], _BILLS[shape][2], 0.8)])
-    draw.line(xy(gape), fill=rgb(mix(COLOURS[colour], (60, 50, 50), 0.5)), width=2)
+    draw.line(xy(gape), fill=rgb(mix(COLORS[color], (60, 50, 50), 0.5)), width=2)
     return outline
 
 
 def _eye_ring(draw, frame, value):
     ring = frame(arc((0, 0), 0.5, 0, 360, 32))
     if value != "none":
-        pattern, colour = _split(value)
+        pattern, color = _split(value)
         # Split: a crescent above the eye and one below.
         sectors = {"full": ((0, 360),), "split": ((40, 140), (220, 320))}[pattern]
         for start, stop in sectors:
             sector = frame([*arc((0, 0), 0.5, start, stop, 32), (0, 0)])
-            draw.polygon(xy(sector), fill=COLOURS[colour])
+            draw.polygon(xy(sector), fill=COLORS[color])
     draw.polygon(xy(frame(arc((0, 0), 0.29, 0, 360, 24))), fill=_EYE)
     draw.polygon(xy(frame(arc((0.08, 0.1), 0.08, 0, 360, 10))), fill=(240, 240, 240))
     return ring
@@ -104,9 +104,9 @@ def _eye_ring(draw, frame, value):
 def _bands(draw, value, bands):
     """Fill the outlines of the value's pattern and return the bounding points of all of them."""
     if value != "none":
-        pattern, colour = _split(value)
+        pattern, color = _split(value)
         for band in bands[pattern]:
-            draw.polygon(xy(band), fill=COLOURS[colour])
+            draw.polygon(xy(band), fill=COLORS[color])
     return np.concatenate([*bands["full"], *bands["split"]])
 
 
@@ -147,18 +147,18 @@ def _tail_tip(draw, frame, value):
 
 
 def _legs(draw, frame, value):
-    pattern, colour = _split(value)
+    pattern, color = _split(value)
     part = np.linalg.norm(frame.matrix[:, 0])
     ends = []
 
     def stroke(start, stop, thickness, fill):
         ends.append(frame([start, stop]))
-        draw.line(xy(ends[-1]), fill=COLOURS[fill], width=round(thickness * part))
+        draw.line(xy(ends[-1]), fill=COLORS[fill], width=round(thickness * part))
 
     for x in (-0.22, 0.2):
-        stroke([x, -0.45], [x + 0.03, 0.32], 0.16, colour)
+        stroke([x, -0.45], [x + 0.03, 0.32], 0.16, color)
         for toe in (-0.14, 0.08, 0.22):
-            stroke([x + 0.03, 0.28], [x + toe, 0.46], 0.1, colour)
+            stroke([x + 0.03, 0.28], [x + toe, 0.46], 0.1, color)
         if pattern == "split":
             stroke([x + 0.01, -0.2], [x + 0.02, 0.06], 0.16, "black")
     return np.concatenate(ends)

@@ -31,14 +31,14 @@ class Scene:
         self.ground, self.foliage = _SCENES[rng.integers(len(_SCENES))]
         self.bark = hsv(rng.uniform(0.03, 0.12), rng.uniform(0.1, 0.45), rng.uniform(0.2, 0.55))
 
-    def colour(self, rng, ranges):
-        """A colour from `(low, high)` ranges of hue, saturation and value."""
+    def color(self, rng, ranges):
+        """A color from `(low, high)` ranges of hue, saturation and value."""
         return hsv(*(rng.uniform(low, high) for low, high in ranges))
 
 
 def draw_background(rng, scene, size):
     """A `size` × `size` RGB background: soft ground, blurred clutter, sharp clutter before it."""
-    ground = [[scene.colour(rng, scene.ground) for _ in range(5)] for _ in range(5)]
+    ground = [[scene.color(rng, scene.ground) for _ in range(5)] for _ in range(5)]
     image = Image.fromarray(np.array(ground).astype(np.uint8))
     # What is far is drawn small, blurred, and enlarged.
     layers = ((8, (5, 24), (0.06, 0.2), (0.8, 2.5)), (4, (3, 16), (0.05, 0.13), (0.3, 1.2)))
@@ -66,8 +66,8 @@ def draw_clutter(image, rng, scene, count, lengths):
         else:
             radius = length * rng.uniform(0.08, 0.18)
             hue, saturation, value = _BERRIES[rng.integers(len(_BERRIES))]
-            colour = hsv(hue, saturation, value * rng.uniform(0.7, 1))
-            draw.ellipse((*(place - radius), *(place + radius)), fill=rgb(colour))
+            color = hsv(hue, saturation, value * rng.uniform(0.7, 1))
+            draw.ellipse((*(place - radius), *(place + radius)), fill=rgb(color))
 
 
 def draw_sprig(draw, rng, scene, place, length, angle):
@@ -93,12 +93,12 @@ def leaf(rng, place, length, angle):
 
 
 def draw_leaf(draw, rng, scene, shape):
-    """Draw what `leaf` returned, in one of the scene's colours, one half lighter."""
+    """Draw what `leaf` returned, in one of the scene's colors, one half lighter."""
     outline, midrib = shape
-    colour = scene.colour(rng, scene.foliage)
-    draw.polygon(xy(outline), fill=rgb(colour))
-    draw.polygon(xy(outline[: len(outline) // 2 + 1]), fill=rgb(1.14 * colour))
-    draw.line(xy(midrib), fill=rgb(0.75 * colour), width=max(1, draw.im.size[0] // 400))
+    color = scene.color(rng, scene.foliage)
+    draw.polygon(xy(outline), fill=rgb(color))
+    draw.polygon(xy(outline[: len(outline) // 2 + 1]), fill=rgb(1.14 * color))
+    draw.line(xy(midrib), fill=rgb(0.75 * color), width=max(1, draw.im.size[0] // 400))
 
 
 def draw_perch(canvas, rng, scene, foot, thickness):
@@ -132,7 +132,7 @@ def draw_occluders(canvas, rng, scene, bird_box, sites, clearance):
         rng: `np.random.Generator`.
         scene: `Scene`.
         bird_box: `(left, top, right, bottom)`, canvas pixels.
-        sites: `(N, 2)` centres of what must stay visible, canvas pixels.
+        sites: `(N, 2)` centers of what must stay visible, canvas pixels.
         clearance: distance in canvas pixels.
     """
     draw = ImageDraw.Draw(canvas)
@@ -149,16 +149,16 @@ def draw_occluders(canvas, rng, scene, bird_box, sites, clearance):
         else:
             shape = leaf(rng, place, size * rng.uniform(0.05, 0.13), angle)
         width = round(size * rng.uniform(0.003, 0.01))
-        # The colour has a generator of its own: what is left out must not shift the draws.
-        colour_rng = rng.spawn(1)[0]
+        # The color has a generator of its own: what is left out must not shift the draws.
+        color_rng = rng.spawn(1)[0]
         distances = np.linalg.norm(np.concatenate(shape)[:, None] - sites, axis=-1)
         if distances.min() < clearance:
             continue
         if is_blade:
-            colour = rgb(scene.colour(colour_rng, scene.foliage))
-            draw.line(xy(shape[0]), fill=colour, width=width, joint="curve")
+            color = rgb(scene.color(color_rng, scene.foliage))
+            draw.line(xy(shape[0]), fill=color, width=width, joint="curve")
         else:
-            draw_leaf(draw, colour_rng, scene, shape)
+            draw_leaf(draw, color_rng, scene, shape)
 
 
 def photograph(canvas, rng, size):

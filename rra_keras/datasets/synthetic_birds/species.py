@@ -2,7 +2,7 @@
 
 PARTS = ("bill", "eye_ring", "wing_bar", "crown", "tail_tip", "legs")
 
-# Ten pairs. Different pairs differ in three or more parts, mostly in colours, which survive a lower
+# Ten pairs. Different pairs differ in three or more parts, mostly in colors, which survive a lower
 # resolution. The two species of a pair differ in the shape of one part, which hardly does.
 SPECIES = {
     # name: (bill, eye_ring, wing_bar, crown, tail_tip, legs)
@@ -40,13 +40,13 @@ def differing_parts(name, other):
     return tuple(part for part, value, other_value in pairs if value != other_value)
 
 
-def neighbour(name):
+def neighbor(name):
     """The species nearest to `name`: the one that differs in the fewest parts."""
     others = (other for other in SPECIES if other != name)
     return min(others, key=lambda other: len(differing_parts(name, other)))
 
 
 def distinguishing_part(name):
-    """The one part that separates a species from its neighbour."""
-    (part,) = differing_parts(name, neighbour(name))
+    """The one part that separates a species from its neighbor."""
+    (part,) = differing_parts(name, neighbor(name))
     return part
