@@ -168,7 +168,7 @@ def main(_):
     except (ValueError, OSError, ImportError) as error:
         end(2, f"error: {error}")
     try:
-        metrics = training.train(config, *prepared)
+        metrics = training.train(config, prepared)
     except (StateError, OSError, FloatingPointError) as error:
         end(2, f"error: {error}")
     except processes.LostProcessError as error:

@@ -15,8 +15,8 @@ ROWS = {
     "center_box": {"localizer": "center"},
     "separate_encoders": {"shared_encoder": False},
     "no_skip": {"linear_vote": False},
-    "lambda_1": {"look_weight": 1.0},
-    "box_gradient": {"look_weight": 1.0, "box_gradient": 0.01},
+    "lambda_1": {"look_weight": 1.0, "look_loss_weight": 1.0},
+    "box_gradient": {"look_weight": 1.0, "look_loss_weight": 1.0, "box_gradient": 0.01},
     # For wide objects, and one change each.
     "wide": {"preset": "edge_wide"},
     "wide_units_256": {"preset": "edge_wide", "units": 256},

@@ -20,7 +20,7 @@ class CornerLocalizer(layers.Layer):
         super().__init__(**kwargs)
         self.size = size
 
-    def call(self, features, scores):
+    def call(self, features, scores, fine_features):
         corner = ops.convert_to_tensor([[0.0, 0.0, self.size, self.size]])
         return ops.tile(corner, (ops.shape(features)[0], 1))
 
@@ -58,7 +58,7 @@ def test_loaded_model_is_the_saved_one(trained, saved, batch, models):
 
 
 def test_loaded_model_trains_on_as_the_saved_one(build, batch, tmp_path):
-    model = build(look_weight=0.5)
+    model = build(look_loss_weight=0.5)
     model.compile("adam")
     model.fit(*batch, batch_size=9, verbose=0)
     model.save(tmp_path / "model.keras")

@@ -1,3 +1,6 @@
+import inspect
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -43,10 +46,10 @@ def view(model, images, *names):
 
 def test_compile_adam_trains_the_sum_of_both_cross_entropies(build, batch):
     images, labels = batch
-    model = build(look_weight=0.3)
+    model = build(look_loss_weight=0.3, glance_loss_weight=2.0, look_weight=5.0)
     outputs = streams(model, images)
     model.compile("adam")
-    loss = cross_entropy(outputs["glance_logits"], labels)
+    loss = 2.0 * cross_entropy(outputs["glance_logits"], labels)
     loss += 0.3 * cross_entropy(outputs["look_logits"], labels)
     measured = model.evaluate(images, labels, verbose=0, return_dict=True)
     np.testing.assert_allclose(measured["loss"], loss.mean(), rtol=1e-5)
@@ -119,10 +122,51 @@ def test_metrics_and_loss_of_ones_own(build, batch):
     np.testing.assert_allclose(measured["loss"], loss.mean(), rtol=1e-4)
 
 
-def test_training_lowers_the_loss(trained, build, batch):
-    untrained = build(looks=2)
-    untrained.compile("adam")
-    assert trained.evaluate(*batch, verbose=0)[0] < untrained.evaluate(*batch, verbose=0)[0]
+def test_training_learns_what_an_untrained_copy_does_not_know(build, batch):
+    """On the very batch, from the same weights: the color of the square is its label."""
+    model = build()
+    model.compile(keras.optimizers.Adam(0.01))
+    before = model.evaluate(*batch, verbose=0, return_dict=True)
+    model.fit(*batch, batch_size=9, epochs=30, verbose=0)
+    after = model.evaluate(*batch, verbose=0, return_dict=True)
+    assert after["loss"] < 0.5 * before["loss"]
+    assert after["logits_accuracy"] == 1.0
+
+
+def test_compile_takes_keras_arguments_in_its_order():
+    ours, theirs = (inspect.signature(m.compile).parameters for m in (RRAClassifier, keras.Model))
+    assert list(ours) == list(theirs)
+
+
+def test_sparse_losses_and_metrics_get_integers(build, batch):
+    images, labels = batch
+    model = build()
+    model.compile("sgd")
+    expected = model.evaluate(images, labels, verbose=0, return_dict=True)
+    for form in (labels, labels[:, None], np.eye(3)[labels]):
+        model.compile(
+            "sgd",
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            None,
+            [keras.metrics.SparseCategoricalAccuracy("accuracy")],
+        )
+        measured = model.evaluate(images, form, verbose=0, return_dict=True)
+        np.testing.assert_allclose(measured["loss"], expected["loss"], rtol=1e-5)
+        assert measured["logits_accuracy"] == expected["logits_accuracy"]
+
+
+def test_a_stream_s_metrics_are_sparse_or_not(build):
+    metrics = [keras.metrics.SparseCategoricalAccuracy(), keras.metrics.CategoricalAccuracy()]
+    with pytest.raises(ValueError, match=r"`metrics`.*sparse.*Received: .*'logits'"):
+        build().compile("sgd", metrics=metrics)
+
+
+def test_none_means_none(build, batch):
+    model = build()
+    model.compile("sgd", metrics=None)
+    assert set(model.evaluate(*batch, verbose=0, return_dict=True)) == {
+        *("loss", "glance_logits_loss", "look_logits_loss")
+    }
 
 
 def test_train_from_freezes_what_is_before(trained, backbone, build):
@@ -161,16 +205,13 @@ def test_gradient_of_the_local_loss_reaches_the_localizers_input(build, batch):
 
 
 def test_mixed_precision_keeps_boxes_and_logits_in_float32(build, batch):
-    model = build(looks=2)
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        half = build(looks=2)
-        half.set_weights(model.get_weights())
-        half.compile("adam")
-        loss = half.fit(*batch, verbose=0).history["loss"]
-        half.set_weights(model.get_weights())
-    finally:
-        keras.config.set_dtype_policy("float32")
+    model, half = build(looks=2), build(looks=2, dtype="mixed_float16")
+    assert half.dtype_policy.name == half.encoder.layers[-1].dtype_policy.name == "mixed_float16"
+    assert keras.config.dtype_policy().name == "float32"
+    half.set_weights(model.get_weights())
+    half.compile("adam")
+    loss = half.fit(*batch, verbose=0).history["loss"]
+    half.set_weights(model.get_weights())
     assert np.isfinite(loss).all()
     names = ("boxes", "logits", "glance_logits", "look_logits", "step_logits")
     for output, full in zip(
@@ -184,12 +225,13 @@ def test_mixed_precision_keeps_boxes_and_logits_in_float32(build, batch):
 # === What the outputs are ===
 
 
-def test_predict_is_the_global_plus_lambda_times_the_look_logits(build, batch):
+def test_predict_is_the_glance_s_plus_lambda_times_the_looks_logits(build, batch):
     model = build(look_weight=0.3)
     outputs = streams(model, batch[0])
     expected = outputs["glance_logits"] + 0.3 * outputs["look_logits"]
     np.testing.assert_allclose(outputs["logits"], expected, atol=1e-6)
     np.testing.assert_allclose(model.predict(batch[0], verbose=0), expected, atol=1e-6)
+    np.testing.assert_allclose(model.predict_on_batch(batch[0]), expected, atol=1e-6)
 
 
 def test_predictions_are_deterministic_and_independent_of_the_batch(trained, batch):
@@ -210,7 +252,7 @@ def test_no_look_is_the_plain_backbone(build, backbone, batch):
     model = build(looks=0)
     assert list(model.output) == ["logits"]
     pooled = np.asarray(backbone(np.float32(images))).mean(axis=(1, 2))
-    kernel, bias = model.get_layer("glance_classifier").get_weights()
+    kernel, bias = model.glance_classifier.get_weights()
     logits = model.predict(images, verbose=0)
     np.testing.assert_allclose(logits, pooled @ kernel + bias, atol=1e-5)
     model.compile("adam")
@@ -226,10 +268,10 @@ def test_one_look_of_one_step_is_a_plain_classifier_of_the_crop(build, batch, li
         model, batch[0], "states", "step_weights", "look_logits", "look_1_features"
     )
     np.testing.assert_array_equal(weights, np.ones((9, 1)))
-    kernel, bias = model.get_layer("step_classifier").get_weights()
+    kernel, bias = model.step_classifier.get_weights()
     expected = states[:, 0] @ kernel + bias
     if linear_vote:
-        kernel, bias = model.get_layer("vote_classifier").get_weights()
+        kernel, bias = model.vote_classifier.get_weights()
         expected += features.mean(axis=(1, 2)) @ kernel + bias
     np.testing.assert_allclose(local, expected, atol=1e-5)
 
@@ -289,7 +331,7 @@ def test_separate_encoder_has_weights_of_its_own(build, backbone, batch):
     shared, separate = build(), build(shared_encoder=False)
     assert separate.count_params() == shared.count_params() + backbone.count_params()
     before = streams(separate, batch[0])
-    crop_encoder = separate.get_layer("crop_encoder")
+    crop_encoder = separate.crop_encoder
     crop_encoder.set_weights([np.zeros_like(weight) for weight in crop_encoder.get_weights()])
     after = streams(separate, batch[0])
     np.testing.assert_array_equal(after["glance_logits"], before["glance_logits"])
@@ -342,7 +384,7 @@ def test_boxes_have_the_crops_aspect_at_every_look(build, batch, localizer):
 def test_the_activation_localizer_finds_the_bright_square(build):
     """Brightness excites the tiny backbone: its first convolution averages the colors."""
     model = build(localizer="activation", glance_size=64)
-    encoder = model.get_layer("encoder").get_layer("tiny")
+    encoder = model.encoder.get_layer("tiny")
     for name in ("block_0_conv", "block_1_conv"):
         layer = encoder.get_layer(name)
         layer.set_weights([np.full(w.shape, 0.01) for w in layer.get_weights()])
@@ -353,10 +395,9 @@ def test_the_activation_localizer_finds_the_bright_square(build):
     np.testing.assert_allclose((x0 + x1) / 2, [0.25, 0.75], atol=0.05)
 
 
-def test_detached_the_global_loss_trains_its_classifier_alone(build, batch):
+def test_detached_the_glance_s_loss_trains_its_classifier_alone(build, batch):
     images, _ = batch
-    model = build(detach_glance=True, look_weight=4.0)
-    assert model.trained_streams == {"glance_logits": 0.25, "look_logits": 1.0}
+    model = build(detach_glance=True)
     gradients = weight_gradients(
         model, images, lambda outputs: ops.sum(ops.square(outputs["glance_logits"]))
     )
@@ -368,7 +409,7 @@ def test_detached_the_global_loss_trains_its_classifier_alone(build, batch):
 
 
 def test_paper_preset_has_the_papers_size():
-    model = RRAClassifier.from_preset("paper_vgg19", num_classes=200)
+    model = RRAClassifier.from_preset("paper_vgg19", num_classes=200, weights=None)
     assert abs(model.count_params() / 46.13e6 - 1) < 0.002
     outputs = model.view("glance_features", "look_1_crop", "look_1_features", "states").output
     assert {name: tensor.shape[1:] for name, tensor in outputs.items()} == {
@@ -380,7 +421,7 @@ def test_paper_preset_has_the_papers_size():
 
 
 def test_overrides_replace_a_presets_arguments():
-    model = RRAClassifier.from_preset("edge", num_classes=5, steps=2, units=16)
+    model = RRAClassifier.from_preset("edge", 5, weights="random", steps=2, units=16)
     config = model.get_config()
     assert (config["steps"], config["units"], config["backbone"]) == (2, 16, "efficientnet_lite0")
     assert model.output["logits"].shape == (None, 5)
@@ -396,7 +437,18 @@ def test_overrides_replace_a_presets_arguments():
         ("looks", {"looks": -1}),
         ("patch_size", {"patch_size": 0}),
         ("glance_size", {"glance_size": 65}),
-        ("glance_size", {"patch_size": 65}),
+        ("patch_size", {"patch_size": 65}),
+        ("patch_size", {"patch_size": (32,)}),
+        ("patch_size", {"patch_size": 32.0}),
+        ("image_size", {"image_size": 64.0}),
+        ("image_size", {"backbone": "mobilenet", "image_size": 31, "patch_size": 16}),
+        ("look_weight", {"look_weight": -1.0}),
+        ("look_loss_weight", {"look_loss_weight": float("nan")}),
+        ("glance_loss_weight", {"glance_loss_weight": -0.5}),
+        ("box_gradient", {"box_gradient": 1.5}),
+        ("weights", {"backbone": "efficientnet_lite0", "train_from": "block_11"}),
+        ("localizer", {"localizer": {"name": "cam", "spraed": 2.0}}),
+        ("localizer", {"localizer": {"name": "cam", "spread": -2.0}}),
         ("steps", {"steps": 0}),
         ("units", {"units": 0}),
         ("localizer", {"localizer": "oracle"}),
@@ -411,6 +463,46 @@ def test_overrides_replace_a_presets_arguments():
 def test_errors_name_the_argument(build, name, arguments):
     with pytest.raises(ValueError, match=rf"^Invalid value for (argument )?`{name}`.*Received: "):
         build(**arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"lokks": 2}, {"view_size": 96}])
+def test_a_misspelt_argument_is_refused_with_the_nearest(arguments):
+    (name,) = arguments
+    nearest = {"lokks": "looks", "view_size": "image_size"}[name]
+    with pytest.raises(ValueError, match=rf"`{name}`.*`{nearest}`.*Received: {name}="):
+        RRAClassifier.from_preset("edge", num_classes=3, **arguments)
+
+
+def test_what_comes_after_the_classes_has_to_be_named(backbone):
+    with pytest.raises(TypeError, match="positional"):
+        RRAClassifier(backbone, 3, 1)
+
+
+def test_numpy_integers_are_sizes(build):
+    model = build(patch_size=(np.int64(16), np.int32(32)), image_size=np.int64(64))
+    assert model.patch_size == (16, 32)
+    assert json.dumps(model.get_config()["image_size"]) == "64"
+
+
+def test_a_preset_may_set_a_localizer_s_numbers(build):
+    model = build(looks=2, localizer={"name": "cam", "spread": 1.2, "max_size": 0.5})
+    for layer in (model.localizer, model.inner_localizer):
+        assert (layer.spread, layer.min_size, layer.max_size) == (1.2, 0.3, 0.5)
+    again = RRAClassifier.from_config(model.get_config())
+    assert again.localizer.spread == 1.2
+
+
+def test_a_configured_localizer_frames_the_first_look_in_its_aspect(build):
+    model = build(looks=2, localizer=CamLocalizer(spread=1.2, aspect=2.0))
+    assert (model.localizer.aspect, model.inner_localizer.aspect) == (2.0, 1.0)
+    assert model.inner_localizer.spread == 1.2
+
+
+def test_layers_are_attributes(trained):
+    for name in ("encoder", "pool", "glance_classifier", "step_classifier", "vote_classifier"):
+        assert getattr(trained, name) is trained.get_layer(name)
+    assert trained.encoders == (trained.encoder,)
+    assert trained.localizer is trained.get_layer("localizer")
 
 
 def test_unknown_preset_is_refused():

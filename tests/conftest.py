@@ -3,7 +3,7 @@ import csv
 import keras
 import numpy as np
 import pytest
-from keras import layers, ops
+from keras import layers, ops, tree
 from PIL import Image
 
 from rra_keras import RRAClassifier
@@ -59,7 +59,7 @@ def weight_gradients(model, images, loss):
     if keras.config.backend() == "jax":
         import jax
 
-        images = ops.convert_to_tensor(images)
+        images = tree.map_structure(ops.convert_to_tensor, images)
         others = [variable.value for variable in model.non_trainable_variables]
         gradients = jax.jit(
             jax.grad(

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from rra_keras.explain.activation import activations
-from rra_keras.layers.localizers import activation_map
+from rra_keras.layers.evidence import activation_map
 from rra_keras.measures.localization import peaks
 
 

@@ -7,7 +7,7 @@ from keras import ops
 
 from rra_keras import ActivationLocalizer, CamLocalizer, CenterLocalizer, RandomLocalizer, ZoomCrop
 from rra_keras.layers.boxes import box_in_box, moment_box, scale_gradient
-from rra_keras.layers.localizers import activation_map, class_activation_map
+from rra_keras.layers.evidence import activation_map, class_activation_map
 
 
 def blob(rows, columns, size=20, value=1.0):

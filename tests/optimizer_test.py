@@ -80,7 +80,7 @@ def test_averaged_weights_by_hand(build, batch):
     model = build()
     config = configure("edge", ema=0.75, schedule="step")
     model.compile(make_optimizer(config, model, 1))
-    classifier, steps = model.get_layer("step_classifier"), []
+    classifier, steps = model.step_classifier, []
     for _ in range(2):
         model.train_on_batch(*batch)
         steps.append(classifier.get_weights()[0])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rra_keras import RRAClassifier
 from rra_keras.measures import predictions
 from rra_keras.training.config import configure
 from rra_keras.training.run import Run
@@ -20,9 +21,46 @@ def test_the_plain_backbone_beside_a_wide_crop_sees_as_many_pixels_in_a_square()
     assert configure("edge_wide", {"looks": 0}).model["image_size"] == 224  # √(160 · 320) = 226
 
 
-def test_the_preset_s_view_fits_a_smaller_image_but_a_given_one_stays():
+def test_the_preset_s_glance_fits_a_smaller_image_but_a_given_one_is_refused():
     assert configure("edge", {"image_size": 128}).model["glance_size"] == 128
-    assert configure("edge", {"image_size": 128, "glance_size": 200}).model["glance_size"] == 200
+    with pytest.raises(ValueError, match=r"`glance_size`.*image_size=128.*Received: .*=200"):
+        configure("edge", {"image_size": 128, "glance_size": 200})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"looks": 0},
+        {"looks": 0, "image_size": 128},
+        {"image_size": 128},
+        {"backbone": "mobilenet"},
+        {"patch_size": (64, 96), "looks": 2},
+    ],
+)
+@pytest.mark.parametrize("preset", ["edge", "edge_wide"])
+def test_python_and_commands_mean_the_same_model(preset, arguments):
+    config = configure(preset, arguments, weights="random")
+    by_command = RRAClassifier(num_classes=3, weights="random", **config.model)
+    in_python = RRAClassifier.from_preset(preset, 3, weights="random", **arguments)
+    assert in_python.get_config() == by_command.get_config()
+    assert len(in_python.trainable_variables) == len(by_command.trainable_variables)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("preset", {"preset": "cloud"}),
+        ("lokks", {"model": {"lokks": 2}}),
+        ("weights", {"weights": None}),
+        ("epochs", {"epochs": 0}),
+        ("learning_rate", {"learning_rate": float("nan")}),
+        ("augment", {"augment": "heavy"}),
+        ("seed", {"seed": -1}),
+    ],
+)
+def test_what_a_run_cannot_be_is_refused_by_name(name, arguments):
+    with pytest.raises(ValueError, match=rf"`{name}`.*Expected.*Received: "):
+        configure(**arguments)
 
 
 def test_another_backbone_is_trained_whole():

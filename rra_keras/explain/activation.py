@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rra_keras.layers.localizers import activation_map
+from rra_keras.layers.evidence import activation_map
 from rra_keras.measures.maps import WHOLE
 
 
@@ -22,12 +22,9 @@ def activations(model, images, boxes):
         `(B, 1 + K, h, w)` float32: the whole image's map, then each box's.
     """
     images, boxes = np.asarray(images, "float32"), np.asarray(boxes, "float32")
-    own = {layer.name: layer for layer in model.layers}
-    encoder = own.get("crop_encoder") or own["encoder"]
     maps = []
     for box in (np.tile(WHOLE, (len(images), 1)), *boxes.swapaxes(0, 1)):
-        features, fine_features = encoder.predict_on_batch(
-            np.asarray(own["zoom_crop"]([images, box]))
-        )
+        crops = np.asarray(model.zoom_crop([images, box]))
+        features, fine_features = model.crop_encoder.predict_on_batch(crops)
         maps.append(np.asarray(activation_map(features, fine_features), "float32"))
     return np.stack(maps, axis=1)

@@ -37,6 +37,10 @@ class RecursiveAttention(keras.layers.Layer):
         depth: stacked LSTM cells.
         **kwargs: `keras.layers.Layer`'s own.
 
+    Example:
+        first, second = np.ones((2, 8)), np.zeros((2, 8))
+        refined, states, weights = rra_keras.RecursiveAttention(4, steps=3)([first, second])
+
     Call arguments:
         vectors: a list of one `(B, D)` tensor for each look, or one `(B, D)` tensor.
 

@@ -1,6 +1,9 @@
 """Crop a box out of an image and resize it, differentiable in both."""
 
+import operator
+
 import keras
+import numpy as np
 from keras import ops
 
 METHODS = ("auto", "tf_image", "gather")
@@ -109,9 +112,26 @@ def _sample(lines, start, end, length):
     return ((1.0 - share) * above + share * below) * inside
 
 
-def as_pair(size):
-    """Return `(height, width)` of a size that is one already, or a side."""
-    return (size, size) if isinstance(size, int) else tuple(size)
+def as_pair(size, name="size"):
+    """Return `(height, width)`, Python integers, of a size in pixels: a side, or a pair.
+
+    Args:
+        size: a positive integer of any kind, or two of them.
+        name: the argument's name, for the error.
+
+    Raises:
+        ValueError: if `size` is neither.
+    """
+    try:
+        pair = [operator.index(side) for side in (size if np.ndim(size) else (size, size))]
+    except TypeError:
+        pair = []
+    if len(pair) != 2 or min(pair) < 1:
+        raise ValueError(
+            f"Invalid value for argument `{name}`. Expected a positive number of pixels, or a pair "
+            f"`(height, width)` of them. Received: {name}={size!r}"
+        )
+    return tuple(pair)
 
 
 @keras.saving.register_keras_serializable("rra_keras")
@@ -131,6 +151,10 @@ class ZoomCrop(keras.layers.Layer):
     Call arguments:
         inputs: `[images, boxes]`.
 
+    Example:
+        boxes = np.array([[0.2, 0.2, 0.7, 0.7], [0.0, 0.5, 0.5, 1.0]])
+        crops = rra_keras.ZoomCrop(32)([images[:2], boxes])  # (2, 32, 32, 3)
+
     Output:
         `(B, h, w, C)` in the layer's compute dtype.
 
@@ -141,13 +165,7 @@ class ZoomCrop(keras.layers.Layer):
     def __init__(self, size, method="auto", **kwargs):
         # Half-precision boxes would move the crop by up to a pixel: inputs are cast in `call`.
         super().__init__(autocast=False, **kwargs)
-        height, width = as_pair(size)
-        if height < 1 or width < 1:
-            raise ValueError(
-                "Invalid value for argument `size`. Expected a positive number of pixels. "
-                f"Received: size={size}"
-            )
-        self.size = (height, width)
+        self.size = as_pair(size)
         self.method = method
         self.supports_jit = resolve_method(method) != "tf_image"
 

@@ -1,17 +1,21 @@
 """The classifier: glance at the whole image, look closer where it tells, decide from both."""
 
+import contextlib
 import copy
+import difflib
 import inspect
 
 import keras
+import numpy as np
 from keras import ops
 
 from rra_keras.backbones import build_encoder
 from rra_keras.layers import RecursiveAttention, ZoomCrop
-from rra_keras.layers.boxes import box_in_box, scale_gradient
-from rra_keras.layers.localizers import LOCALIZERS
+from rra_keras.layers.localizers import make_localizer
 from rra_keras.layers.zoom_crop import as_pair
-from rra_keras.models.presets import PRESETS
+from rra_keras.models.arguments import check_arguments
+from rra_keras.models.look import Look, Seen, named, shrink
+from rra_keras.models.presets import resolve
 from rra_keras.models.streams import StreamModel
 
 
@@ -19,17 +23,21 @@ from rra_keras.models.streams import StreamModel
 class RRAClassifier(StreamModel):
     """Recursively Refined Attention on an ordinary backbone.
 
-    1. Shrink `images` `(B, S, S, 3)` to a view, encode it → `glance_features` `(B, h, w, D)` →
+    1. Glance: shrink `images` `(B, S, S, 3)`, encode them → `glance_features` `(B, h, w, D)` →
        `glance_logits` `(B, C)`.
-    2. For each look: a localizer turns the last feature map and its class scores into a box inside
-       the last box; `ZoomCrop` cuts it from the full image; encode → `look_k_features`.
+    2. For each look (`Look`): a localizer turns the last feature map and its class scores into a
+       box inside the last box; `ZoomCrop` cuts it from the full image; encode → `look_k_features`.
     3. `RecursiveAttention` refines the looks' pooled vectors over `steps` steps each and weighs all
        steps → `look_logits`; with `linear_vote`, plus a linear vote of each look's own features.
     4. `logits = glance_logits + look_weight · look_logits`.
 
     `fit` takes `(images, labels)`, labels as integers or one-hot. `compile("adam")` alone trains
-    CE(global) + λ·CE(local), λ being `look_weight`. `predict` returns `logits`; calling the model
-    returns the dict of all three. `looks=0` is the plain backbone: `logits` only.
+    `glance_loss_weight` · CE(glance) + `look_loss_weight` · CE(looks). `predict` returns `logits`;
+    calling the model returns the dict of all three. `looks=0` is the plain backbone: `logits` only.
+
+    Example:
+        model = rra_keras.RRAClassifier("mobilenet", 3, image_size=64, patch_size=32, units=8)
+        logits = model.predict(images)  # (N, 3)
 
     Source: Shroff et al., "Focus Longer to See Better: Recursively Refined Attention for
     Fine-Grained Image Classification", CVPRW 2020 (one look, whose crop is given beforehand).
@@ -38,34 +46,38 @@ class RRAClassifier(StreamModel):
         backbone: name of a backbone (`rra_keras.backbones.backbone_names()`) or a `keras.Model`
             from an image batch to a feature map.
         num_classes: classes `C`, at least 2.
-        looks: crops to look at, one inside the other.
+        looks: crops to look at, one inside the other; 0 is the plain backbone.
         steps: recurrent steps for each look.
         units: width of the LSTM cells.
         image_size: side `S` of the input, pixels; crops are cut at this resolution.
         patch_size: what each crop is resized to, pixels: a side, or `(height, width)`. Boxes have
             its aspect, so that nothing is distorted: wide for what is wide.
-        glance_size: side of what the first encoder sees, pixels; `patch_size`'s longer side unless
+        glance_size: side of the small view of the whole, pixels; `patch_size`'s longer side unless
             given. With `looks=0` the backbone sees `image_size`.
-        projection: widths of 1×1 convolutions with ReLU after the first encoder.
-        look_weight: λ, the local stream's weight in the loss and in the prediction.
-        localizer: `"activation"` (looks inside the first one by `"cam"`), `"cam"`, `"center"`,
-            `"random"`, or a layer called as `localizer(features, scores)` that returns boxes
-            `(B, 4)`, `y0 x0 y1 x1` in [0, 1]. If its call takes `fine_features`, that is the encoder's last
-            feature map before the final downsampling.
+        projection: widths of 1×1 convolutions with ReLU between the glance's features and its
+            classifier.
+        look_weight: λ, the weight of the looks' logits in the prediction; the glance's is 1.
+        look_loss_weight: weight of the looks' loss.
+        glance_loss_weight: weight of the glance's loss.
+        localizer: what places looks: `"activation"` (looks inside the first one by `"cam"`),
+            `"cam"`, `"center"`, `"random"`; a dict of such a `name` and arguments of its class,
+            e.g. `{"name": "cam", "spread": 2.2}`; or a layer called as a `Localizer`.
         box_gradient: share of the crops' gradient that passes through the boxes to the localizer.
-            Whole, it is 10 to 60 times the global stream's own there, and drowns it: none unless
+            Whole, it is 10 to 60 times the glance's own there, and drowns it: none unless
             given. A localizer with weights of its own needs some.
-        detach_glance: train the encoder by the local stream alone: of the global stream only its
-            classifier learns, and the loss is CE(global) / λ + CE(local). Objects have another size
-            in the view than in a crop, and the two losses pull a shared encoder apart.
+        detach_glance: train the encoder by the looks alone: of the glance only its classifier
+            learns. Objects have another size in the glance than in a crop, and the two losses pull
+            a shared encoder apart.
         crop_method: see `ZoomCrop`.
-        shared_encoder: encode crops with the same weights as the view.
+        shared_encoder: encode crops with the same weights as the glance.
         crop_backbone: backbone of the crops' own encoder, if it differs from `backbone`.
-        linear_vote: let the looks' pooled features vote linearly beside the attention. Needed to localize
-            a second look inside the first.
+        linear_vote: let the looks' pooled features vote linearly beside the attention. Needed to
+            localize a second look inside the first.
         train_from: name of the first trainable block of the backbone; all before it is frozen.
         preprocess: layer or function from RGB 0…255 to what a handed-over backbone expects.
-        weights: backbone weights: `None`, `"imagenet"` or a weights file.
+        weights: backbone weights: `"imagenet"`, a weights file, or `"random"`. `None` is random as
+            well, but refused where `train_from` would freeze a named backbone's random weights.
+        dtype: dtype policy to compute by, e.g. `"mixed_bfloat16"`; Keras' own unless given.
         name: the model's name.
 
     Raises:
@@ -76,6 +88,7 @@ class RRAClassifier(StreamModel):
         self,
         backbone,
         num_classes,
+        *,
         looks=1,
         steps=4,
         units=256,
@@ -84,6 +97,8 @@ class RRAClassifier(StreamModel):
         glance_size=None,
         projection=(),
         look_weight=1.0,
+        look_loss_weight=1.0,
+        glance_loss_weight=1.0,
         localizer="cam",
         box_gradient=0.0,
         detach_glance=False,
@@ -94,174 +109,167 @@ class RRAClassifier(StreamModel):
         train_from=None,
         preprocess=None,
         weights=None,
+        dtype=None,
         name="rra_classifier",
     ):
-        patch_size = as_pair(patch_size)
-        glance_size = image_size if looks == 0 else glance_size or max(patch_size)
-        _check_sizes(num_classes, looks, image_size, patch_size, glance_size)
-        if crop_backbone and shared_encoder:
-            raise ValueError(
-                "Invalid value for argument `crop_backbone`. A shared encoder has one backbone: "
-                f"pass `shared_encoder=False`. Received: crop_backbone={crop_backbone!r}"
-            )
-        if looks > 1 and not linear_vote:
-            raise ValueError(
-                "Invalid value for argument `linear_vote`. A second look is placed by the first one's "
-                f"class scores, which need `linear_vote=True`. Received: linear_vote={linear_vote}, looks={looks}"
-            )
+        arguments = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        check_arguments(arguments)
+        crop_size = as_pair(patch_size, "patch_size")
+        shown_size = image_size if looks == 0 else glance_size or max(crop_size)
 
-        # === Layers ===
-        encoder_options = {
-            "weights": weights,
-            "train_from": train_from,
-            "preprocess": preprocess,
-        }
-        encoder = build_encoder(
-            backbone, fine_features=looks > 0, name="encoder", **encoder_options
-        )
-        projections = [
-            keras.layers.Conv2D(
-                width,
-                1,
-                activation="relu",
-                kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out"),
-                name=f"projection_{i}",
-            )
-            for i, width in enumerate(projection)
-        ]
-        pool = keras.layers.GlobalAveragePooling2D(name="pool")
-        glance_classifier = _classifier_layer(num_classes, "glance_classifier")
-        if looks:
-            crop_encoder = encoder
-            if not shared_encoder:
-                crop_encoder = build_encoder(
-                    crop_backbone or backbone,
-                    fine_features=True,
-                    name="crop_encoder",
-                    **encoder_options,
-                )
-            localize = _localizer_layer(localizer, aspect=patch_size[1] / patch_size[0])
-            # Inside the object's box it is the evidence that tells where to look. A crop has its
-            # box's aspect already: inside it, an even box keeps it.
-            inside = "cam" if localizer == "activation" else localizer
-            localize_inside = _localizer_layer(inside, aspect=1.0, name="localizer_inside")
-            zoom = ZoomCrop(patch_size, crop_method, name="zoom_crop")
-            attention = RecursiveAttention(units, steps, name="recursive_attention")
-            step_classifier = _classifier_layer(num_classes, "step_classifier")
-            vote_classifier = (
-                _classifier_layer(num_classes, "vote_classifier") if linear_vote else None
-            )
-
-        # === Functional model ===
-        images = keras.Input((image_size, image_size, 3), name="images")
-        view = _shrink(images, image_size, glance_size)
-        features, fine_features = encoder(view) if looks else (encoder(view), None)
-        if detach_glance:
-            features = ops.stop_gradient(features)
-        tensors = {"glance_features": _named(features, "glance_features")}
-        features = tensors["glance_features"]
-        for layer in projections:
-            features = layer(features)
-        logits = glance_classifier(pool(features))  # (B, C)
-        if looks:
-            tensors["glance_logits"] = glance_logits = logits
-            scores = glance_classifier(features)  # (B, h, w, C)
-            boxes, vectors, votes = [], [], []
-            for look in range(1, looks + 1):
-                place = localize_inside if boxes else localize
-                more = {"fine_features": fine_features} if _takes_finer(place) else {}
-                box = place(features, scores, **more)  # (B, 4), inside the last look
-                box = scale_gradient(box, box_gradient)
-                box = box_in_box(boxes[-1], box) if boxes else box
-                boxes.append(_named(box, f"look_{look}_box"))
-                crop = _named(zoom([images, boxes[-1]]), f"look_{look}_crop")
-                features, fine_features = crop_encoder(crop)
-                features = _named(features, f"look_{look}_features")
-                vectors.append(pool(features))  # (B, D)
-                if linear_vote:
-                    votes.append(vote_classifier(vectors[-1]))
-                    scores = vote_classifier(features)
-                tensors |= {f"look_{look}_crop": crop, f"look_{look}_features": features}
-            aggregate, states, weights_over_steps = attention(vectors)
-            look_logits = step_classifier(aggregate)
-            step_logits = step_classifier(states)  # (B, T, C)
-            if linear_vote:
-                vote = keras.layers.average(votes) if looks > 1 else votes[0]
-                look_logits = look_logits + vote
-                step_logits = step_logits + ops.expand_dims(vote, 1)
-            logits = glance_logits + look_weight * look_logits
-            tensors |= {
-                "boxes": ops.stack(boxes, axis=1),  # (B, looks, 4)
-                "states": states,
-                "step_weights": weights_over_steps,
-                "step_logits": step_logits,
-                "look_logits": look_logits,
+        with _dtype_policy(dtype):
+            # === Layers ===
+            options = {
+                "weights": None if weights == "random" else weights,
+                "train_from": train_from,
+                "preprocess": preprocess,
             }
-        tensors["logits"] = logits
-        streams = ("logits", "glance_logits", "look_logits") if looks else ("logits",)
-        super().__init__(
-            inputs=images, outputs={stream: tensors[stream] for stream in streams}, name=name
-        )
+            encoder = build_encoder(backbone, fine_features=looks > 0, name="encoder", **options)
+            projections = [_projection_layer(width, i) for i, width in enumerate(projection)]
+            pool = keras.layers.GlobalAveragePooling2D(name="pool")
+            glance_classifier = _classifier_layer(num_classes, "glance_classifier")
+            if looks:
+                crop_encoder = encoder
+                if not shared_encoder:
+                    crop_encoder = build_encoder(
+                        crop_backbone or backbone,
+                        fine_features=True,
+                        name="crop_encoder",
+                        **options,
+                    )
+                place = make_localizer(localizer, aspect=crop_size[1] / crop_size[0])
+                inner_place = place
+                if hasattr(place, "inside"):
+                    inner_place = place.inside(name="inner_localizer")
+                zoom_crop = ZoomCrop(crop_size, crop_method, name="zoom_crop")
+                attention = RecursiveAttention(units, steps, name="recursive_attention")
+                step_classifier = _classifier_layer(num_classes, "step_classifier")
+                vote_classifier = None
+                if linear_vote:
+                    vote_classifier = _classifier_layer(num_classes, "vote_classifier")
+
+            # === Functional model ===
+            images = keras.Input((image_size, image_size, 3), name="images")
+            view = shrink(images, image_size, shown_size)
+            features, fine_features = encoder(view) if looks else (encoder(view), None)
+            if detach_glance:
+                features = ops.stop_gradient(features)
+            features = named(features, "glance_features")
+            tensors = {"glance_features": features}
+            for layer in projections:
+                features = layer(features)
+            vector = pool(features)  # (B, D)
+            logits = glance_classifier(vector)  # (B, C)
+            if looks:
+                tensors["glance_logits"] = logits
+                scores = glance_classifier(features)  # (B, h, w, C)
+                look = Look(
+                    *(place, inner_place, zoom_crop, crop_encoder, pool, vote_classifier),
+                    box_gradient,
+                )
+                seen = [Seen(features, fine_features, scores, vector)]
+                for k in range(1, looks + 1):
+                    seen.append(look(images, seen[-1], f"look_{k}"))
+                tensors |= _looks_tensors(seen[1:])
+                tensors |= _decide(seen[1:], attention, step_classifier)
+                logits = logits + look_weight * tensors["look_logits"]
+            tensors["logits"] = logits
+            streams = ("logits", "glance_logits", "look_logits") if looks else ("logits",)
+            super().__init__(
+                inputs=images, outputs={stream: tensors[stream] for stream in streams}, name=name
+            )
+            if dtype is not None:
+                self.dtype_policy = keras.dtype_policies.get(dtype)
 
         # === Config ===
-        self.num_classes = num_classes
-        self.looks = looks
-        self.steps = steps
-        self.image_size = image_size
-        self.patch_size = patch_size
-        self.glance_size = glance_size
+        self.encoder, self.projections, self.pool = encoder, projections, pool
+        self.glance_classifier = glance_classifier
+        if looks:
+            self.crop_encoder, self.zoom_crop, self.attention = crop_encoder, zoom_crop, attention
+            self.localizer, self.inner_localizer = place, inner_place
+            self.step_classifier, self.vote_classifier = step_classifier, vote_classifier
+        self.num_classes, self.looks, self.steps = num_classes, looks, steps
+        self.image_size, self.patch_size, self.glance_size = image_size, crop_size, shown_size
         self.look_weight = look_weight
         self.streams = streams
-        self.trained_streams = {stream: 1.0 for stream in streams[1:] or streams}
-        if looks and detach_glance:
-            # The same ratio; the encoder learns at the plain backbone's rate.
-            self.trained_streams["glance_logits"] = 1.0 / look_weight
-        elif looks:
-            self.trained_streams["look_logits"] = look_weight
+        self.trained_streams = {"logits": 1.0}
+        if looks:
+            self.trained_streams = {
+                "glance_logits": glance_loss_weight,
+                "look_logits": look_loss_weight,
+            }
         self._tensors = tensors
         # Serialized: a model kept as an attribute would count as part of this one.
         self._arguments = {
-            "backbone": _serialized(backbone),
-            "num_classes": num_classes,
-            "looks": looks,
-            "steps": steps,
-            "units": units,
-            "image_size": image_size,
-            "patch_size": patch_size,
-            "glance_size": glance_size,
-            "projection": tuple(projection),
-            "look_weight": look_weight,
-            "localizer": _serialized(localizer),
-            "box_gradient": box_gradient,
-            "detach_glance": detach_glance,
-            "crop_method": crop_method,
-            "shared_encoder": shared_encoder,
-            "crop_backbone": _serialized(crop_backbone),
-            "linear_vote": linear_vote,
-            "train_from": train_from,
-            "preprocess": _serialized(preprocess),
-            "weights": None,  # a saved model brings its own
+            **{name: _serialized(value) for name, value in arguments.items()},
+            "weights": "random",  # a saved model brings its own
         }
 
     @classmethod
-    def from_preset(cls, preset, num_classes, weights=None, **overrides):
+    def from_preset(cls, preset, num_classes, weights="imagenet", **overrides):
         """Build the model that `preset` describes, `overrides` replacing its arguments.
 
+        It is the model that `train.py --preset=… --argument=…` trains (`preset_arguments`).
+
+        Example:
+            model = rra_keras.RRAClassifier.from_preset("edge", num_classes=20)
+            plain = rra_keras.RRAClassifier.from_preset("edge", num_classes=20, looks=0)
+
         Raises:
-            ValueError: if there is no such preset.
+            ValueError: if there is no such preset or no such argument.
         """
-        if preset not in PRESETS:
-            raise ValueError(
-                f"Invalid value for argument `preset`. Expected one of {sorted(PRESETS)}. "
-                f"Received: preset={preset!r}"
-            )
-        return cls(num_classes=num_classes, weights=weights, **PRESETS[preset].model | overrides)
+        arguments = cls.preset_arguments(preset, **overrides)
+        if weights == "imagenet" and isinstance(arguments["backbone"], keras.Model):
+            weights = None  # it has its own
+        return cls(num_classes=num_classes, weights=weights, **arguments)
+
+    @classmethod
+    def check_arguments(cls, **arguments):
+        """Raise what the constructor would raise for these, at no cost; the rest is as by default.
+
+        Raises:
+            ValueError: naming the argument, what was expected and what came.
+        """
+        bound = inspect.signature(cls).bind(**{"num_classes": 2, **arguments})
+        bound.apply_defaults()
+        check_arguments(bound.arguments)
+
+    @classmethod
+    def preset_arguments(cls, preset, **overrides):
+        """Return the constructor's arguments that a preset with some of them replaced stands for.
+
+        Without `num_classes` and `weights`. See `rra_keras.models.presets.resolve`, whose rules
+        hold for Python and for commands alike.
+
+        Raises:
+            ValueError: if there is no such preset or no such argument.
+        """
+        known = set(inspect.signature(cls).parameters) - {"num_classes", "weights"}
+        for name in overrides:
+            if name not in known:
+                nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+                raise ValueError(
+                    f"Invalid argument `{name}`. Expected arguments of RRAClassifier, such as "
+                    f"`{nearest}`. Received: {name}={overrides[name]!r}"
+                )
+        return resolve(preset, overrides)
+
+    @property
+    def encoders(self):
+        """The encoder, and that of the crops where it is another one."""
+        own = self.looks and self.crop_encoder is not self.encoder
+        return (self.encoder, self.crop_encoder) if own else (self.encoder,)
 
     def view(self, *names):
         """Return a `keras.Model` from images to a dict of the named intermediates.
 
         Names: `boxes` `(B, looks, 4)`, `step_weights` `(B, T)`, `states` `(B, T, U)`, `step_logits`
-        `(B, T, C)`, `look_k_features`, `look_k_crop`, and the outputs.
+        `(B, T, C)`, `glance_features`, `look_k_box` `(B, 4)`, `look_k_crop`, `look_k_features`,
+        `look_k_vote`, and the outputs.
+
+        Example:
+            seen = model.view("boxes", "step_weights").predict(images)
+            boxes = seen["boxes"]  # (N, looks, 4)
 
         Raises:
             ValueError: if there is no such intermediate.
@@ -275,47 +283,69 @@ class RRAClassifier(StreamModel):
         return keras.Model(self.inputs[0], {name: self._tensors[name] for name in names})
 
     def get_config(self):
-        return {**self._arguments, "name": self.name}
+        return dict(self._arguments)
 
     @classmethod
     def from_config(cls, config):
         revived = {
             # A copy, because Keras takes nested configs apart as it reads them.
             key: keras.saving.deserialize_keras_object(copy.deepcopy(config[key]))
-            for key in ("backbone", "localizer", "crop_backbone", "preprocess")
-            if isinstance(config.get(key), dict)
+            for key in ("backbone", "localizer", "crop_backbone", "preprocess", "dtype")
+            if isinstance(config.get(key), dict) and "class_name" in config[key]
         }
         return cls(**config | revived)
 
 
-def _check_sizes(num_classes, looks, image_size, patch_size, glance_size):
-    for name, value, least in (
-        ("num_classes", num_classes, 2),
-        ("looks", looks, 0),
-        ("image_size", image_size, 1),
-        ("patch_size", min(patch_size), 1),
-        ("glance_size", glance_size, 1),
-    ):
-        if value < least:
-            raise ValueError(
-                f"Invalid value for argument `{name}`. Expected at least {least}. "
-                f"Received: {name}={value}"
-            )
-    if glance_size > image_size:
-        raise ValueError(
-            "Invalid value for argument `glance_size`. Expected at most `image_size`. Received: "
-            f"glance_size={glance_size}, image_size={image_size}"
-        )
+def _looks_tensors(looks):
+    """Return the looks' intermediates by name."""
+    tensors = {"boxes": ops.stack([look.box for look in looks], axis=1)}  # (B, looks, 4)
+    for k, look in enumerate(looks, start=1):
+        tensors[f"look_{k}_box"] = look.box
+        tensors[f"look_{k}_crop"] = look.crop
+        tensors[f"look_{k}_features"] = look.features
+        if look.vote is not None:
+            tensors[f"look_{k}_vote"] = look.vote
+    return tensors
 
 
-def _shrink(images, image_size, glance_size):
-    """Shrink the image to the view: by averaging whole pixels, then bilinearly."""
-    factor = max(f for f in range(1, image_size // glance_size + 1) if image_size % f == 0)
-    if factor > 1:
-        images = keras.layers.AveragePooling2D(factor, name="shrink")(images)
-    if image_size // factor != glance_size:
-        images = keras.layers.Resizing(glance_size, glance_size, name="view")(images)
-    return images
+def _decide(looks, attention, step_classifier):
+    """Return what the looks say together, and step by step."""
+    aggregate, states, step_weights = attention([look.vector for look in looks])
+    look_logits = step_classifier(aggregate)
+    step_logits = step_classifier(states)  # (B, T, C)
+    votes = [look.vote for look in looks if look.vote is not None]
+    if votes:
+        vote = keras.layers.average(votes) if len(votes) > 1 else votes[0]
+        look_logits = look_logits + vote
+        step_logits = step_logits + ops.expand_dims(vote, 1)
+    return {
+        "states": states,
+        "step_weights": step_weights,
+        "step_logits": step_logits,
+        "look_logits": look_logits,
+    }
+
+
+@contextlib.contextmanager
+def _dtype_policy(dtype):
+    """Let the layers made meanwhile compute by a policy."""
+    before = keras.config.dtype_policy()
+    if dtype is not None:
+        keras.config.set_dtype_policy(keras.dtype_policies.get(dtype))
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _projection_layer(width, index):
+    return keras.layers.Conv2D(
+        width,
+        1,
+        activation="relu",
+        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out"),
+        name=f"projection_{index}",
+    )
 
 
 def _classifier_layer(num_classes, name):
@@ -326,28 +356,12 @@ def _classifier_layer(num_classes, name):
     )
 
 
-def _localizer_layer(localizer, aspect, name="localizer"):
-    if isinstance(localizer, keras.layers.Layer):
-        return localizer
-    if localizer not in LOCALIZERS:
-        raise ValueError(
-            f"Invalid value for argument `localizer`. Expected one of {sorted(LOCALIZERS)} or a "
-            f"layer. Received: localizer={localizer!r}"
-        )
-    return LOCALIZERS[localizer](aspect=aspect, name=name)
-
-
-def _takes_finer(localizer):
-    return "fine_features" in inspect.signature(localizer.call).parameters
-
-
-def _named(tensor, name):
-    """Give an intermediate a name to address it by, in the graph and by Grad-CAM."""
-    return keras.layers.Identity(dtype=tensor.dtype, name=name)(tensor)  # of boxes, no half floats
-
-
 def _serialized(value):
-    """Return what `get_config` holds for a name, or for an object."""
-    if value is None or isinstance(value, str):
+    """Return what `get_config` holds for an argument: itself where JSON knows it."""
+    if isinstance(value, (list, tuple)):
+        return tuple(_serialized(item) for item in value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, (str, int, float, dict)):
         return value
     return keras.saving.serialize_keras_object(value)

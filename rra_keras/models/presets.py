@@ -1,6 +1,9 @@
 """Named configurations: the model's arguments and how to train it."""
 
 import dataclasses
+import math
+
+from rra_keras.layers.zoom_crop import as_pair
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +43,8 @@ PRESETS = {
         model={
             **_EDGE_MODEL,
             "patch_size": 224,
-            "look_weight": 2.0,  # the crop knows better than so small a view
+            "look_weight": 2.0,  # the crop knows better than so small a glance
+            "look_loss_weight": 2.0,
         },
         training=_EDGE_TRAINING,
     ),
@@ -53,6 +57,7 @@ PRESETS = {
             "localizer": "activation",
             "detach_glance": True,
             "look_weight": 4.0,
+            "glance_loss_weight": 0.25,
         },
         training=_EDGE_TRAINING,
     ),
@@ -81,3 +86,40 @@ PRESETS = {
         },
     ),
 }
+
+
+def resolve(preset, overrides):
+    """Return the arguments of `RRAClassifier` that a preset stands for, `overrides` in place.
+
+    1. Another backbone than the preset's is trained whole unless `train_from` is given.
+    2. With `looks=0` the backbone sees as many pixels as a crop has (the side rounded to 32) unless
+       `image_size` is given; what is about looks alone is left out.
+    3. The preset's own glance is no larger than the image.
+
+    Args:
+        preset: a name in `PRESETS`.
+        overrides: a dict of arguments.
+
+    Raises:
+        ValueError: if there is no such preset.
+    """
+    if preset not in PRESETS:
+        raise ValueError(
+            f"Invalid value for argument `preset`. Expected one of {sorted(PRESETS)}. "
+            f"Received: preset={preset!r}"
+        )
+    chosen = PRESETS[preset].model
+    arguments = chosen | overrides
+    if arguments["backbone"] != chosen["backbone"]:
+        arguments["train_from"] = overrides.get("train_from")
+        if "crop_backbone" not in overrides:
+            arguments.pop("crop_backbone", None)
+    if arguments["looks"] == 0:
+        for name in ("glance_size", "crop_backbone", "shared_encoder"):
+            arguments.pop(name, None)
+        height, width = as_pair(arguments["patch_size"], "patch_size")
+        side = height if height == width else 32 * round(math.sqrt(height * width) / 32)
+        arguments["image_size"] = overrides.get("image_size", side)
+    elif "glance_size" in chosen and "glance_size" not in overrides:
+        arguments["glance_size"] = min(arguments["glance_size"], arguments["image_size"])
+    return arguments

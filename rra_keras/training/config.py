@@ -3,47 +3,55 @@
 import dataclasses
 import math
 
-from rra_keras.layers.zoom_crop import as_pair
+from rra_keras.models import RRAClassifier
 from rra_keras.models.presets import PRESETS
+
+AUGMENTATIONS = ("none", "light", "rand", "mix")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """What a run depends on.
 
+    `train.py` makes a flag of each attribute but `model`, with its type and this description.
+
     Attributes:
-        dataset: `synthetic_birds`, `folder:PATH` or a TFDS name.
-        data_dir: where named data sets are kept.
-        group_regex: see `rra_keras.data.load`.
-        strict: refuse a folder with files that are no images.
-        preset: where `model` and the training's defaults come from.
-        model: arguments of `RRAClassifier`, without `num_classes` and `weights`.
-        weights: `"imagenet"`, `"none"` or a backbone weights file.
-        augment: `"none"`, `"light"`, `"rand"` or `"mix"`.
-        epochs: passes over the training split.
-        batch_size: images a step.
-        learning_rate: its peak.
-        schedule: `"cosine"` (after a warm-up of a twentieth) or `"step"` (÷10 after a third and
-            two thirds of the epochs, the paper's).
-        weight_decay: of SGD with momentum 0.9.
-        class_weight: `"balanced"`: each class counts alike in the loss, however many images it has;
-            `None`: each image does.
-        label_smoothing: share of a label that is spread over all classes, in [0, 1).
-        precision: Keras' dtype policy: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`.
-        accumulation_steps: batches whose gradients are averaged for one update.
-        ema: momentum of the weights' moving average, which is then what is validated and kept;
-            `None` for none.
-        first_layer_rate: the learning rate of an encoder's first trainable layer as a share of the
-            peak; that of the others lies geometrically between.
-        checkpoint_every: steps between two states on disk; `None` for one each epoch.
-        seed: of everything random.
+        dataset: `synthetic_birds`, `folder:PATH` or the name of a TFDS data set.
+        data_dir: Where named data sets are kept.
+        group_regex: With `folder:PATH`, keeps all files whose names match the same first group in
+            one split.
+        strict: Refuse a folder with files that are no images.
+        preset: Where all defaults come from.
+        model: Arguments of `RRAClassifier`, without `num_classes` and `weights`.
+        weights: Backbone weights: `imagenet`, `random` or a file.
+        augment: Augmentation: `none`, `light`, `rand` or `mix`.
+        epochs: Passes over the training images.
+        batch_size: Images a step.
+        learning_rate: Peak learning rate.
+        schedule: `cosine` (after a warm-up of a twentieth) or `step` (÷10 after a third and two
+            thirds of the epochs, the paper's).
+        weight_decay: Weight decay of SGD with momentum 0.9.
+        class_weight: `balanced` lets each class count alike in the loss, however many images it
+            has; each image counts alike unless given.
+        label_smoothing: Share of each label that is spread over all classes.
+        precision: What to compute in: `float32`, `mixed_bfloat16` or `mixed_float16`.
+        accumulation_steps: Batches whose gradients are averaged for one update.
+        ema: Validate and keep the weights' moving average, of this momentum, e.g. 0.99.
+        first_layer_rate: Learning rate of an encoder's first trained layer, as a share of the
+            peak; the others' lie geometrically between.
+        checkpoint_every: Steps between two states to resume from; each epoch unless given.
+        seed: Seed of everything random.
+
+    Raises:
+        ValueError: if a value is out of range, naming it.
     """
 
     dataset: str = "synthetic_birds"
     data_dir: str | None = None
     group_regex: str | None = None
     strict: bool = False
-    preset: str
+    preset: str = "edge"
     model: dict
     weights: str = "imagenet"
     augment: str
@@ -61,37 +69,50 @@ class Config:
     checkpoint_every: int | None = None
     seed: int = 0
 
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "accumulation_steps", "checkpoint_every"):
+            value = getattr(self, name)
+            self._check(value is None or value >= 1, name, "a positive integer")
+        self._check(self.seed >= 0, "seed", "0 or a positive integer")
+        rate, decay = self.learning_rate, self.weight_decay
+        self._check(math.isfinite(rate) and rate > 0, "learning_rate", "a finite number above 0")
+        self._check(math.isfinite(decay) and decay >= 0, "weight_decay", "a finite number from 0")
+        for name in ("label_smoothing", "ema"):
+            value = getattr(self, name)
+            self._check(value is None or 0 <= value < 1, name, "a number in [0, 1)")
+        self._check(0 < self.first_layer_rate <= 1, "first_layer_rate", "a number in (0, 1]")
+        for name, known in (
+            ("augment", AUGMENTATIONS),
+            ("schedule", ("cosine", "step")),
+            ("class_weight", (None, "balanced")),
+            ("precision", PRECISIONS),
+        ):
+            self._check(getattr(self, name) in known, name, f"one of {known}")
+
+    def _check(self, passed, name, expected):
+        if not passed:
+            raise ValueError(
+                f"Invalid value for `{name}`. Expected {expected}. "
+                f"Received: {name}={getattr(self, name)!r}"
+            )
+
 
 def configure(preset="edge", model=None, **overrides):
     """Return the `Config` of a preset with some values replaced.
 
-    With `looks=0` the backbone sees the whole image, as many pixels as a crop has (the side rounded
-    to 32) unless `image_size` is given.
-    Another backbone than the preset's is trained whole unless `train_from` is given.
-
     Args:
         preset: name in `rra_keras.models.presets.PRESETS`.
-        model: arguments of `RRAClassifier` that replace the preset's.
+        model: arguments of `RRAClassifier` that replace the preset's; the model is the one that
+            `RRAClassifier.from_preset` gives for them.
         **overrides: fields of `Config`.
+
+    Raises:
+        ValueError: if there is no such preset or argument, or a value is out of range.
     """
-    chosen = PRESETS[preset]
-    model = model or {}
-    arguments = chosen.model | model
-    if arguments["backbone"] != chosen.model["backbone"]:
-        arguments["train_from"] = model.get("train_from")
-        arguments.pop("crop_backbone", None)
-    if arguments["looks"] == 0:
-        arguments = {
-            key: value
-            for key, value in arguments.items()
-            if key not in ("glance_size", "crop_backbone", "shared_encoder")
-        }
-        height, width = as_pair(arguments["patch_size"])
-        side = height if height == width else 32 * round(math.sqrt(height * width) / 32)
-        arguments["image_size"] = model.get("image_size", side)
-    elif "glance_size" in chosen.model and "glance_size" not in model:
-        arguments["glance_size"] = min(arguments["glance_size"], arguments["image_size"])
-    return Config(preset=preset, model=arguments, **chosen.training | overrides)
+    arguments = RRAClassifier.preset_arguments(preset, **model or {})
+    config = Config(preset=preset, model=arguments, **PRESETS[preset].training | overrides)
+    RRAClassifier.check_arguments(**arguments, weights=config.weights, dtype=config.precision)
+    return config
 
 
 def default_run_dir(config):

@@ -15,10 +15,11 @@ def collect(model, batches, steps=None):
     Returns:
         A dict of each stream's logits `(N, C)`, and the labels `(N,)` as integers.
     """
+    view = model.view(*model.streams)
     bar = keras.utils.Progbar(steps, unit_name="batch")
     collected, labels = [], []
     for images, one_hot in batches:
-        collected.append(model.predict_on_batch(np.asarray(images)))
+        collected.append(view.predict_on_batch(np.asarray(images)))
         labels.append(np.argmax(one_hot, axis=-1))
         bar.add(1)
     streams = {name: np.concatenate([out[name] for out in collected]) for name in collected[0]}

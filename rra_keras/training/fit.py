@@ -1,6 +1,7 @@
 """Fitting, and what keeps a long training safe."""
 
 import contextlib
+import dataclasses
 import json
 
 import keras
@@ -14,17 +15,14 @@ from rra_keras.training.optimizer import make_optimizer
 from rra_keras.training.stop import StopRequest
 
 
-def train(config, run, source, model, clock):
+def train(config, prepared):
     """Train, keep the weights that were best on validation, test them once, write the run.
 
     A run that was begun before goes on where its state on disk stands.
 
     Args:
         config: a `Config`.
-        run: the `Run`, as all that follows from `prepare`.
-        source: the data.
-        model: the model, not compiled.
-        clock: the `Clock`.
+        prepared: what `prepare` returned for it.
 
     Returns:
         The content of `metrics.json`; `None` in a process that shared the training but writes
@@ -37,10 +35,11 @@ def train(config, run, source, model, clock):
         StateError: if the state on disk cannot be used.
         LostProcessError: if another process of the training has ended.
     """
+    run, source, model, clock = (getattr(prepared, f.name) for f in dataclasses.fields(prepared))
     number, count = processes.number_and_count()
     with processes.losses_told():
         processes.meet("prepared")
-    if run.path("metrics.json").exists():
+    if model is None:
         print(f"{run} is finished: nothing to resume.")
         return json.loads(run.path("metrics.json").read_text("utf-8"))
     if number == 0:
@@ -63,7 +62,7 @@ def train(config, run, source, model, clock):
             return None
         if config.precision != "float32" or count > 1 or _replicas(model) > 1:
             # What is tested and kept computes as a device will: alone, and in float32.
-            model = model.from_config(model.get_config())
+            model = model.from_config({**model.get_config(), "dtype": "float32"})
             _compile(config, model, steps)
         model.set_weights(checkpoint.best_weights())
         metrics = finish(config, run, source, model, clock, checkpoint.best)

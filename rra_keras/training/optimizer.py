@@ -28,9 +28,8 @@ def make_optimizer(config, model, steps_per_epoch):
     if config.first_layer_rate == 1:
         return sgd(config.learning_rate)
     optimizers = {}
-    for name in ("encoder", "crop_encoder"):
-        layers = [leaf for layer in model.layers if layer.name == name for leaf in leaves(layer)]
-        layers = [layer for layer in layers if layer.trainable_variables]
+    for encoder in model.encoders:
+        layers = [layer for layer in leaves(encoder) if layer.trainable_variables]
         for i, layer in enumerate(layers):
             share = config.first_layer_rate ** (1 - i / len(layers))
             for variable in layer.trainable_variables:

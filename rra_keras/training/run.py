@@ -88,6 +88,11 @@ class Run:
     def __str__(self):
         return str(self.directory)
 
+    @property
+    def finished(self):
+        """Whether the training has ended: `metrics.json` is written last."""
+        return self.path("metrics.json").is_file()
+
     def path(self, name):
         """Return the path of a file in the run."""
         return self.directory / name

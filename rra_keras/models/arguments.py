@@ -1,0 +1,76 @@
+"""What the classifier's arguments must be, checked before anything is built."""
+
+import math
+import operator
+
+from rra_keras.backbones import minimum_size
+from rra_keras.layers.zoom_crop import as_pair
+
+
+def check_arguments(arguments):
+    """Raise for arguments of `RRAClassifier` that are out of range or contradict one another.
+
+    Args:
+        arguments: a dict of all of them.
+
+    Raises:
+        ValueError: naming the argument, what was expected and what came.
+    """
+
+    def check(passed, name, expected):
+        if not passed:
+            raise ValueError(
+                f"Invalid value for argument `{name}`. Expected {expected}. "
+                f"Received: {name}={arguments[name]!r}"
+            )
+
+    backbone, looks = arguments["backbone"], arguments["looks"]
+    least, at_least = minimum_size(backbone), "a number of pixels"
+    if least > 1:
+        at_least = f"at least {least} pixels, the minimum of {_name(backbone)}"
+    for name, lowest in (("num_classes", 2), ("looks", 0), ("steps", 1), ("units", 1)):
+        check(_is_integer(arguments[name], lowest), name, f"an integer, at least {lowest}")
+    check(_is_integer(arguments["image_size"], least), "image_size", at_least)
+    patch_size = as_pair(arguments["patch_size"], "patch_size")
+    if looks:
+        glance_size = arguments["glance_size"]
+        least_crop = minimum_size(arguments["crop_backbone"] or backbone)
+        check(min(patch_size) >= least_crop, "patch_size", at_least)
+        check(glance_size is None or _is_integer(glance_size, least), "glance_size", at_least)
+        check(
+            (glance_size or max(patch_size)) <= arguments["image_size"],
+            "glance_size" if glance_size else "patch_size",
+            f"at most image_size={arguments['image_size']}",
+        )
+    for name in ("look_weight", "look_loss_weight", "glance_loss_weight"):
+        value = arguments[name]
+        check(math.isfinite(value) and value >= 0, name, "a finite number, 0 or above")
+    check(0 <= arguments["box_gradient"] <= 1, "box_gradient", "a share in [0, 1]")
+    check(
+        not (arguments["crop_backbone"] and arguments["shared_encoder"]),
+        "crop_backbone",
+        "None, as a shared encoder has one backbone; or pass `shared_encoder=False`",
+    )
+    check(
+        looks < 2 or arguments["linear_vote"],
+        "linear_vote",
+        "True, as a second look is placed by the first one's class scores",
+    )
+    train_from, weights = arguments["train_from"], arguments["weights"]
+    check(
+        weights is not None or train_from is None or not isinstance(backbone, str),
+        "weights",
+        f'"imagenet" or a file, as train_from={train_from!r} would freeze random weights; '
+        '"random" if that is meant',
+    )
+
+
+def _name(backbone):
+    return backbone if isinstance(backbone, str) else "the backbone"
+
+
+def _is_integer(value, least):
+    try:
+        return operator.index(value) >= least
+    except TypeError:
+        return False
