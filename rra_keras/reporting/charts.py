@@ -96,7 +96,7 @@ def steps(attention, coarse_to_fine):
     left.set(ylim=(0, 1.02), xlabel="step")
     left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     for name, color, style in (("area", BLUE, "o-"), ("entropy", ORANGE, "s--")):
-        means = coarse_to_fine[name]["glance to last step"]["mean"]
+        means = next(t["mean"] for t in coarse_to_fine[name] if t["kind"] == "course")
         label = {"area": "area above half maximum", "entropy": "evenness (entropy)"}[name]
         right.plot(spots[: len(means)], means, style, color=color, label=label)
     right.set_xticks(spots[:-1], ticks[:-1])
@@ -114,17 +114,17 @@ def faithfulness(rows):
     """
     figure = Figure(figsize=(2 * _SIZE[0], _SIZE[1]), layout="constrained")
     styles = {
-        "glance": (ORANGE, "s-"),
-        "steps, as weighed": (BLUE, "o-"),
-        "middle first": (GREEN, "--"),
-        "random": (GRAY, ":"),
+        "glance_map": (ORANGE, "s-"),
+        "steps_map": (BLUE, "o-"),
+        "center_map": (GREEN, "--"),
+        "random_map": (GRAY, ":"),
     }
     for axes, kind in zip(
         figure.subplots(1, 2, sharey=True), ("deletion", "insertion"), strict=True
     ):
         for row in rows:
-            if row["name"] in styles:
-                color, style = styles[row["name"]]
+            if row["kind"] in styles:
+                color, style = styles[row["kind"]]
                 curve = row[f"{kind}_curve"]
                 shares = np.linspace(0, 1, len(curve))
                 axes.plot(shares, curve, style, color=color, ms=3, label=row["name"])

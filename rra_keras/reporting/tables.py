@@ -9,6 +9,9 @@ _SIDE = 112  # of the maps that are measured, pixels
 _CHUNK = 32  # images whose maps are held at a time
 _DRAWS = 20  # random boxes an image
 
+# The kinds of rows that the looks found; the others are what they are compared with.
+OWN = {"step_map", "steps_map", "answer_map", "look_activation", "look_box"}
+
 
 def attention_table(seen, labels):
     """Return what each step is worth, and what the attention makes of them.
@@ -53,20 +56,24 @@ def localization_table(seen, boxes, image_size, activations=None, seed=0, progre
         progress: wraps the loop over images.
 
     Returns:
-        a list of dicts: `name`, `max_box_acc`, `max_box_acc_v2`, `pointing`, `area` (a box's mean
+        a list of dicts: `kind`, `name` for display, `own` (found by the looks, not what they are
+        compared with), `max_box_acc`, `max_box_acc_v2`, `pointing`, `area` (a box's mean
         share of the image) and `part_hit` (the share of images where a box encloses the whole part
         that tells); `None` for what does not apply.
     """
     known = np.flatnonzero(~np.isnan(boxes.objects).any(axis=1))
     objects = boxes.objects[known]
     parts = None if boxes.parts is None else boxes.parts[known]
-    names = ["plain CAM (the glance)"]
-    names += ["steps, as weighed", "glance and steps"] if seen.looks else []
+    found_by = [("glance_map", "plain CAM (the glance)")]
+    if seen.looks:
+        found_by += [("steps_map", "steps, as weighed"), ("answer_map", "glance and steps")]
     if activations is not None:
-        names += ["activation, whole photo"]
-        names += [f"activation, look {look + 1}" for look in range(seen.looks)]
-    ious = {name: ([], []) for name in names}
-    points = {name: [] for name in names}
+        found_by += [("whole_activation", "activation, whole photo")]
+        found_by += [
+            ("look_activation", f"activation, look {look + 1}") for look in range(seen.looks)
+        ]
+    ious = [([], []) for _ in found_by]
+    points = [[] for _ in found_by]
     for index in progress(known):
         one = seen[[index]]
         maps = [upsample(one.glance_map, _SIDE)]
@@ -75,29 +82,29 @@ def localization_table(seen, boxes, image_size, activations=None, seed=0, progre
         if activations is not None:
             pasted = paste(activations[index], [WHOLE, *seen.boxes[index]], _SIDE)
             maps.extend(pasted[:, None])  # (1, G, G) each
-        for name, values in zip(names, maps, strict=True):
+        for i, values in enumerate(maps):
             found = localization.threshold_ious(values, boxes.objects[[index]])
-            for kept, new in zip(ious[name], found, strict=True):
+            for kept, new in zip(ious[i], found, strict=True):
                 kept.append(new)
-            points[name].append(localization.peaks(values))
+            points[i].append(localization.peaks(values))
     rows = []
-    for name in names:
-        largest, best = (np.concatenate(kept) for kept in ious[name])
-        inside = localization.hits(np.concatenate(points[name]), objects)
-        rows.append(_row(name, largest, best, inside))
+    for i, (kind, name) in enumerate(found_by):
+        largest, best = (np.concatenate(kept) for kept in ious[i])
+        inside = localization.hits(np.concatenate(points[i]), objects)
+        rows.append(_row(kind, name, largest, best, inside))
     rng = np.random.default_rng(seed)
     for look in range(seen.looks):
         own = edges(seen.boxes[known, look], image_size)
         again = np.tile(own, (_DRAWS, 1))
-        for name, found in (
-            (f"look {look + 1}", own),
-            ("same size, in the middle", localization.center_boxes(own)),
-            ("same size, anywhere", localization.random_boxes(again, rng)),
+        for kind, name, found in (
+            ("look_box", f"look {look + 1}", own),
+            ("center_box", "same size, in the middle", localization.center_boxes(own)),
+            ("random_box", "same size, anywhere", localization.random_boxes(again, rng)),
         ):
             truth = np.tile(objects, (len(found) // len(own), 1))
             overlap = localization.intersection_over_union(found, truth)[:, None]
             inside = localization.hits(localization.centers(found), truth)
-            row = _row(name, overlap, overlap, inside, areas(found))
+            row = _row(kind, name, overlap, overlap, inside, areas(found))
             if parts is not None:
                 truth = np.tile(parts, (len(found) // len(own), 1))
                 row["part_hit"] = float(localization.contains(found, truth).mean())
@@ -105,8 +112,10 @@ def localization_table(seen, boxes, image_size, activations=None, seed=0, progre
     return rows
 
 
-def _row(name, largest, best, inside, area=None):
+def _row(kind, name, largest, best, inside, area=None):
     return {
+        "kind": kind,
+        "own": kind in OWN,
         "name": name,
         "max_box_acc": localization.max_box_acc(largest),
         "max_box_acc_v2": localization.max_box_acc_v2(best),
@@ -127,9 +136,10 @@ def faithfulness_table(seen, images, predict, seed=0, progress=iter):
         progress: wraps the loop over images.
 
     Returns:
-        a list of dicts, one a map: `name`; mean `deletion` and `insertion` area under the curve;
-        their means over the random map's, `deletion_gain` (below it) and `insertion_gain` (above
-        it), with 95 % intervals over images; and the mean `deletion_curve` and `insertion_curve`.
+        a list of dicts, one a map: `kind`, `name` for display, `own`; mean `deletion` and
+        `insertion` area under the curve; their means over the random map's, `deletion_gain` (below
+        it) and `insertion_gain` (above it), with 95 % intervals over images; and the mean
+        `deletion_curve` and `insertion_curve`.
     """
     rng = np.random.default_rng(seed)
     grid = seen.glance_map.shape[1:]
@@ -139,18 +149,20 @@ def faithfulness_table(seen, images, predict, seed=0, progress=iter):
         # As coarse as a map, so that it deletes patches and not single pixels.
         ties, random = upsample(rng.uniform(size=(2, *grid)), _SIDE)
         glance, *steps = one.maps_in_image(_SIDE)[0]
-        maps = {"glance": glance} | {f"step {t + 1}": values for t, values in enumerate(steps)}
+        maps = [("glance_map", "glance", glance)]
+        maps += [("step_map", f"step {t + 1}", values) for t, values in enumerate(steps)]
         if steps:
-            maps["steps, as weighed"] = one.combined_map(_SIDE)[0]
-            maps["glance and steps"] = one.answer_map(_SIDE)[0]
-        maps |= {"middle first": faithfulness.center_map(_SIDE), "random": random}
-        stacked = np.stack(list(maps.values()))
+            maps.append(("steps_map", "steps, as weighed", one.combined_map(_SIDE)[0]))
+            maps.append(("answer_map", "glance and steps", one.answer_map(_SIDE)[0]))
+        maps.append(("center_map", "middle first", faithfulness.center_map(_SIDE)))
+        maps.append(("random_map", "random", random))
+        stacked = np.stack([values for *_, values in maps])
         results.append(np.stack(faithfulness.curves(predict, image, one.classes[0], stacked, ties)))
     results = np.stack(results, axis=2)  # (2, M, N, K)
     under = faithfulness.area_under(results)  # (2, M, N)
     rows = []
-    for m, name in enumerate(maps):
-        row = {"name": name}
+    for m, (kind, name, _) in enumerate(maps):
+        row = {"kind": kind, "own": kind in OWN, "name": name}
         for kind, sign, which in (("deletion", -1, 0), ("insertion", 1, 1)):
             gain = sign * (under[which, m] - under[which, -1])
             row |= {
@@ -174,8 +186,9 @@ def coarse_to_fine_table(seen, seed=0):
         seed: of bootstrap and shuffling.
 
     Returns:
-        dict of `area` (of the map above half its maximum) and `entropy`: each a dict from `"glance
-        to last step"` and `"look k, its steps"` to a `trend`. And for each look: `box_area`, its
+        dict of `area` (of the map above half its maximum) and `entropy`: each a list of `trend`s,
+        with a `kind` (`"course"`, from the glance to the last step, or `"look"`, its own steps)
+        and a `name` for display. And for each look: `box_area`, its
         mean and 95 % interval, and `likeness`, the mean correlation of its first and last maps.
     """
     measures = {"area": [], "entropy": []}
@@ -185,15 +198,18 @@ def coarse_to_fine_table(seen, seed=0):
         measures["entropy"].append(coarse_to_fine.entropy(maps))
     measures = {name: np.concatenate(values) for name, values in measures.items()}  # (N, 1 + T)
     steps = seen.step_logits.shape[1] // seen.looks
-    spans = {"glance to last step": slice(None)}
+    spans = [("course", "glance to last step", slice(None))]
     if steps > 1:
-        spans |= {
-            f"look {look + 1}, its steps": slice(1 + look * steps, 1 + (look + 1) * steps)
-            for look in range(seen.looks)
-        }
+        spans += [
+            ("look", f"look {k + 1}, its steps", slice(1 + k * steps, 1 + (k + 1) * steps))
+            for k in range(seen.looks)
+        ]
     table = {
-        name: {span: coarse_to_fine.trend(values[:, at], seed=seed) for span, at in spans.items()}
-        for name, values in measures.items()
+        measure: [
+            {"kind": kind, "name": name, **coarse_to_fine.trend(values[:, at], seed=seed)}
+            for kind, name, at in spans
+        ]
+        for measure, values in measures.items()
     }
     box_areas = areas(seen.boxes).astype("float64")  # (N, looks)
     table["box_area"] = [

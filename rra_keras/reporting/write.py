@@ -136,7 +136,7 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
             lambda batch: model.predict(batch, batch_size=batch_size, verbose=0),
             progress=bar,
         )
-        figures["faithfulness"] = {"images": len(faithful), "maps": _marked(rows)}
+        figures["faithfulness"] = {"images": len(faithful), "maps": rows}
     drawn = {
         kind: [
             _drawn(seen[[i]], model, images[i], labels[[i]], names, _name(split, i))
@@ -154,11 +154,11 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
 def _streams(seen):
     if not seen.looks:
         return {"logits": seen.logits}
-    local = np.einsum("bt,btc->bc", seen.step_weights, seen.step_logits)
+    looks = np.einsum("bt,btc->bc", seen.step_weights, seen.step_logits)
     return {
         "logits": seen.logits,
         "glance_logits": seen.glance_logits,
-        "look_logits": local,
+        "look_logits": looks,
     }
 
 
@@ -203,7 +203,7 @@ def _pairs(matrix, labels, probabilities, names):
 def _coarse_to_fine(seen):
     table = tables.coarse_to_fine_table(seen)
     for measure in ("area", "entropy"):
-        for trend in table[measure].values():
+        for trend in table[measure]:
             trend["verdict"] = verdict(trend)
     return table
 
@@ -212,13 +212,7 @@ def _localization(seen, boxes, image_size, maps):
     known = int((~np.isnan(boxes.objects).any(axis=1)).sum())
     bar = functools.partial(tqdm, desc="Comparing with boxes", unit="image")
     rows = tables.localization_table(seen, boxes, image_size, maps, progress=bar)
-    return {"images": known, "parts": boxes.parts is not None, "rows": _marked(rows)}
-
-
-def _marked(rows):
-    """Tell what the looks found from what they are compared with."""
-    own = ("look", "step", "glance and", "activation, look")
-    return [{**row, "own": row["name"].startswith(own)} for row in rows]
+    return {"images": known, "parts": boxes.parts is not None, "rows": rows}
 
 
 def _history(run):
