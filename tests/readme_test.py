@@ -1,16 +1,40 @@
-"""The README's Python, as it stands there."""
+"""The README and `docs/`, as they stand: their Python, their links, the README's table of rooms."""
 
 import pathlib
 import re
 
 import numpy as np
+import pytest
 from conftest import tensorflow_only
+from rooms_test import ROOMS
 
-README = pathlib.Path(__file__).parents[1] / "README.md"
+ROOT = pathlib.Path(__file__).parents[1]
+README = ROOT / "README.md"
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [README, *DOCS, *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md"))]
+PAGES += [ROOT / name / "README.md" for name in ("benchmarks", "export")]
+
+
+def blocks(page, language):
+    """Return the fenced blocks of a page in one language."""
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+
+
+def links(page):
+    """Return the targets of a page's links and pictures, without those in code."""
+    prose = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text("utf-8"), flags=re.DOTALL)
+    return re.findall(r"(?:\]\(|<img src=\")([^)\"\s]+)", prose)
+
+
+def anchors(page):
+    """Return the addresses that GitHub gives to a page's headings."""
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @tensorflow_only("Grad-CAM by tf-keras-vis")
-def test_the_readme_s_python_runs(tmp_path, monkeypatch):
+def test_the_python_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     names = {
@@ -20,13 +44,60 @@ def test_the_readme_s_python_runs(tmp_path, monkeypatch):
         "more_labels": np.array([7]),
         "photos": rng.integers(0, 256, (1, 448, 448, 3)).astype("uint8"),
     }
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
-    assert len(blocks) == 3
-    exec("".join(blocks), names)
+    # The docs go on from the README: its model is saved where theirs is loaded.
+    code = {page.name: "".join(blocks(page, "python")) for page in (README, *DOCS)}
+    assert {name for name, text in code.items() if text} == {"README.md", "design.md", "explain.md"}
+    exec("".join(code.values()), names)
 
     assert names["logits"].shape == (1, 20)
-    assert names["looked"]["boxes"].shape == (1, 1, 4)
+    assert names["seen"]["boxes"].shape == names["explanation"].boxes.shape == (1, 1, 4)
+    assert names["course"].shape == (1, 6, 20)
     assert names["maps"].shape == (1, 5, 448, 448)
     own = names["own"]
     own.fit(rng.uniform(0, 255, (2, 128, 128, 3)), names["labels"], verbose=0)
     assert own.predict(np.zeros((1, 128, 128, 3)), verbose=0).shape == (1, 20)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in links(page):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        there = page.parent / path if path else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_the_readme_leads_to_every_page(page):
+    assert f"docs/{page.name}" in {target.partition("#")[0] for target in links(README)}
+
+
+def test_the_readme_is_one_page():
+    lines = README.read_text("utf-8").splitlines()
+    assert len(lines) <= 120
+    assert max(map(len, lines)) <= 110
+
+
+def test_the_readme_has_the_command_that_ci_runs():
+    command = "pip install -e '.[test]' && pytest"
+    assert any(line.startswith(command) for line in "".join(blocks(README, "bash")).splitlines())
+
+
+def test_the_readme_s_table_is_who_may_import_whom():
+    rows = re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", house(), re.MULTILINE)
+    assert {room: set(re.findall(r"`(\w+)`", allowed)) for room, allowed in rows} == ROOMS
+
+
+def test_the_readme_s_drawing_shows_imports_going_down():
+    drawing = re.findall(r"^    \S.*$", house(), re.MULTILINE)
+    level = {word: i for i, line in enumerate(drawing) for word in re.findall(r"\w+", line)}
+    assert level.keys() >= ROOMS.keys()
+    for room, allowed in ROOMS.items():
+        assert all(level[room] < level[below] for below in allowed), room
+
+
+def house():
+    """Return the README's section on the rooms."""
+    return README.read_text("utf-8").partition("\n## The house\n")[2].partition("\n## ")[0]
