@@ -122,6 +122,25 @@ def test_the_held_out_images_are_those_that_train_lacks(tmp_path):
     assert {e[1] for e in stored(other)} != images["test"]
 
 
+def test_labels_are_read_once_when_they_are_asked_for(tmp_path):
+    store(tmp_path, splits={"train": 20})
+    splits = data.load("tiny_birds", data_dir=tmp_path, seed=1).splits
+    expected = {name: [label for _, _, label in stored(split)] for name, split in splits.items()}
+    assert splits["train"].labels.dtype == np.int64
+    for file in (tmp_path / "tiny_birds" / "1.0.0").glob("*.tfrecord*"):
+        file.unlink()
+    assert {name: split.labels.tolist() for name, split in splits.items()} == expected
+
+
+def test_a_subset_is_some_of_the_stored_images(tmp_path):
+    store(tmp_path, splits={"train": 20, "test": 6})
+    split = data.load("tiny_birds", data_dir=tmp_path).splits["train"]
+    whole, some = stored(split), stored(split.subset([16, 3, 8]))
+    assert [index for index, _, _ in some] == [0, 1, 2]
+    assert [e[1:] for e in some] == [whole[i][1:] for i in (3, 8, 16)]
+    assert split.subset([16, 3, 8]).labels.tolist() == [label for _, _, label in some]
+
+
 def test_examples_keep_their_index_in_every_order(tmp_path):
     store(tmp_path, splits={"train": 20, "test": 3})
     split = data.load("tiny_birds", data_dir=tmp_path).splits["train"]

@@ -1,6 +1,7 @@
 """Sets of TensorFlow Datasets, and those that the package adds to them, by name."""
 
 import difflib
+import functools
 import importlib
 
 import numpy as np
@@ -50,23 +51,22 @@ def load(name, data_dir=None, seed=0) -> Source:
     given = SPLITS.get(builder.name) or tuple(builder.info.splits)
     assigned = splits.assign(given) or {"train": given[0]}
 
+    notes = [f"{split}: the set's own {tfds_split!r}" for split, tfds_split in assigned.items()]
     stored = {
-        split: builder.as_dataset(
-            split=tfds_split,
-            decoders=tfds.decode.PartialDecoding(
-                {image_key: True, label_key: True}, {image_key: tfds.decode.SkipDecoding()}
-            ),
-            # One file after the other: the order must not depend on the machine.
-            read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
-        ).map(lambda example: (example[image_key], example[label_key]))
+        split: _stored(builder, tfds_split, image_key, label_key)
         for split, tfds_split in assigned.items()
     }
     sizes = {split: int(dataset.cardinality()) for split, dataset in stored.items()}
-    notes = [f"{split}: the set's own {tfds_split!r}" for split, tfds_split in assigned.items()]
+    labels = {
+        split: functools.cache(functools.partial(_labels, builder, tfds_split, label_key))
+        for split, tfds_split in assigned.items()
+    }
     if shares := splits.missing_shares(assigned):
         indices = splits.by_image(sizes["train"], shares, seed)
-        whole = stored["train"]
-        stored |= {split: _pick(whole, sizes["train"], chosen) for split, chosen in indices.items()}
+        whole, whole_labels = stored["train"], labels["train"]
+        for split, chosen in indices.items():
+            stored[split] = _pick(whole, sizes["train"], chosen)
+            labels[split] = lambda chosen=chosen: whole_labels()[chosen]
         sizes |= {split: len(chosen) for split, chosen in indices.items()}
         notes.append(f"held out of the training images with seed {seed}: {', '.join(shares)}")
 
@@ -75,7 +75,7 @@ def load(name, data_dir=None, seed=0) -> Source:
         name=name,
         class_names=tuple(builder.info.features[label_key].names),
         splits={
-            split: _split(split, sizes[split], stored[split], stays)
+            split: _split(split, sizes[split], stored[split], labels[split], stays)
             for split in ("train", "validation", "test")
         },
         notes=tuple(notes),
@@ -137,6 +137,28 @@ def _prepare(builder):
         raise ValueError(message) from error
 
 
+def _stored(builder, split, image_key, label_key):
+    """The encoded images and labels of a split, in stored order."""
+    decoders = tfds.decode.PartialDecoding(
+        {image_key: True, label_key: True}, {image_key: tfds.decode.SkipDecoding()}
+    )
+    stored = builder.as_dataset(split=split, decoders=decoders, read_config=_in_order())
+    return stored.map(lambda example: (example[image_key], example[label_key]))
+
+
+def _labels(builder, split, label_key):
+    """The labels of a split, int64, in stored order; its images are not parsed."""
+    decoders = tfds.decode.PartialDecoding({label_key: True})
+    stored = builder.as_dataset(split=split, decoders=decoders, read_config=_in_order())
+    labels = stored.map(lambda example: tf.cast(example[label_key], tf.int64))
+    return np.concatenate(list(labels.batch(1024).as_numpy_iterator()))
+
+
+def _in_order():
+    """One file after the other: the order must not depend on the machine."""
+    return tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+
+
 def _pick(dataset, size, indices):
     """The elements at `indices`, in stored order."""
     picked = np.zeros(size, bool)
@@ -164,13 +186,13 @@ def _shuffle(dataset, buffer_size, seed):
     return tf.data.experimental.from_variant(variant, dataset.element_spec)
 
 
-def _split(name, size, stored, stays):
+def _split(name, size, stored, read_labels, stays):
     """A `Split`; `stays`: whether its images stay in memory once they are read."""
     if stays and name != "test":  # which is read once
         stored = stored.cache()
     indexed = stored.enumerate()
 
-    def examples(seed):
+    def entries(seed):
         dataset = indexed
         if seed is not None:
             dataset = _shuffle(dataset, min(size, SHUFFLE_BUFFER), seed)
@@ -182,4 +204,4 @@ def _split(name, size, stored, stays):
             }
         )
 
-    return Split(name, size, examples)
+    return Split(name, size, entries, read_labels=read_labels)

@@ -22,7 +22,7 @@ def training_batches(
     epochs=1,
     start_epoch=0,
     start_step=0,
-    part=(0, 1),
+    shard=(0, 1),
 ):
     """Batches of all epochs, one after the other, for `fit(..., steps_per_epoch=...)`.
 
@@ -45,8 +45,8 @@ def training_batches(
         epochs: the epoch to stop before, counted from 0.
         start_epoch: the first epoch.
         start_step: batches of the first epoch to leave out.
-        part: `(i, n)` gives the i-th of n equal parts of each batch; n divides B, and B below is
-            that of a part.
+        shard: `(i, n)` for the i-th of n equal shards of each batch; n divides B, and B below is
+            that of a shard.
 
     Returns:
         A finite `tf.data.Dataset` of images float32 `(B, S, S, 3)`, 0…255, and one-hot labels
@@ -67,23 +67,23 @@ def training_batches(
             f"Received: start_epoch={start_epoch}, start_step={start_step}"
         )
     batch_size = min(batch_size, split.size)
-    number, count = part
+    number, count = shard
     if batch_size % count or not 0 <= number < count:
         raise ValueError(
-            "Invalid value for `part`. Expected `(i, n)` with i in 0…n − 1 and n a divisor of the "
-            f"batch size {batch_size}. Received: part={part}"
+            "Invalid value for `shard`. Expected `(i, n)` with i in 0…n − 1 and n a divisor of the "
+            f"batch size {batch_size}. Received: shard={shard}"
         )
-    part_size = batch_size // count
+    shard_size = batch_size // count
 
-    def in_part(place, _):
-        return place % batch_size // part_size == number
+    def in_shard(place, _):
+        return place % batch_size // shard_size == number
 
     def one_epoch(epoch):
         order_seed = tf.random.stateless_uniform([], [seed, epoch], None, None, tf.int64)
         seen = tf.where(epoch == start_epoch, tf.constant(start_step * batch_size, tf.int64), 0)
         examples = split.examples(order_seed).take(steps * batch_size).skip(seen)
         if count > 1:
-            examples = examples.enumerate().filter(in_part).map(lambda _, example: example)
+            examples = examples.enumerate().filter(in_shard).map(lambda _, example: example)
         return examples.map(lambda example: {**example, "epoch": epoch})
 
     def load(example):
@@ -103,7 +103,7 @@ def training_batches(
         tf.data.Dataset.range(start_epoch, epochs)
         .flat_map(one_epoch)
         .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(part_size, drop_remainder=True)
+        .batch(shard_size, drop_remainder=True)
     )
     first = start_epoch * steps + start_step
     if augment == "mix":

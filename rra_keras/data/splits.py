@@ -91,6 +91,30 @@ def by_class(labels, shares, seed):
     return {name: np.sort(part) for name, part in parts.items()}
 
 
+def by_turns(labels, count, seed=0):
+    """Draw images of every class in turn, so that `count` of them cover what classes they can.
+
+    Args:
+        labels: `(N,)`.
+        count: how many to draw; all where there are fewer.
+        seed: sets which images of a class come first.
+
+    Returns:
+        Sorted indices, `(count,)`.
+
+    Example:
+        from rra_keras.data.splits import by_turns
+        assert by_turns([0, 0, 0, 0, 1, 2], 3).tolist()[1:] == [4, 5]
+    """
+    labels = np.asarray(labels)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    turns = np.empty(len(labels), int)
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        turns[members] = np.arange(len(members))
+    return np.sort(order[np.argsort(turns[order], kind="stable")][:count])
+
+
 def by_group(labels, groups, shares, seed):
     """Draws whole groups, in random order, while the number of images gets nearer to the share.
 
