@@ -198,14 +198,20 @@ def test_what_fits_is_read_from_the_disk_in_the_first_epoch_alone(tmp_path, monk
         np.testing.assert_array_equal(images, others)
 
 
-def test_synthetic_birds_are_registered(tmp_path):
+def test_synthetic_birds_are_drawn_without_a_word_of_downloads(tmp_path, capfd):
     source = data.load("synthetic_birds/tiny", data_dir=tmp_path)
+    out, err = capfd.readouterr()
+    assert out == ""
+    folder = tmp_path / "synthetic_birds" / "tiny" / "1.0.0"
+    assert err == f"Drawing 80 images of synthetic_birds into {folder}\n"
+    data.load("synthetic_birds/tiny", data_dir=tmp_path)
+    assert capfd.readouterr() == ("", "")
     assert sizes(source) == {"train": 40, "validation": 20, "test": 20}
     assert len(source.class_names) == 20
     assert sorted(label for _, _, label in stored(source.splits["test"])) == list(range(20))
 
 
-def test_archives_fetched_by_hand_are_used(tmp_path, monkeypatch):
+def test_archives_fetched_by_hand_are_used(tmp_path, monkeypatch, capsys):
     names = [f"00{c}.Bird/Bird_{i:04d}_{c}{i}.jpg" for c in (1, 2) for i in range(6)]
     image = encode(np.zeros((30, 40, 3), "uint8"), "jpeg")
     mask = encode(np.zeros((30, 40), "uint8"), "png")
@@ -239,6 +245,7 @@ def test_archives_fetched_by_hand_are_used(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", cv2_stub())
 
     source = data.load("caltech_birds2011", data_dir=tmp_path)
+    assert "Downloading and preparing dataset" in capsys.readouterr().out
     assert sizes(source) == {"train": 7, "validation": 1, "test": 4}
     assert {encoded for _, encoded, _ in stored(source.splits["test"])} == {image}
 

@@ -1,12 +1,16 @@
 """Sets of TensorFlow Datasets, and those that the package adds to them, by name."""
 
+import contextlib
 import difflib
 import functools
 import importlib
+import io
+import sys
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from absl import logging
 
 from rra_keras.data import cache, splits
 from rra_keras.data.sources import Source, Split
@@ -22,9 +26,23 @@ SPLITS = {
     "fgvc_aircraft": ("train", "validation", "test"),
 }
 OWN = ("synthetic_birds", "fgvc_aircraft")  # packages here, whose import registers a builder
+DRAWN = ("synthetic_birds",)  # with nothing to download
 SHUFFLE_BUFFER = 2048  # encoded images; the stored order is a random one already
 
 
+@contextlib.contextmanager
+def _hushed():
+    """Hold back the library's warnings, which no user can act on, unless asked for by verbosity."""
+    before = logging.get_verbosity()
+    if before == logging.WARNING:
+        logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+@_hushed()
 def load(name, data_dir=None, seed=0) -> Source:
     """Loads an image classification set, downloading and preparing it where needed.
 
@@ -123,7 +141,10 @@ def _prepare(builder):
                 "`pip install opencv-python-headless`, then run again"
             ) from None
     try:
-        builder.download_and_prepare()
+        if builder.name in DRAWN and not builder.is_prepared():
+            _draw(builder)
+        else:
+            builder.download_and_prepare()
     except Exception as error:  # whatever the network, the archive or the disk brings
         reason = (str(error).splitlines() or [""])[0]
         message = f"Cannot prepare {builder.name} ({type(error).__name__}: {reason})."
@@ -137,6 +158,18 @@ def _prepare(builder):
         raise ValueError(message) from error
 
 
+def _draw(builder):
+    """Prepare a set without TensorFlow Datasets' talk of a download; the builder shows a bar."""
+    count = sum(builder.builder_config.sizes)
+    print(f"Drawing {count} images of {builder.name} into {builder.data_dir}", file=sys.stderr)
+    tfds.disable_progress_bar()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare()
+    finally:
+        tfds.enable_progress_bar()
+
+
 def _stored(builder, split, image_key, label_key):
     """The encoded images and labels of a split, in stored order."""
     decoders = tfds.decode.PartialDecoding(
@@ -146,6 +179,7 @@ def _stored(builder, split, image_key, label_key):
     return stored.map(lambda example: (example[image_key], example[label_key]))
 
 
+@_hushed()
 def _labels(builder, split, label_key):
     """The labels of a split, int64, in stored order; its images are not parsed."""
     decoders = tfds.decode.PartialDecoding({label_key: True})

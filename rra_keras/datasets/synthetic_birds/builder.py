@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 import tensorflow_datasets as tfds
+import tqdm
 from PIL import Image
 
 from rra_keras.datasets.synthetic_birds.drawing import IMAGE_SIZE, draw_example
@@ -73,7 +74,8 @@ class SyntheticBirds(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(split, size) for split, size in sizes}
 
     def _generate_examples(self, split, size):
-        for index in range(size):
+        bar = tqdm.tqdm(range(size), split, unit=" images", leave=False, disable=None)
+        for index in bar:  # shown on a terminal alone
             yield index, generate(split, index)
 
 
