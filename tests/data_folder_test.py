@@ -250,12 +250,12 @@ def test_files_in_two_splits_are_told_in_one_line(tmp_path):
             own = Image.new("RGB", (6, 5), (next(shades), 0, 0))
             own.save(tmp_path / folder / name / "own.png")
     shutil.copy(tmp_path / "train/crow/own.png", tmp_path / "train/crow/again.png")
-    assert not [note for note in load(tmp_path).notes if "same file" in note]
+    assert not [note for note in load(tmp_path).notes if "more than one split" in note]
     shutil.copy(tmp_path / "train/crow/own.png", tmp_path / "test/crow/a.png")
     shutil.copy(tmp_path / "val/jay/own.png", tmp_path / "test/jay/a.png")
-    (note,) = (note for note in load(tmp_path).notes if "same file" in note)
+    (note,) = (note for note in load(tmp_path).notes if "more than one split" in note)
     assert note == (
-        "the same file in different splits: 2, e.g. test/crow/a.png (test) and "
+        "files that appear in more than one split: 2, e.g. test/crow/a.png (test) and "
         "train/crow/again.png (train)"
     )
 

@@ -69,5 +69,5 @@ def test_splits_without_names_stay_without(split):
 
 @pytest.mark.parametrize("indices", [[-1], [9], [0.5], [True, False]])
 def test_what_is_no_place_is_refused(split, indices):
-    with pytest.raises(ValueError, match="`indices`. Expected integers in 0…8. Received"):
+    with pytest.raises(ValueError, match=r"`indices`\. Expected integers in 0…8\. Received"):
         split.subset(indices)

@@ -23,7 +23,7 @@ CUT_MIX_ALPHA = 1.0
 
 
 def random_crop_and_flip(image, seed):
-    """Crops to 80 to 100 % of both sides at a random place; flips half of all images.
+    """Crop to 80 to 100 % of both sides at a random place; flip half of all images.
 
     Args:
         image: `(H, W, 3)`, any type.
@@ -31,6 +31,10 @@ def random_crop_and_flip(image, seed):
 
     Returns:
         `(h, w, 3)`, same type; not resized, so that the one resampling comes after it.
+
+    Example:
+        crop = augment.random_crop_and_flip(images[0], seed=[0, 1])
+        assert crop.shape[0] >= 0.8 * images.shape[1]
     """
     share, y, x, flip = tf.unstack(tf.random.stateless_uniform([4], seed))
     sides = tf.cast(tf.shape(image)[:2], tf.float32)
@@ -42,11 +46,18 @@ def random_crop_and_flip(image, seed):
 
 
 def light_color(image, seed):
-    """Changes saturation, contrast and brightness by up to a tenth; stays in 0…255.
+    """Change saturation, contrast and brightness by up to a tenth, within 0…255.
 
     Args:
         image: float32 `(H, W, 3)`, 0…255.
         seed: int64 `(2,)`.
+
+    Returns:
+        float32 `(H, W, 3)`, 0…255.
+
+    Example:
+        image = images[0].astype("float32")
+        assert augment.light_color(image, seed=[0, 1]).shape == image.shape
     """
     seeds = tf.random.split(seed, 3)
     image = tf.image.stateless_random_saturation(image, *SATURATION, seeds[0])
@@ -56,7 +67,7 @@ def light_color(image, seed):
 
 
 def rand_augment(image, seed):
-    """RandAugment (Cubuk et al., CVPR 2020): two operations in a row, drawn for each image.
+    """Apply two random operations in a row (RandAugment: Cubuk et al., CVPR 2020).
 
     1. Nothing; auto-contrast; equalization; or one of solarization, color, contrast, brightness,
        sharpness, rotation, shear and shift on either axis, by up to `RAND_MAGNITUDE` of its range.
@@ -68,6 +79,10 @@ def rand_augment(image, seed):
 
     Returns:
         float32 `(H, W, 3)`, 0…255.
+
+    Example:
+        image = ops.cast(images[0], "float32")
+        assert augment.rand_augment(image, seed=[0, 1]).shape == image.shape
     """
     draws = _Draws(seed)
     with tf.init_scope():
@@ -87,7 +102,7 @@ def rand_augment(image, seed):
 
 
 def mix(images, labels, seed):
-    """MixUp (Zhang et al., 2018) or CutMix (Yun et al., 2019), each for half of all batches.
+    """Mix a batch by MixUp (Zhang et al., 2018) or CutMix (Yun et al., 2019), with equal odds.
 
     Args:
         images: float32 `(B, H, W, 3)`, 0…255.
@@ -96,6 +111,10 @@ def mix(images, labels, seed):
 
     Returns:
         `(images, labels)`, of the same shapes.
+
+    Example:
+        batch = ops.cast(images, "float32"), ops.one_hot(labels, 3)
+        mixed, targets = augment.mix(*batch, seed=[0, 1])
     """
     draws = _Draws(seed)
     with tf.init_scope():

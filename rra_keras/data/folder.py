@@ -25,7 +25,7 @@ class _Image:
 
 
 def load(path, group_regex=None, seed=0, strict=False) -> Source:
-    """Reads a folder of images into train, validation and test.
+    """Read a folder of images into train, validation and test.
 
     1. Split folders are `train`/`training`, `val`/`valid`/`validation`, `test`/`testing`, in any
        case. With all three, each is what it says. With train and one other, the other is the
@@ -52,6 +52,10 @@ def load(path, group_regex=None, seed=0, strict=False) -> Source:
     Raises:
         ValueError: naming what was expected and what was found; also for links that leave the
             folder.
+
+    Example:
+        source = folder.load(photos, group_regex="^(g[0-9])_", strict=True)
+        assert source.class_names == ("blue", "green", "red")
     """
     root = pathlib.Path(path).expanduser()
     if not path or not root.is_dir():
@@ -212,7 +216,7 @@ def _report_groups(parts):
 
 
 def _report_duplicates(parts, root):
-    """Finds files of the same bytes in different splits; reads only those of the same size."""
+    """Find files that appear in more than one split; only those of the same size are read."""
     by_size = collections.defaultdict(list)
     for split, images in parts.items():
         for image in images:
@@ -231,8 +235,8 @@ def _report_duplicates(parts, root):
         return []
     path, split, first, first_split = found[0]
     note = (
-        f"the same file in different splits: {len(found)}, e.g. {path} ({split}) and {first} "
-        f"({first_split})"
+        f"files that appear in more than one split: {len(found)}, e.g. {path} ({split}) and "
+        f"{first} ({first_split})"
     )
     logging.warning("Found %s", note)
     return [note]

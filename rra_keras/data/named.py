@@ -44,7 +44,7 @@ def _hushed():
 
 @_hushed()
 def load(name, data_dir=None, seed=0) -> Source:
-    """Loads an image classification set, downloading and preparing it where needed.
+    """Load an image classification set, downloading and preparing it where needed.
 
     With train, validation and test, each is what it says. With train and one other, the other is
     the test split and 15 % of train are held out for validation. With one split, 20 % of it are

@@ -24,7 +24,7 @@ def training_batches(
     start_step=0,
     shard=(0, 1),
 ):
-    """Batches of all epochs, one after the other, for `fit(..., steps_per_epoch=...)`.
+    """Return the batches of all epochs, one after the other, for `fit(..., steps_per_epoch=...)`.
 
     1. Each epoch orders the examples by (`seed`, epoch) and drops what does not fill a batch:
        `size // batch_size` batches, or one of all examples where there are fewer.
@@ -54,6 +54,10 @@ def training_batches(
 
     Raises:
         ValueError: for an unknown `augment`, or a start outside of the run.
+
+    Example:
+        batches = pipeline.training_batches(split, 64, batch_size=4, num_classes=3, epochs=2)
+        assert len(batches) == 2 * pipeline.steps_per_epoch(split, batch_size=4)
     """
     if augment not in AUGMENTATIONS:
         raise ValueError(
@@ -119,12 +123,19 @@ def training_batches(
 
 
 def steps_per_epoch(split, batch_size):
-    """Training batches an epoch: what does not fill a batch is dropped, but never all."""
+    """Return the number of training batches in an epoch.
+
+    What does not fill a batch is dropped; with fewer examples than a batch there is one of all.
+
+    Example:
+        assert split.size == 18
+        assert pipeline.steps_per_epoch(split, batch_size=4) == 4
+    """
     return max(split.size // batch_size, 1)
 
 
 def evaluation_batches(split, image_size, batch_size, num_classes):
-    """All examples once, in stored order and unchanged but for the resize.
+    """Return all examples once, in stored order and unchanged but for the resize.
 
     Args:
         split: a `Split`.
@@ -135,6 +146,10 @@ def evaluation_batches(split, image_size, batch_size, num_classes):
     Returns:
         A `tf.data.Dataset` of images float32 `(B, S, S, 3)`, 0…255, and one-hot labels float32
         `(B, C)`.
+
+    Example:
+        batches = pipeline.evaluation_batches(split, 64, batch_size=4, num_classes=3)
+        images, one_hot = next(iter(batches))
     """
 
     def load(example):
@@ -150,7 +165,19 @@ def evaluation_batches(split, image_size, batch_size, num_classes):
 
 
 def resize(image, size):
-    """Uint8 `(H, W, 3)` → float32 `(size, size, 3)`, bilinear, antialiased."""
+    """Resize to a square, bilinear and antialiased; the aspect ratio is not kept.
+
+    Args:
+        image: `(H, W, 3)`, uint8.
+        size: side in pixels, S.
+
+    Returns:
+        float32 `(S, S, 3)`.
+
+    Example:
+        image = pipeline.resize(ops.convert_to_tensor(images[0]), 32)
+        assert image.shape == (32, 32, 3)
+    """
     # Antialiasing changes nothing where no side shrinks, but its kernel is slower.
     image = tf.cond(
         tf.reduce_all(tf.shape(image)[:2] <= size),

@@ -42,6 +42,10 @@ class SyntheticBirds(tfds.core.GeneratorBasedBuilder):
         parts: sequence of `name` and `box`, one for each telling part. A part that the species
             lacks (no eye ring) has the box of its place.
         distinguishing_part: the name of the part that separates the species from its neighbor.
+
+    Example:
+        birds = builder.SyntheticBirds(config="tiny", data_dir=".")
+        assert birds.builder_config.sizes == (40, 20, 20)  # download_and_prepare() draws them
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -80,7 +84,7 @@ class SyntheticBirds(tfds.core.GeneratorBasedBuilder):
 
 
 def generate(split, index):
-    """Image `index` of a split, as `SyntheticBirds` stores it: the same bytes every time.
+    """Return image `index` of a split as `SyntheticBirds` stores it: the same bytes every time.
 
     Args:
         split: `"train"`, `"validation"` or `"test"`.
@@ -88,6 +92,10 @@ def generate(split, index):
 
     Returns:
         dict of the builder's features, `image` as a file of JPEG bytes.
+
+    Example:
+        example = builder.generate("test", index=3)
+        assert example["label"] == "quarry_siskin"
     """
     species = list(SPECIES)[index % len(SPECIES)]
     drawn = draw_example(species, np.random.default_rng([_SPLITS.index(split), index]))
