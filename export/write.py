@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 
-from export import glance, inference, saved_model, tflite, trained, verify
+from export import glance, inference, saved_model, tflite, verify
 from rra_keras.data import pipeline
+from rra_keras.data.splits import by_turns
 from rra_keras.models import costs
 
 _BATCH_SIZE = 16
@@ -30,8 +31,8 @@ def write(model, run, source, folder, options):
 
     train, validation = source.splits["train"], source.splits["validation"]
     missing = options.verify_images - validation.size
-    splits = [validation, *([trained.some(train, missing)] if missing > 0 else [])]
-    images = verify.look_at(model, splits, batches_of)
+    more = [train.subset(by_turns(train.labels, missing))] if missing > 0 else []
+    images = verify.look_at(model, [validation, *more], batches_of)
     known = len(images.labels)
     keras_logits = images.expected["logits"]
     report = {
@@ -53,11 +54,8 @@ def write(model, run, source, folder, options):
     report["files"]["saved_model"] = verify.saved_model_report(folder / "saved_model", images)
 
     signatures = inference.Signatures(inference.rebuild(model, "gather"))
-    examples = [
-        image.numpy()[None]
-        for batch, _ in batches_of(trained.some(train, options.calibration_images))
-        for image in batch
-    ]
+    calibration = train.subset(by_turns(train.labels, options.calibration_images))
+    examples = [image.numpy()[None] for batch, _ in batches_of(calibration) for image in batch]
     contents = tflite.convert(signatures, options.precision, examples)
     metadata = {"image_size": model.image_size, "confidence": None}
     if model.looks:
