@@ -182,6 +182,7 @@ class RRAClassifier(StreamModel):
                     votes.append(vote_classifier(vectors[-1]))
                     scores = vote_classifier(features)
                 tensors |= {f"look_{look}_crop": crop, f"look_{look}_features": features}
+                tensors[f"look_{look}_box"] = boxes[-1]
             aggregate, states, weights_over_steps = attention(vectors)
             look_logits = step_classifier(aggregate)
             step_logits = step_classifier(states)  # (B, T, C)
