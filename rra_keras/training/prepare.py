@@ -15,6 +15,23 @@ from rra_keras.training.devices import synchronize
 from rra_keras.training.run import Run
 
 
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What a training starts from.
+
+    Attributes:
+        run: the `Run` to write to, its directory claimed.
+        source: the `Source`.
+        model: the `RRAClassifier`, not compiled.
+        clock: the `Clock`, with the seconds that data and model took.
+    """
+
+    run: Run
+    source: data.Source
+    model: RRAClassifier
+    clock: Clock
+
+
 def prepare(config, run_dir, resume=False, overwrite=False, strategy=None):
     """Check everything that input can get wrong, before any work is lost to it.
 
@@ -26,8 +43,7 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None):
         strategy: a `tf.distribute.Strategy` whose devices share each batch.
 
     Returns:
-        `(run, source, model, clock)`: the claimed run directory, the data, the model and the time
-        they took, ready to `train`.
+        A `Prepared`, ready to `train`.
 
     Raises:
         ValueError: if the data, the model or the run directory cannot be used.
@@ -70,7 +86,7 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None):
         run = Run.create(run_dir, stored, resume=resume, overwrite=overwrite)
     else:
         run = Run(run_dir)
-    return run, source, model, clock
+    return Prepared(run, source, model, clock)
 
 
 def _check_sizes(model):

@@ -98,6 +98,12 @@ class Run:
         return json.loads(self.path("config.json").read_text("utf-8"))
 
     @property
+    def metrics(self):
+        """The content of `metrics.json`, which a training writes last; `None` until then."""
+        path = self.path("metrics.json")
+        return json.loads(path.read_text("utf-8")) if path.is_file() else None
+
+    @property
     def class_names(self):
         """The classes, in the order of the logits."""
         return self.path("labels.txt").read_text("utf-8").splitlines()
