@@ -37,9 +37,9 @@ def main(_):
     config = configure(model.pop("preset", "edge"), model, seed=_SEED.value, **options)
     name = f"{_DATA.value}-{_ROW.value}-{_SEED.value}"
     prepared = training.prepare(config, f"runs/benchmarks/{name}", resume=True)
-    metrics = training.train(config, *prepared)
+    metrics = training.train(config, prepared)
 
-    shutil.copy(prepared[0].path("test.csv"), RESULTS / f"{name}.csv")
+    shutil.copy(prepared.run.path("test.csv"), RESULTS / f"{name}.csv")
     values = metrics | {
         "row": _ROW.value,
         "seed": _SEED.value,
@@ -51,7 +51,7 @@ def main(_):
         "keras": metrics["versions"]["keras"],
     }
     append(RESULTS / f"{_DATA.value}-cpu-float32.csv", values)
-    print(training.report_line(metrics, prepared[0]))
+    print(training.report_line(metrics, prepared.run))
 
 
 def append(path, values):
