@@ -15,6 +15,7 @@ The current directory is empty and may be written to.
 
 import ast
 import importlib
+import inspect
 import pathlib
 import textwrap
 
@@ -62,7 +63,7 @@ def public():
         names = {a.name for n in nodes if isinstance(n, ast.ImportFrom) for a in n.names}
         names |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
         things = (getattr(package, name) for name in names if not name.startswith("_"))
-        found |= {(thing.__module__, thing.__name__) for thing in things}
+        found |= {(t.__module__, t.__name__) for t in things if not inspect.ismodule(t)}
     return sorted(found)
 
 

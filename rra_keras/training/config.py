@@ -100,6 +100,10 @@ class Config:
 def configure(preset="edge", model=None, **overrides):
     """Return the `Config` of a preset with some values replaced.
 
+    Example:
+        config = training.configure("edge", {"looks": 2}, dataset="folder:photos", epochs=3)
+        assert (config.model["looks"], config.epochs, config.batch_size) == (2, 3, 16)
+
     Args:
         preset: name in `rra_keras.models.presets.PRESETS`.
         model: arguments of `RRAClassifier` that replace the preset's; the model is the one that

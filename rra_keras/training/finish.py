@@ -68,6 +68,11 @@ def report_line(metrics, run_dir):
     Args:
         metrics: the content of `metrics.json`.
         run_dir: the run's directory.
+
+    Example:
+        metrics = {"test_accuracy": 0.8, "test_top5_accuracy": 0.9, "multiply_adds": 2e6}
+        metrics |= {"test_glance_accuracy": 0.4, "test_look_accuracy": 0.7, "seconds": 60}
+        print(training.report_line(metrics, "runs/mine"))
     """
     parts = [f"Test accuracy {metrics['test_accuracy']:.1%}"]
     for stream in ("glance", "look"):

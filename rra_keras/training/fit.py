@@ -21,6 +21,16 @@ def train(config, prepared):
     2. Fit; after each epoch, validate, and keep the weights that are best on validation.
     3. Test the best weights, once, and write what is left of them: see `finish`.
 
+    Example:
+        config = training.configure(
+            "edge",
+            {"backbone": "mobilenet", "image_size": 64, "glance_size": 32, "patch_size": 32},
+            dataset=f"folder:{photos}",
+            weights="random",
+            epochs=1,
+        )
+        metrics = training.train(config, training.prepare(config, "runs/mine"))
+
     Args:
         config: a `Config`.
         prepared: what `prepare` returned for it.

@@ -18,6 +18,11 @@ from rra_keras.training.run import Run
 class Prepared:
     """What a training needs beside its `Config`.
 
+    Example:
+        config = training.configure("edge", {"looks": 0}, dataset=f"folder:{photos}")
+        prepared = training.prepare(config, "runs/mine")
+        print(prepared.source.summary())
+
     Attributes:
         run: the claimed run directory.
         source: the data.
@@ -33,6 +38,10 @@ class Prepared:
 
 def prepare(config, run_dir, resume=False, overwrite=False, strategy=None):
     """Check everything that input can get wrong, before any work is lost to it.
+
+    Example:
+        config = training.configure("edge", {"looks": 0}, dataset=f"folder:{photos}")
+        prepared = training.prepare(config, "runs/mine")
 
     Args:
         config: a `Config`.
