@@ -120,7 +120,7 @@ def trainer(size):
     from rra_keras.training.config import configure
 
     config = configure("edge", {"image_size": size})
-    model = RRAClassifier(num_classes=20, weights=None, **config.model)
+    model = RRAClassifier(num_classes=20, weights="random", **config.model)
     model.compile(keras.optimizers.SGD(config.learning_rate, momentum=0.9))
     images = np.random.default_rng(0).uniform(0, 255, (BATCH_SIZE, size, size, 3)).astype("float32")
     labels = keras.utils.to_categorical(np.arange(BATCH_SIZE), 20)

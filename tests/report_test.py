@@ -219,7 +219,7 @@ def test_without_a_run(tmp_path):
             ["python", "train.py", "--dataset=folder:my photos", "--looks=0", "--seed=3"],
         ),
         (
-            {"preset": "paper_vgg19", "strict": True, "epochs": 2, "weights": "none"},
+            {"preset": "paper_vgg19", "strict": True, "epochs": 2, "weights": "random"},
             "python train.py --preset=paper_vgg19 --strict --weights=random --epochs=2".split(),
         ),
         (

@@ -291,7 +291,7 @@ def test_layers_compute_in_the_precision_asked_for_and_in_no_other_model(
         "edge",
         model | {"backbone": "mobilenet", "train_from": "conv_pw_13"},
         dataset=f"folder:{photos}",
-        weights="none",
+        weights="random",
         precision=precision,
     )
     model = training.prepare(config, tmp_path / "run").model

@@ -4,6 +4,7 @@ import math
 import operator
 
 from rra_keras.backbones import minimum_size
+from rra_keras.layers.localizers import LOCALIZERS
 from rra_keras.layers.zoom_crop import as_pair
 
 
@@ -56,6 +57,9 @@ def check_arguments(arguments):
         "linear_vote",
         "True, as a second look is placed by the first one's class scores",
     )
+    localizer = arguments["localizer"]
+    if isinstance(localizer, str):
+        check(localizer in LOCALIZERS, "localizer", f"one of {sorted(LOCALIZERS)}, or a layer")
     train_from, weights = arguments["train_from"], arguments["weights"]
     check(
         weights is not None or train_from is None or not isinstance(backbone, str),

@@ -24,7 +24,7 @@ def train(config, prepared):
     Example:
         config = training.configure(
             "edge",
-            {"backbone": "mobilenet", "image_size": 64, "glance_size": 32, "patch_size": 32},
+            {"backbone": "mobilenet", "looks": 0, "image_size": 32},
             dataset=f"folder:{photos}",
             weights="random",
             epochs=1,
