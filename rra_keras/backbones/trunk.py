@@ -1,0 +1,39 @@
+"""The early layers of an encoder: what they see tells where things are."""
+
+import keras
+
+
+def build_trunk(encoder, train_from):
+    """Return the layers of an encoder before its first trainable block, as a model.
+
+    The trunk shares the encoder's layers and weights. Where they are frozen, as by
+    `build_encoder(..., train_from=...)`, what is learned from its features stays true while the
+    deeper layers train.
+
+    Args:
+        encoder: a model that `build_encoder` returned.
+        train_from: name of the first layer or block that is not part of the trunk.
+
+    Returns:
+        A functional `keras.Model` from images `(B, H, W, 3)`, 0…255, to the feature map that
+        `train_from` reads, `(B, h, w, D)`.
+
+    Raises:
+        ValueError: if there is no such block, or it reads other than one feature map.
+    """
+    (backbone,) = [layer for layer in encoder.layers if isinstance(layer, keras.Model)]
+    starts = [
+        layer
+        for layer in backbone.layers
+        if layer.name == train_from or layer.name.startswith(f"{train_from}_")
+    ]
+    if not starts or len(getattr(starts[0].input, "shape", ())) != 4:
+        raise ValueError(
+            "Invalid value for argument `train_from`. Expected the name of a layer or a block of "
+            f"{backbone.name} that reads one feature map. Received: train_from={train_from!r}"
+        )
+    early = keras.Model(backbone.input, starts[0].input, name="trunk")
+    # The preprocessing comes before the backbone, in the encoder's own graph.
+    nodes = [node for depth in encoder._nodes_by_depth.values() for node in depth]
+    (call,) = [node for node in nodes if node.operation is backbone]
+    return keras.Model(encoder.input, early(call.input_tensors[0]), name="trunk")

@@ -1,0 +1,1 @@
+"""Where the object is, found without a box label: by the training photos, before training."""
