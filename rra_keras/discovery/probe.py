@@ -3,72 +3,76 @@
 import dataclasses
 
 import numpy as np
-from tqdm import tqdm
 
 from rra_keras.discovery.views import view_features
 
 FRAME = "frame"  # the hypothesis that the whole photo is the object
-RIDGE = 1e-2  # of the kernel's mean diagonal
+BOX_RIDGE = 1e-2  # of the kernel's mean diagonal
+CLASS_RIDGE = 1e-1
+LEAST_SIDE = 0.1  # of a regressed box
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """A hypothesis chosen, and what it was chosen by.
+    """The hypothesis that was chosen, and by what.
 
     Attributes:
-        name: the chosen hypothesis.
+        name: the chosen one.
         accuracy: share of held-out photos named rightly, by hypothesis.
-        area: mean area of the boxes, by hypothesis.
+        area: the boxes' mean area, by hypothesis.
     """
 
     name: str
-    accuracy: dict
-    area: dict
+    accuracy: dict[str, float]
+    area: dict[str, float]
 
 
-def choose_boxes(encoder, trunk, photos, labels, hypotheses, view_size=128, folds=3, seed=0, batch_size=32):
-    """Probe hypotheses about where the objects are, by what their crops tell of the classes.
+def choose_hypothesis(
+    encoder, trunk, photos, labels, hypotheses, size=128, folds=3, shrink=1, seed=0
+):
+    """Compare guesses at where the objects are by what their crops tell of the classes.
 
-    1. Each photo glanced at by the frozen trunk. The boxes of each hypothesis regressed from it by
-       ridge regression, each from photos of other folds: boxes as a model would find them, so that
-       none knows its own photo's label.
-    2. Each photo cropped there; the frozen encoder's features of the crop, pooled.
-    3. A linear probe names the photos of each fold, from those of the others.
-    4. The hypothesis of the most right. The whole frame is always one, and wins a tie.
+    1. Each photo is glanced at by the frozen trunk. The boxes of each hypothesis are regressed
+       from that, those of each fold from the photos of the others: boxes as a model would find
+       them, which do not know the photo's own label.
+    2. Each photo is cropped there and seen by the frozen encoder; its features, pooled.
+    3. A linear probe names the photos of each fold, fitted to those of the others.
+    4. The most right wins. The whole frame is always among the hypotheses, and wins a tie.
 
     Args:
-        encoder: a `keras.Model` from images `(B, s, s, 3)` to a feature map, or a list that starts
-            with it.
-        trunk: a `keras.Model` from images `(B, s, s, 3)` to a feature map.
+        encoder: a `keras.Model` from images `(B, size, size, 3)`, 0…255, to a feature map, or to a
+            list that starts with it.
+        trunk: a `keras.Model` from the same images to an earlier feature map.
         photos: `(N, S, S, 3)`, 0…255.
         labels: `(N,)` integers.
-        hypotheses: name → boxes `(N, 4)`, `y0 x0 y1 x1` in [0, 1].
-        view_size: side `s` of glances and crops, pixels.
-        folds: parts of the photos that are held out in turn.
+        hypotheses: boxes `(N, 4)`, `y0 x0 y1 x1` in [0, 1], by name.
+        size: side of glances and crops, pixels.
+        folds: parts of the photos, held out in turn.
         seed: sets the folds.
 
     Returns:
         A `Choice`.
     """
     frame = np.tile(np.array([0, 0, 1, 1], "float32"), (len(photos), 1))
-    hypotheses = {FRAME: frame} | dict(hypotheses)
-    fold = fold_by_class(labels, folds, seed)
-    glance = view_features(trunk, photos, frame, view_size, batch_size)
+    fold = folds_by_class(labels, folds, seed)
+    glance = view_features(
+        trunk, photos, frame, size, shrink=shrink, description="Glancing at photos"
+    )
     kernel = linear_kernel(glance.reshape(len(photos), -1))
     accuracy, area = {}, {}
-    for name, boxes in hypotheses.items():
+    for name, boxes in {FRAME: frame, **hypotheses}.items():
         if name != FRAME:
-            boxes = crossfitted(kernel, boxes, fold)
-            boxes = tidy(boxes)
-        features = view_features(encoder, photos, boxes, view_size, batch_size, pool=True)
-        accuracy[name] = float(np.mean(probe(features, labels, fold) == labels))
+            boxes = inside_frame(cross_fitted(kernel, boxes, fold, BOX_RIDGE))
+        features = view_features(
+            encoder, photos, boxes, size, pool=True, shrink=shrink, description=f"Trying {name}"
+        )
+        accuracy[name] = float(np.mean(linear_probe(features, labels, fold) == labels))
         area[name] = float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).mean())
-    best = max(accuracy, key=accuracy.get)
-    return Choice(best, accuracy, area)
+    return Choice(max(accuracy, key=accuracy.get), accuracy, area)
 
 
-def fold_by_class(labels, folds, seed):
-    """Number the photos of each class in turn, in random order: `(N,)` in `0…folds − 1`."""
+def folds_by_class(labels, folds, seed):
+    """Deal the photos of each class in turn, in random order: `(N,)` of `0 … folds − 1`."""
     rng = np.random.default_rng(seed)
     fold = np.empty(len(labels), int)
     for label in np.unique(labels):
@@ -78,49 +82,56 @@ def fold_by_class(labels, folds, seed):
 
 
 def linear_kernel(features):
-    """Return the products `(N, N)` of standardised features `(N, D)`."""
+    """Return the products `(N, N)` of features `(N, D)`, each of mean 0 and variance 1.
+
+    Features that hardly vary are left small.
+    """
     x = np.asarray(features, "float32")
     x = x - x.mean(axis=0)
-    x = x / np.maximum(x.std(axis=0), 1e-3 * x.std() + 1e-6)
+    deviation = x.std(axis=0)
+    x = x / np.maximum(deviation, 1e-3 * deviation.max() + 1e-12)
     return x @ x.T / x.shape[1]
 
 
-def crossfitted(kernel, targets, fold, ridge=RIDGE):
+def cross_fitted(kernel, targets, fold, ridge):
     """Predict each fold's targets by ridge regression on the other folds.
 
     Args:
-        kernel: `(N, N)`, products of the photos' features.
+        kernel: `(N, N)`, products of the features.
         targets: `(N, K)`.
         fold: `(N,)` integers.
-        ridge: of the kernel's mean diagonal.
+        ridge: share of the kernel's mean diagonal that is added to it.
 
     Returns:
         `(N, K)` float32.
     """
     predicted = np.empty(targets.shape, "float32")
     for held_out in np.unique(fold):
-        rest, out = fold != held_out, fold == held_out
+        rest, out = np.flatnonzero(fold != held_out), np.flatnonzero(fold == held_out)
         mean = targets[rest].mean(axis=0)
-        inner = kernel[np.ix_(rest, rest)]
-        inner = inner + ridge * np.trace(inner) / len(inner) * np.eye(len(inner))
-        dual = np.linalg.solve(inner, targets[rest] - mean)
-        predicted[out] = kernel[np.ix_(out, rest)] @ dual + mean
+        # Of mean 0 over the rest: it has no part in the fold that is held out.
+        columns = kernel[:, rest] - kernel[rest][:, rest].mean(axis=0)
+        columns = columns - columns.mean(axis=1, keepdims=True)  # (N, rest)
+        inner = columns[rest]
+        penalty = (ridge * np.trace(inner) / len(rest) + 1e-12) * np.eye(len(rest))
+        dual = np.linalg.solve(inner + penalty, targets[rest] - mean)
+        predicted[out] = columns[out] @ dual + mean
     return predicted
 
 
-def tidy(boxes, least=0.1):
-    """Clip boxes to the photo and give them `least` of its sides at least."""
-    center = np.clip((boxes[:, :2] + boxes[:, 2:]) / 2, 0, 1)
+def inside_frame(boxes, least=LEAST_SIDE):
+    """Return boxes `(N, 4)` of at least `least` a side, clipped to the photo."""
+    center = np.clip((boxes[:, :2] + boxes[:, 2:]) / 2, least / 2, 1 - least / 2)
     half = np.maximum(boxes[:, 2:] - boxes[:, :2], least) / 2
-    return np.clip(np.concatenate([center - half, center + half], axis=1), 0, 1).astype("float32")
+    return np.clip(np.concatenate([center - half, center + half], axis=1), 0, 1)
 
 
-def probe(features, labels, fold):
+def linear_probe(features, labels, fold):
     """Name each fold's photos by a linear classifier fitted to the others, `(N,)` labels.
 
-    Ridge regression on one-hot labels of standardised features: closed form, so that it takes
-    seconds and repeats to the digit.
+    Ridge regression on one-hot labels: in closed form, seconds, and the same to the digit.
     """
     classes, which = np.unique(labels, return_inverse=True)
-    scores = crossfitted(linear_kernel(features), np.eye(len(classes))[which], fold, ridge=0.1)
+    kernel = linear_kernel(features)
+    scores = cross_fitted(kernel, np.eye(len(classes))[which], fold, CLASS_RIDGE)
     return classes[scores.argmax(axis=1)]
