@@ -5,9 +5,11 @@ import pytest
 from rra_keras.backbones import build_encoder
 from rra_keras.backbones.trunk import build_trunk
 from rra_keras.discovery import colocalize, fit_localizer, probe
+from rra_keras.discovery.discover import discover_objects, hypothesize
 from rra_keras.discovery.locate import make_locator
-from rra_keras.discovery.observe import observe
-from rra_keras.discovery.views import view_features
+from rra_keras.discovery.observe import Observed, observe
+from rra_keras.discovery.views import make_viewer, see
+from rra_keras.explain.localization import intersection_over_union
 from rra_keras.layers.box_localizer import BoxLocalizer
 
 FRAME = np.array([[0.0, 0.0, 1.0, 1.0]], "float32")
@@ -56,7 +58,7 @@ def test_each_class_has_what_is_common_to_itself():
     others, other_truth = squares(8, seed=1)
     both = np.concatenate([features, others])
     maps = colocalize.class_maps(both, np.repeat([3, 7], 8))
-    boxes, _ = colocalize.boxes_of_maps(maps, 0.3)
+    boxes, _ = colocalize.boxes_of_maps(maps, 0.5)
     np.testing.assert_allclose(boxes, np.concatenate([truth, other_truth]), atol=1e-6)
 
 
@@ -126,7 +128,7 @@ def trunk(encoder):
 
 def test_trunk_is_the_encoder_before_its_trainable_block(encoder, trunk, batch):
     images, _ = batch
-    features, finer = encoder(images)
+    _, finer = encoder(images)
     assert trunk.output_shape == (None, None, None, 8)
     np.testing.assert_allclose(trunk(images), finer)  # block 0 is the last of its size
     assert not trunk.trainable_weights
@@ -159,17 +161,19 @@ def test_observe_keeps_components_and_norms(encoder, batch):
         np.testing.assert_allclose(np.abs(seen.features), np.abs(expected), atol=tolerance)
 
 
-def test_view_features_are_those_of_crops(trunk, batch):
+def test_views_are_crops_seen_by_the_model(trunk, batch):
     images, _ = batch
-    whole = view_features(trunk, images, np.repeat(FRAME, 9, axis=0), 64, batch_size=4)
-    np.testing.assert_allclose(whole, trunk(images.astype("float32")), atol=1e-2)
+    viewer = make_viewer(trunk, images.shape[1:], 1, 64)
+    whole = see(viewer, images, np.tile(FRAME, (9, 1, 1)), batch_size=4)
+    np.testing.assert_allclose(whole[:, 0], trunk(images.astype("float32")), atol=1e-2)
     views = np.tile(FRAME, (9, 2, 1))
-    views[:, 1] = [0, 1, 1, 0]  # mirrored
-    several = view_features(trunk, images, views, 64, pool=True, batch_size=4)
-    assert several.shape == (9, 2, 8)
-    np.testing.assert_allclose(several[:, 0], whole.mean(axis=(1, 2), dtype="float32"), atol=1e-2)
+    views[:, 1] = [0, 1, 1, 0]
+    viewer = make_viewer(trunk, images.shape[1:], 2, 64, pool=True)
+    both = see(viewer, images, views, batch_size=4)
+    assert both.shape == (9, 2, 8)
     mirrored = np.asarray(trunk(images[:, :, ::-1].astype("float32")))
-    np.testing.assert_allclose(several[:, 1], mirrored.mean(axis=(1, 2)), atol=1e-2)
+    np.testing.assert_allclose(both[:, 0], whole[:, 0].mean((1, 2), "float32"), atol=1e-2)
+    np.testing.assert_allclose(both[:, 1], mirrored.mean(axis=(1, 2)), atol=1e-2)
 
 
 def test_cross_fitting_never_sees_its_own_target():
@@ -227,11 +231,43 @@ def test_probe_ranks_hypotheses_and_always_tries_the_frame(encoder, trunk):
         encoder, trunk, photos, labels, {"object": boxes, "middle": wrong}, size=32
     )
     assert set(choice.accuracy) == set(choice.area) == {"frame", "object", "middle"}
-    assert choice.accuracy[choice.name] == max(choice.accuracy.values())
+    assert choice.name == "frame"  # its own stripes tell the whole photo as well
     assert choice.area["frame"] == 1
     assert choice.accuracy["object"] > choice.accuracy["middle"]
     alone = probe.choose_hypothesis(encoder, trunk, photos, labels, {}, size=32)
     assert alone.name == "frame"
+
+
+def test_beats_is_a_paired_comparison():
+    right = np.arange(100) < 60
+    assert not probe.beats(right, right)
+    assert probe.beats(right, np.arange(100) < 55)  # right in 5 more, wrong in none: 2.2 errors
+    assert not probe.beats(right, np.arange(100) < 56)  # 4 more: 2 errors
+    assert not probe.beats(right, (np.arange(100) >= 40) & (np.arange(100) < 95))
+
+
+def test_hypotheses_need_labels_for_classes():
+    features, truth = squares()
+    norms = np.linalg.norm(features, axis=-1)
+    seen = Observed(features.astype("float16"), norms)
+    labels = np.arange(len(features)) % 2
+    assert set(hypothesize(seen, seen)) == {"set", "norm"}
+    found = hypothesize(seen, seen, labels)
+    assert set(found) == {"set", "norm", "class"}
+    boxes, confidence = found["set"]
+    assert intersection_over_union(boxes, truth).mean() > 0.7
+    assert confidence.shape == (len(features),)
+
+
+@pytest.mark.parametrize("labeled", [True, False])
+def test_discover_objects_returns_a_box_for_each_photo(encoder, trunk, labeled):
+    photos, labels, _ = small_marks()
+    objects = discover_objects(encoder, trunk, photos, labels if labeled else None, size=32)
+    assert objects.boxes.shape == (len(photos), 4)
+    assert np.all((objects.boxes >= 0) & (objects.boxes <= 1))
+    assert np.all((objects.confidence >= 0) & (objects.confidence <= 1))
+    assert objects.name == (objects.choice.name if labeled else "set")
+    assert objects.name in {"frame", "set", "norm", "class"}
 
 
 def test_random_views_hold_the_object():
@@ -254,20 +290,18 @@ def test_relative_and_mirrored_boxes():
 def fitted(trunk, photos, boxes, **options):
     keras.utils.set_random_seed(0)
     localizer = BoxLocalizer(filters=(8, 8), units=16)
-    options = {"size": 32, "views": 3, "epochs": 4, "batch_size": 16} | options
+    options = {"size": 32, "views": 2, "epochs": 3, "batch_size": 8} | options
     history = fit_localizer.fit_localizer(localizer, trunk, photos, boxes, **options)
     return localizer, history.history["loss"]
 
 
 def test_fit_localizer_learns_and_repeats(trunk):
-    photos, _, boxes = small_marks(24)
+    photos, _, boxes = small_marks(12)
     localizer, losses = fitted(trunk, photos, boxes, learning_rate=0.01)
     assert losses[-1] < losses[0]
     again, _ = fitted(trunk, photos, boxes, learning_rate=0.01)
     for one, other in zip(localizer.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
-    other, _ = fitted(trunk, photos, boxes, learning_rate=0.01, seed=1, epochs=1)
-    assert not np.array_equal(other.get_weights()[0], localizer.get_weights()[0])
 
 
 def test_locator_looks_inside_the_last_box(trunk, batch):

@@ -2,8 +2,9 @@
 
 import keras
 import numpy as np
+from tqdm import tqdm
 
-from rra_keras.discovery.views import view_features
+from rra_keras.discovery.views import make_viewer, see
 from rra_keras.layers.box_localizer import box_loss
 
 MARGINS = (0.1, 1.5)  # least and most that is added to a box's sides to make a view of it
@@ -87,7 +88,6 @@ def fit_localizer(
     learning_rate=1e-3,
     shrink=1,
     seed=0,
-    callbacks=(),
 ):
     """Train a localizer on views of photos whose objects' boxes are known, or guessed.
 
@@ -109,8 +109,8 @@ def fit_localizer(
         epochs: times that each view is trained on.
         batch_size: views a step.
         learning_rate: the first step's.
+        shrink: see `make_viewer`.
         seed: sets the views and their order.
-        callbacks: `keras.callbacks.Callback`s, for a progress bar.
 
     Returns:
         The `keras.callbacks.History` of the training.
@@ -125,19 +125,29 @@ def fit_localizer(
     turned = rng.uniform(size=(len(boxes), views, 1)) < 0.5
     targets = np.where(turned, mirrored(targets), targets)
     places = np.where(turned, places[..., [0, 3, 2, 1]], places)  # from right to left
-    features = view_features(
-        trunk, photos, places, size, shrink=shrink, description="Looking closer"
-    )
+    viewer = make_viewer(trunk, photos.shape[1:], views, size, shrink=shrink)
+    features = see(viewer, photos, places, description="Looking closer")
     features = features.reshape(-1, *features.shape[2:])
-    return fit_head(
-        localizer, features, targets.reshape(-1, 4), epochs, batch_size, learning_rate, seed, callbacks
-    )
+    batches = Batches(features, targets.reshape(-1, 4), batch_size, seed)
+    return fit_on_features(localizer, batches, epochs, learning_rate)
 
 
-def fit_head(localizer, features, targets, epochs, batch_size, learning_rate, seed, callbacks=()):
-    batches = Batches(features, targets, batch_size, seed)
-    inputs = keras.Input(features.shape[1:])
+def fit_on_features(localizer, batches, epochs, learning_rate):
+    """Train a localizer on batches of features and boxes, behind a progress bar.
+
+    Args:
+        localizer: a layer from features `(B, h, w, D)` to boxes `(B, 4)`.
+        batches: `Batches`.
+        epochs: times to go through them.
+        learning_rate: the first step's; it falls to 0 as a cosine.
+
+    Returns:
+        The `keras.callbacks.History` of the training.
+    """
+    inputs = keras.Input(batches.features.shape[1:])
     model = keras.Model(inputs, localizer(inputs))
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(batches))
     model.compile(keras.optimizers.AdamW(rate), loss=box_loss)
-    return model.fit(batches, epochs=epochs, callbacks=list(callbacks), shuffle=False, verbose=0)
+    with tqdm(total=epochs, desc="Learning where", unit="epoch") as bar:
+        progress = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: bar.update())
+        return model.fit(batches, epochs=epochs, callbacks=[progress], shuffle=False, verbose=0)

@@ -24,6 +24,7 @@ def make_locator(localizer, trunk, image_size, size, looks=1, margin=MARGIN, shr
         size: side of what the trunk sees, pixels.
         looks: looks after the first glance.
         margin: share of a box's sides to add before looking inside.
+        shrink: see `make_viewer`.
 
     Returns:
         A functional `keras.Model` from `(B, S, S, 3)` to boxes `(B, 1 + looks, 4)` in [0, 1].

@@ -1,6 +1,7 @@
 """What a frozen encoder sees in photos, small enough to keep."""
 
 import dataclasses
+import itertools
 
 import keras
 import numpy as np
@@ -44,21 +45,21 @@ def observe(encoder, photos, sample=320, components=64, batch_size=16, seed=0):
         `(coarse, finer)`, two `Observed` in the order of `photos`.
     """
     order = np.random.default_rng(seed).permutation(len(photos))
-    waiting, bases, observed = [], None, None
-    seen = 0
-    for batch, maps in _encoded(encoder, photos, order, batch_size):
-        if bases is None:
-            waiting.append((batch, [np.asarray(m, "float16") for m in maps]))
-        seen += len(batch)
-        if bases is None and seen >= min(sample, len(photos)):
-            depths = zip(*(maps for _, maps in waiting), strict=True)
-            bases = [principal_components(np.concatenate(d), components) for d in depths]
-            observed = [_reserve(len(photos), map_, basis) for map_, basis in zip(maps, bases)]
-            for batch, maps in waiting:
-                _keep(observed, batch, maps, bases)
-            waiting.clear()
-        elif bases is not None:
-            _keep(observed, batch, maps, bases)
+    batches = _encoded(encoder, photos, order, batch_size)
+    first, count = [], 0
+    for batch, maps in batches:
+        first.append((batch, [features.astype("float16") for features in maps]))
+        count += len(batch)
+        if count >= sample:
+            break
+    depths = [np.concatenate(maps) for maps in zip(*(maps for _, maps in first), strict=True)]
+    bases = [principal_components(features, components) for features in depths]
+    observed = [_reserve(len(photos), *pair) for pair in zip(depths, bases, strict=True)]
+    del depths
+    for batch, maps in itertools.chain(first, batches):
+        for depth, features, basis in zip(observed, maps, bases, strict=True):
+            depth.features[batch] = project(features, *basis)
+            depth.norms[batch] = np.sqrt(np.square(features, dtype="float32").sum(axis=-1))
     return tuple(observed)
 
 
@@ -72,15 +73,9 @@ def _encoded(encoder, photos, order, batch_size):
 
 
 def _reserve(size, features, basis):
-    shape = (size, *features.shape[1:3])
     _, components = basis
+    shape = (size, *features.shape[1:3])
     return Observed(np.empty((*shape, components.shape[1]), "float16"), np.empty(shape, "float32"))
-
-
-def _keep(observed, batch, maps, bases):
-    for depth, features, basis in zip(observed, maps, bases, strict=True):
-        depth.features[batch] = project(features, *basis)
-        depth.norms[batch] = np.sqrt(np.square(features, dtype="float32").sum(axis=-1))
 
 
 def predict(model, images, batch_size):

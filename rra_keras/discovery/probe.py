@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from rra_keras.discovery.views import view_features
+from rra_keras.discovery.views import make_viewer, see
 
 FRAME = "frame"  # the hypothesis that the whole photo is the object
 BOX_RIDGE = 1e-2  # of the kernel's mean diagonal
@@ -37,7 +37,9 @@ def choose_hypothesis(
        them, which do not know the photo's own label.
     2. Each photo is cropped there and seen by the frozen encoder; its features, pooled.
     3. A linear probe names the photos of each fold, fitted to those of the others.
-    4. The most right wins. The whole frame is always among the hypotheses, and wins a tie.
+    4. The most right wins. The whole frame is always among the hypotheses, and wins unless it is
+       beaten beyond chance: by two standard errors of a paired comparison, so that looking closer
+       is left out where it is of little use.
 
     Args:
         encoder: a `keras.Model` from images `(B, size, size, 3)`, 0…255, to a feature map, or to a
@@ -48,6 +50,7 @@ def choose_hypothesis(
         hypotheses: boxes `(N, 4)`, `y0 x0 y1 x1` in [0, 1], by name.
         size: side of glances and crops, pixels.
         folds: parts of the photos, held out in turn.
+        shrink: see `make_viewer`.
         seed: sets the folds.
 
     Returns:
@@ -55,20 +58,32 @@ def choose_hypothesis(
     """
     frame = np.tile(np.array([0, 0, 1, 1], "float32"), (len(photos), 1))
     fold = folds_by_class(labels, folds, seed)
-    glance = view_features(
-        trunk, photos, frame, size, shrink=shrink, description="Glancing at photos"
-    )
+    glancer = make_viewer(trunk, photos.shape[1:], 1, size, shrink=shrink)
+    glance = see(glancer, photos, frame[:, None], description="Glancing at photos")
     kernel = linear_kernel(glance.reshape(len(photos), -1))
-    accuracy, area = {}, {}
+    cropper = make_viewer(encoder, photos.shape[1:], 1, size, pool=True, shrink=shrink)
+    right, area = {}, {}
     for name, boxes in {FRAME: frame, **hypotheses}.items():
         if name != FRAME:
             boxes = inside_frame(cross_fitted(kernel, boxes, fold, BOX_RIDGE))
-        features = view_features(
-            encoder, photos, boxes, size, pool=True, shrink=shrink, description=f"Trying {name}"
-        )
-        accuracy[name] = float(np.mean(linear_probe(features, labels, fold) == labels))
+        features = see(cropper, photos, boxes[:, None], description=f"Trying {name}")[:, 0]
+        right[name] = linear_probe(features, labels, fold) == labels
         area[name] = float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).mean())
-    return Choice(max(accuracy, key=accuracy.get), accuracy, area)
+    accuracy = {name: float(np.mean(named)) for name, named in right.items()}
+    best = max(accuracy, key=accuracy.get)
+    return Choice(best if beats(right[best], right[FRAME]) else FRAME, accuracy, area)
+
+
+def beats(right, other, errors=2.0):
+    """Tell whether one probe is right more often than another, beyond chance.
+
+    Args:
+        right: `(N,)` booleans, which photos the one names rightly.
+        other: `(N,)` booleans, the other.
+        errors: standard errors that it has to be ahead by.
+    """
+    ahead, differ = np.sum(right & ~other) - np.sum(~right & other), np.sum(right != other)
+    return bool(ahead > errors * np.sqrt(differ))
 
 
 def folds_by_class(labels, folds, seed):

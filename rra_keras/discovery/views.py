@@ -18,6 +18,8 @@ def make_viewer(model, image_shape, count, size, pool=False, shrink=1):
         count: views of each photo, `V`.
         size: side of the views, pixels.
         pool: average the features over positions.
+        shrink: side of the squares of pixels that are averaged before anything is cut out, so that
+            fine detail does not alias; it divides `S`.
 
     Returns:
         A functional `keras.Model` from `[(B, S, S, 3), (B, V, 4)]` to features `(B · V, h, w, D)`,
@@ -35,38 +37,31 @@ def make_viewer(model, image_shape, count, size, pool=False, shrink=1):
     return keras.Model([images, views], features)
 
 
-def view_features(
-    model, photos, boxes, size, pool=False, batch_size=16, shrink=1, description="Looking"
-):
-    """Crop each photo by its boxes and run a model over the crops, behind a progress bar.
+def see(viewer, photos, views, batch_size=16, description="Looking"):
+    """Run a viewer over photos, behind a progress bar.
 
     Args:
-        model: a `keras.Model` from images `(B, size, size, 3)`, 0…255, to `(B, h, w, D)`, or to a
-            list that starts with it.
-        photos: `(N, S, S, 3)`, 0…255.
-        boxes: `(N, 4)`, or `(N, V, 4)` for several views of each photo.
-        size: side of the crops, pixels.
-        pool: average over positions.
+        viewer: a model that `make_viewer` returned, of `V` views.
+        photos: `(N, S, S, 3)`, 0…255; memory-mapped arrays do.
+        views: `(N, V, 4)`, `y0 x0 y1 x1` in [0, 1]; `x1 < x0` mirrors.
         batch_size: photos at a time.
         description: what the progress bar says.
 
     Returns:
-        Float16 `(N, h, w, D)` or `(N, V, h, w, D)`; `(N, D)` or `(N, V, D)` with `pool`.
+        Float16 `(N, V, h, w, D)`, or `(N, V, D)` if the viewer pools.
     """
-    boxes = np.asarray(boxes, "float32")
-    several = boxes if boxes.ndim == 3 else boxes[:, None]
-    count = several.shape[1]
-    viewer = make_viewer(model, photos.shape[1:], count, size, pool, shrink)
+    views = np.asarray(views, "float32")
+    count = views.shape[1]
     seen = np.empty((len(photos), count, *viewer.output_shape[1:]), "float16")
     with tqdm(total=len(photos), desc=description, unit="photo") as bar:
         for start in range(0, len(photos), batch_size):
             rows = slice(start, start + batch_size)
             batch = np.asarray(photos[rows])
             filled = (0, batch_size - len(batch))  # always as many, so that it compiles once
-            padded = np.pad(batch, [filled, (0, 0), (0, 0), (0, 0)])
-            views = np.pad(several[rows], [filled, (0, 0), (0, 0)])
-            features = np.asarray(viewer.predict_on_batch([padded, views]))
+            inputs = [np.pad(batch, [filled] + [(0, 0)] * 3)]
+            inputs.append(np.pad(views[rows], [filled, (0, 0), (0, 0)]))
+            features = np.asarray(viewer.predict_on_batch(inputs))
             features = features.reshape(count, batch_size, *features.shape[1:]).swapaxes(0, 1)
             seen[rows] = features[: len(batch)]
             bar.update(len(batch))
-    return seen if boxes.ndim == 3 else seen[:, 0]
+    return seen

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+
 def box_from_center(center, size):
     """Return boxes `y0 x0 y1 x1` from their centers and sizes.
 
