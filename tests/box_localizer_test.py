@@ -4,13 +4,8 @@ import pytest
 from conftest import gradient
 from keras import ops
 
-from rra_keras.layers.box_localizer import (
-    BoxLocalizer,
-    box_from_center,
-    box_loss,
-    generalized_iou,
-    grow_box,
-)
+from rra_keras.layers.box_localizer import BoxLocalizer
+from rra_keras.layers.boxes import box_from_center, box_loss, generalized_iou, grow_box
 
 
 def array(*rows):

@@ -9,8 +9,8 @@ from rra_keras.discovery.discover import discover_objects, hypothesize
 from rra_keras.discovery.locate import make_locator
 from rra_keras.discovery.observe import Observed, observe
 from rra_keras.discovery.views import make_viewer, see
-from rra_keras.explain.localization import intersection_over_union
 from rra_keras.layers.box_localizer import BoxLocalizer
+from rra_keras.measures.localization import intersection_over_union
 
 FRAME = np.array([[0.0, 0.0, 1.0, 1.0]], "float32")
 
@@ -83,10 +83,10 @@ def test_resize_is_bilinear_between_cell_centers():
 
 
 def test_combine_is_a_geometric_mean():
-    coarse, finer = np.zeros((1, 2, 2)), np.zeros((1, 4, 4))
+    coarse, fine = np.zeros((1, 2, 2)), np.zeros((1, 4, 4))
     coarse[0, 0, 0] = 9
-    finer[0, 1, 1] = finer[0, 3, 3] = 5
-    combined = colocalize.combine(coarse, finer, grid=4)
+    fine[0, 1, 1] = fine[0, 3, 3] = 5
+    combined = colocalize.combine(coarse, fine, grid=4)
     assert combined.max() == 1
     assert combined[0, 1, 1] == 1
     assert combined[0, 3, 3] == 0
@@ -118,7 +118,7 @@ def test_refuses_a_threshold_out_of_range():
 
 @pytest.fixture(scope="module")
 def encoder(backbone):
-    return build_encoder(backbone, train_from="block_1", finer=True)
+    return build_encoder(backbone, train_from="block_1", fine_features=True)
 
 
 @pytest.fixture(scope="module")
@@ -128,14 +128,14 @@ def trunk(encoder):
 
 def test_trunk_is_the_encoder_before_its_trainable_block(encoder, trunk, batch):
     images, _ = batch
-    _, finer = encoder(images)
+    _, fine = encoder(images)
     assert trunk.output_shape == (None, None, None, 8)
-    np.testing.assert_allclose(trunk(images), finer)  # block 0 is the last of its size
+    np.testing.assert_allclose(trunk(images), fine)  # block 0 is the last of its size
     assert not trunk.trainable_weights
 
 
 def test_trunk_keeps_the_preprocessing():
-    encoder = build_encoder("efficientnet_lite0", train_from="block_1", finer=True)
+    encoder = build_encoder("efficientnet_lite0", train_from="block_1", fine_features=True)
     trunk = build_trunk(encoder, "block_1")
     assert trunk.output_shape == (None, None, None, 16)
     assert "preprocess" in [layer.name for layer in trunk.layers]

@@ -10,7 +10,8 @@ PACKAGE = ROOT / "rra_keras"
 ROOMS = {
     "layers": set(),
     "backbones": set(),
-    "models": {"layers", "backbones"},
+    "discovery": {"layers"},
+    "models": {"layers", "backbones", "discovery"},
     "datasets": set(),
     "data": {"datasets"},
     "measures": set(),

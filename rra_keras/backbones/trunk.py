@@ -3,6 +3,26 @@
 import keras
 
 
+def trunk_output(backbone, train_from):
+    """Return the feature map `(B, h, w, D)` that the block `train_from` of a backbone reads.
+
+    Raises:
+        ValueError: if there is no such block, or it reads other than one feature map.
+    """
+    starts = [
+        layer
+        for layer in backbone.layers
+        if train_from and f"{layer.name}_".startswith(f"{train_from}_")
+    ]
+    if not starts or len(getattr(starts[0].input, "shape", ())) != 4:
+        raise ValueError(
+            "Invalid value for `train_from`. Expected the name of a layer or a block of "
+            f"{backbone.name} that reads one feature map, for a localizer that learns from what "
+            f"comes before it. Received: train_from={train_from!r}"
+        )
+    return starts[0].input
+
+
 def build_trunk(encoder, train_from):
     """Return the layers of an encoder before its first trainable block, as a model.
 
@@ -22,17 +42,7 @@ def build_trunk(encoder, train_from):
         ValueError: if there is no such block, or it reads other than one feature map.
     """
     (backbone,) = [layer for layer in encoder.layers if isinstance(layer, keras.Model)]
-    starts = [
-        layer
-        for layer in backbone.layers
-        if layer.name == train_from or layer.name.startswith(f"{train_from}_")
-    ]
-    if not starts or len(getattr(starts[0].input, "shape", ())) != 4:
-        raise ValueError(
-            "Invalid value for argument `train_from`. Expected the name of a layer or a block of "
-            f"{backbone.name} that reads one feature map. Received: train_from={train_from!r}"
-        )
-    early = keras.Model(backbone.input, starts[0].input, name="trunk")
+    early = keras.Model(backbone.input, trunk_output(backbone, train_from), name="trunk")
     # The preprocessing comes before the backbone, in the encoder's own graph.
     nodes = [node for depth in encoder._nodes_by_depth.values() for node in depth]
     (call,) = [node for node in nodes if node.operation is backbone]

@@ -1,7 +1,7 @@
 """Where the object is that photos share: boxes out of frozen features, without a box label.
 
 Everything here is NumPy and SciPy. Features of a photo come at two depths of one network: `coarse`
-knows objects best, `finer` has the sharper edges.
+knows objects best, `fine` has the sharper edges.
 """
 
 import numpy as np
@@ -114,19 +114,19 @@ def norm_maps(norms):
     return np.maximum(norms - norms.mean(axis=(1, 2), keepdims=True), 0)
 
 
-def combine(coarse, finer, grid=GRID):
+def combine(coarse, fine, grid=GRID):
     """Return the geometric mean of two maps a photo, each scaled to a maximum of 1.
 
     Args:
         coarse: `(N, h, w)`, 0 and up.
-        finer: `(N, H, W)`, 0 and up.
+        fine: `(N, H, W)`, 0 and up.
         grid: side `G` of the result.
 
     Returns:
         `(N, G, G)` float32 in [0, 1].
     """
-    coarse, finer = (scaled(resize(maps, grid)) for maps in (coarse, finer))
-    return scaled(np.sqrt(coarse * finer))
+    coarse, fine = (scaled(resize(maps, grid)) for maps in (coarse, fine))
+    return scaled(np.sqrt(coarse * fine))
 
 
 def scaled(maps):
@@ -135,7 +135,7 @@ def scaled(maps):
 
 
 def resize(maps, size):
-    """Resize maps `(N, h, w)` bilinearly to `(N, size, size)`, cell centres half a cell inside."""
+    """Resize maps `(N, h, w)` bilinearly to `(N, size, size)`, cell centers half a cell inside."""
     rows, columns = (_weights(length, size) for length in maps.shape[1:])
     return (rows @ np.asarray(maps, "float32")) @ columns.T
 

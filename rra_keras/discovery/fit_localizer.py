@@ -5,7 +5,7 @@ import numpy as np
 from tqdm import tqdm
 
 from rra_keras.discovery.views import make_viewer, see
-from rra_keras.layers.box_localizer import box_loss
+from rra_keras.layers.boxes import box_loss
 
 MARGINS = (0.1, 1.5)  # least and most that is added to a box's sides to make a view of it
 

@@ -3,8 +3,7 @@
 import keras
 from keras import ops
 
-from rra_keras.layers.box_localizer import grow_box
-from rra_keras.layers.boxes import box_in_box
+from rra_keras.layers.boxes import box_in_box, grow_box
 from rra_keras.layers.zoom_crop import ZoomCrop
 
 MARGIN = 0.5  # of a box's sides, added before looking inside it

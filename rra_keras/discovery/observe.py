@@ -33,8 +33,8 @@ def observe(encoder, photos, sample=320, components=64, batch_size=16, seed=0):
        pixels in place of 3 MB.
 
     Args:
-        encoder: a `keras.Model` from images `(B, S, S, 3)`, 0…255, to `[coarse, finer]`, as
-            `build_encoder(..., finer=True)` returns.
+        encoder: a `keras.Model` from images `(B, S, S, 3)`, 0…255, to `[coarse, fine]`, as
+            `build_encoder(..., fine_features=True)` returns.
         photos: `(N, S, S, 3)`, 0…255; memory-mapped arrays do.
         sample: photos that the components are computed from.
         components: principal components `K` kept of each depth.
@@ -42,7 +42,7 @@ def observe(encoder, photos, sample=320, components=64, batch_size=16, seed=0):
         seed: sets which photos make the sample.
 
     Returns:
-        `(coarse, finer)`, two `Observed` in the order of `photos`.
+        `(coarse, fine)`, two `Observed` in the order of `photos`.
     """
     order = np.random.default_rng(seed).permutation(len(photos))
     batches = _encoded(encoder, photos, order, batch_size)
