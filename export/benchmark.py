@@ -16,9 +16,27 @@ import tempfile
 import time
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from rra_keras import cli
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string(
+    "model", None, "A run's model.keras, exported before.", required=True, flag_values=FLAGS
+)
+flags.DEFINE_string(
+    "export", None, "Folder of its export; RUN/export unless given.", flag_values=FLAGS
+)
+flags.DEFINE_integer(
+    "plain_size",
+    224,
+    "Side of the plain backbone's image.",
+    lower_bound=32,
+    flag_values=FLAGS,
+)
+flags.DEFINE_integer("runs", 50, "Runs of each file, in turn.", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_integer("threads", 1, "Threads of the CPU.", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_string("csv", None, "File for the table.", flag_values=FLAGS)
 
 
 @dataclasses.dataclass
@@ -42,8 +60,10 @@ class Contender:
     run: object
 
 
-def main(_):
-    args = flags.FLAGS
+def main(argv):
+    """Time the files in turn and print the table; return the exit status."""
+    cli.parse(FLAGS, argv)
+    args = FLAGS
     path = pathlib.Path(args.model)
     folder = pathlib.Path(args.export or path.parent / "export")
     with cli.bad_input_exits():
@@ -57,10 +77,12 @@ def main(_):
 
         model = trained.load_model(path, trained.labels(path))
     with tempfile.TemporaryDirectory() as scratch:
-        contenders = [exported(file, args.threads) for file in files]
-        contenders += plain(model, args.plain_size, args.threads, pathlib.Path(scratch), files)
-        seconds = in_turn([contender.run for contender in contenders], args.runs)
-        contenders.append(naive(model))
+        contenders = [exported_file(file, args.threads) for file in files]
+        contenders += plain_backbone(
+            model, args.plain_size, args.threads, pathlib.Path(scratch), files
+        )
+        seconds = time_in_turn([contender.run for contender in contenders], args.runs)
+        contenders.append(naive_export(model))
     rows = [row(*each) for each in itertools.zip_longest(contenders, seconds)]
     report(rows, args.threads)
     if args.csv:
@@ -68,9 +90,10 @@ def main(_):
             table = csv.DictWriter(file, rows[0], lineterminator="\n")
             table.writeheader()
             table.writerows(rows)
+    return 0
 
 
-def exported(file, threads, name=None, signature="full"):
+def exported_file(file, threads, name=None, signature="full"):
     """Return a file that `python -m export` wrote, as a contender."""
     from export import flatbuffer
     from export.classify import Classifier
@@ -89,7 +112,7 @@ def exported(file, threads, name=None, signature="full"):
     )
 
 
-def plain(model, size, threads, folder, files):
+def plain_backbone(model, size, threads, folder, files):
     """Return the backbone alone, in the precisions of `files`."""
     from export import inference, tflite
 
@@ -104,11 +127,11 @@ def plain(model, size, threads, folder, files):
         labels = [str(index) for index in range(model.num_classes)]
         metadata = {"image_size": size, "confidence": None}
         file.write_bytes(tflite.attach(content, labels, metadata))
-        contenders.append(exported(file, threads))
+        contenders.append(exported_file(file, threads))
     return contenders
 
 
-def naive(model):
+def naive_export(model):
     """Return the model as it is, converted with whatever TensorFlow ops it takes."""
     import tensorflow as tf
 
@@ -128,7 +151,7 @@ def naive(model):
     return Contender("naive_fp32", len(content), sum(counts.values()), flex, None, None)
 
 
-def in_turn(functions, runs):
+def time_in_turn(functions, runs):
     """Time each function `runs` times, one after the other, so that all meet the same load."""
     seconds = np.zeros((len(functions), runs))
     for run in range(-3, runs):  # the first ones warm up
@@ -183,10 +206,4 @@ if __name__ == "__main__":
     from export.classify import hush_native_log
 
     hush_native_log()
-    flags.DEFINE_string("model", None, "A run's model.keras, exported before.", required=True)
-    flags.DEFINE_string("export", None, "Folder of its export; RUN/export unless given.")
-    flags.DEFINE_integer("plain_size", 224, "Side of the plain backbone's image.", lower_bound=32)
-    flags.DEFINE_integer("runs", 50, "Runs of each file, in turn.", lower_bound=1)
-    flags.DEFINE_integer("threads", 1, "Threads of the CPU.", lower_bound=1)
-    flags.DEFINE_string("csv", None, "File for the table.")
-    app.run(main, flags_parser=cli.parse_flags)
+    cli.run(main)

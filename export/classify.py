@@ -22,14 +22,14 @@ _LARGE = 50_000_000  # pixels; a JPEG above that is decoded smaller
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What the model said of a photo.
+    """The model's answer for a photo.
 
     Attributes:
         labels: class names, the most probable first.
         probabilities: theirs, in the same order.
         boxes: where it looked closer, `(looks, 4)` as `y0 x0 y1 x1` in [0, 1] of the photo; empty
             if the glance was enough.
-        step_weights: `(T,)`, how much each recurrent step told; empty likewise.
+        step_weights: `(T,)`, the weight of each recurrent step; empty likewise.
         glance: whether the glance was enough.
     """
 

@@ -36,7 +36,7 @@ def measure(path, images):
         unless it failed altogether `seconds` `(N,)` and `outputs`, a dict of `(N, …)` arrays.
         `None` if there is no GPU.
     """
-    for environment in _environments():
+    for environment in list(_environments()):
         with tempfile.TemporaryDirectory() as folder:
             inputs, outputs = pathlib.Path(folder, "in.npy"), pathlib.Path(folder, "out.npz")
             np.save(inputs, images)
@@ -51,6 +51,7 @@ def measure(path, images):
             if done.returncode == 0 and adapter:
                 with np.load(outputs) as arrays:
                     values = dict(arrays)
+                _environments().sort(key=lambda other: other is not environment)  # first next time
                 return {
                     "adapter": adapter[1],
                     "unsupported": _unsupported(done.stderr),
@@ -76,9 +77,11 @@ def _unsupported(log):
     return after.partition("operations will run")[0].splitlines()[:-1] if found else []
 
 
-def main(model, inputs, outputs):
+def main(argv):
+    """Run a model on a file of images and write the outputs; return the exit status."""
     from export.classify import Classifier
 
+    model, inputs, outputs = argv
     classifier = Classifier(model, gpu=True)
     results, seconds = [], []
     for image in np.load(inputs):
@@ -87,7 +90,8 @@ def main(model, inputs, outputs):
         seconds.append(time.perf_counter() - start)
     np.savez(outputs, **{key: np.concatenate([r[key] for r in results]) for key in results[0]})
     print(json.dumps({"fully_accelerated": classifier.fully_accelerated, "seconds": seconds}))
+    return 0
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

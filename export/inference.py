@@ -23,10 +23,10 @@ class Signatures:
 
     - `full(images)`: `logits` and `probabilities` `(B, C)`; with looks also `boxes`
       `(B, looks, 4)` as `y0 x0 y1 x1` in [0, 1] and `step_weights` `(B, T)`.
-    - `glance(images)`: the global stream alone: its `logits` and `probabilities` `(B, C)`, and the
-      box it would look into first, `boxes` `(B, 1, 4)`.
-    - `focus(images, boxes, logits)`: from what a glance returned to what `full` returns, without
-      glancing twice.
+    - `glance(images)`: the glance alone: its `logits` and `probabilities` `(B, C)`, and the first
+      look's box, `boxes` `(B, 1, 4)`.
+    - `focus(images, boxes, logits)`: from what `glance` returned to what `full` returns, without
+      computing the glance twice.
 
     `images` are RGB 0…255, `(B, S, S, 3)` float32. The plain backbone (`looks=0`) has `full` only.
 
@@ -50,7 +50,7 @@ class Signatures:
         self._full = model.view("logits", "boxes", "step_weights")
         source = model.inputs[0]
         logits = model.view("glance_logits").output["glance_logits"]
-        box = model.get_layer("look_1_box").output  # (B, 4)
+        box = model.view("look_1_box").output["look_1_box"]  # (B, 4)
         self._glance = keras.Model(source, {"logits": logits, "boxes": box})
         self._focus = keras.Model([source, box, logits], self._full.output)
 
@@ -62,7 +62,7 @@ class Signatures:
         return {**outputs, "boxes": ops.expand_dims(outputs["boxes"], 1)}
 
     def focus(self, images, boxes, logits):
-        # Arithmetic first: LiteRT 2.3 hands on garbage where an input is reshaped at once. And a
+        # Arithmetic first: LiteRT 2.3 passes garbage on where an input is reshaped at once. And a
         # reshape, because GPUs take no index that drops an axis.
         box = ops.reshape(ops.clip(boxes, 0.0, 1.0), (-1, 4))
         return _with_probabilities(self._focus([images, box, logits], training=False))

@@ -22,15 +22,3 @@ def write(signatures, directory, endpoints, batch_size=None):
         ]
         archive.add_endpoint(endpoint, getattr(signatures, name), input_signature=specs)
     archive.write_out(str(directory), verbose=False)
-
-
-def load(directory):
-    """Return the `serving_default` function of a SavedModel, from images to a dict of arrays."""
-    loaded = tf.saved_model.load(str(directory))
-    serve = loaded.signatures["serving_default"]
-    serve._loaded = loaded  # the function alone would let go of its variables
-
-    def run(images):
-        return {name: value.numpy() for name, value in serve(images=tf.constant(images)).items()}
-
-    return run

@@ -1,6 +1,5 @@
 """A trained run, opened again with the data it was trained on."""
 
-import dataclasses
 import pathlib
 
 import keras
@@ -70,11 +69,3 @@ def load_model(path, class_names):
             f"Received: {path} with {model.num_classes} classes, {len(class_names)} labels"
         )
     return model
-
-
-def some(split, count):
-    """Return a `Split` of at most `count` examples of another, always the same, of all classes."""
-    count = min(count, split.size)
-    return dataclasses.replace(
-        split, size=count, examples=lambda _: split.examples(0).take(count), names=None
-    )

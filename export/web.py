@@ -5,6 +5,7 @@ asks no other host for anything, and keeps the photos.
 """
 
 import base64
+import contextlib
 import functools
 import hashlib
 import http.server
@@ -13,15 +14,30 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
 import tarfile
 import tempfile
 import zlib
 
-from absl import app, flags
+from absl import flags
 
-from export import classify
+from export import classify, output_folder
 from rra_keras import cli
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string(
+    "model", None, "A .tflite file that export wrote.", required=True, flag_values=FLAGS
+)
+flags.DEFINE_string("out", None, "New folder for the site.", required=True, flag_values=FLAGS)
+flags.DEFINE_string(
+    "samples", None, "Folder of photos to try it on; none unless given.", flag_values=FLAGS
+)
+flags.DEFINE_bool(
+    "overwrite", False, "Replace the site in --out, if there is one.", flag_values=FLAGS
+)
+flags.DEFINE_bool(
+    "serve", False, "Serve the site on this machine until interrupted.", flag_values=FLAGS
+)
+flags.DEFINE_integer("port", 8000, "Port to serve it on; 0: any.", lower_bound=0, flag_values=FLAGS)
 
 _PAGE = pathlib.Path(__file__).parent / "site"
 _PACKAGES = {  # by their folder in the site: what npm calls them, and the SHA-512 of their archive
@@ -51,10 +67,10 @@ def build(model, site, samples=None):
     Raises:
         FileNotFoundError: if there is no such model or folder, or no npm to fetch LiteRT.js.
         OSError: if npm fails.
-        ValueError: if it is no such model, no photo is in the folder, or what npm brought is not
-            what it should be.
+        ValueError: if it is no such model, no photo is in the folder, or the package has
+            another hash than expected.
     """
-    classifier = classify.Classifier(model)  # which refuses what is none, or is damaged
+    classifier = classify.Classifier(model)  # it refuses other files and damaged ones
     site = pathlib.Path(site)
     shutil.copytree(_PAGE, site, dirs_exist_ok=True)
     content = pathlib.Path(model).read_bytes()
@@ -68,7 +84,7 @@ def build(model, site, samples=None):
     }
     (site / "model.json").write_text(json.dumps(about, ensure_ascii=False), "utf-8")
     for folder, (package, digest) in _PACKAGES.items():
-        _vendor(package, digest, site / "litert" / folder)
+        _fetch_package(package, digest, site / "litert" / folder)
 
 
 def _write_samples(source, folder):
@@ -93,8 +109,8 @@ def _write_samples(source, folder):
     return samples
 
 
-def _vendor(package, digest, folder):
-    """Put what the page needs of an npm package into a new folder."""
+def _fetch_package(package, digest, folder):
+    """Fetch an npm package and copy the files that the page needs into a new folder."""
     npm = shutil.which("npm")
     if npm is None:
         raise FileNotFoundError(
@@ -160,49 +176,25 @@ def server(site, port=0):
         ) from None
 
 
-def check_available(out, overwrite):
-    """Raise a ValueError unless a site may be written to `out`, and touch nothing."""
-    expected = "Invalid value for `--out`. Expected a new or empty folder"
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{expected}. Received: {out}, a file")
-    if not out.is_dir() or not any(out.iterdir()):
-        return
-    if not ((out / "model.json").is_file() and (out / "litert").is_dir()):
-        raise ValueError(f"{expected}, or a site. Received: {out}, which holds other files")
-    if not overwrite:
-        raise ValueError(
-            f"{expected}. Received: {out}, which holds a site; pass --overwrite to replace it"
-        )
-
-
-def main(_):
-    args = flags.FLAGS
+def main(argv):
+    """Write a site, and serve it if asked to; return the exit status."""
+    cli.parse(FLAGS, argv)
+    args = FLAGS
     out = pathlib.Path(args.out)
     with cli.bad_input_exits():
-        check_available(out, args.overwrite)
+        output_folder.check_available(out, "a site", ["model.json", "litert"], args.overwrite)
         served = server(out, args.port) if args.serve else None
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=out.parent) as folder:
-            partial = pathlib.Path(folder, "site")
-            build(args.model, partial, args.samples)
-            if out.exists():
-                os.rename(out, pathlib.Path(folder, "old"))
-            os.rename(partial, out)
+        with output_folder.scratch_beside(out) as scratch:
+            build(args.model, scratch / "new", args.samples)
+            output_folder.replace_folder(scratch / "new", out)
     print(f"wrote {out}")
     if served:
         print(f"serving it on http://localhost:{served.server_port}; Ctrl+C stops", flush=True)
-        try:
+        with served, contextlib.suppress(KeyboardInterrupt):
             served.serve_forever()
-        except KeyboardInterrupt:
-            sys.exit(0)
+    return 0
 
 
 if __name__ == "__main__":
     classify.hush_native_log()
-    flags.DEFINE_string("model", None, "A .tflite file that export wrote.", required=True)
-    flags.DEFINE_string("out", None, "New folder for the site.", required=True)
-    flags.DEFINE_string("samples", None, "Folder of photos to try it on; none unless given.")
-    flags.DEFINE_bool("overwrite", False, "Replace the site in --out, if there is one.")
-    flags.DEFINE_bool("serve", False, "Serve the site on this machine until interrupted.")
-    flags.DEFINE_integer("port", 8000, "Port to serve it on; 0: any.", lower_bound=0)
-    app.run(main, flags_parser=cli.parse_flags)
+    cli.run(main)

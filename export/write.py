@@ -1,11 +1,13 @@
-"""One export: write every file, measure it, say what was found."""
+"""One export: write every file, measure it, check it and print a table."""
 
 import json
 
 import numpy as np
 
-from export import glance, inference, saved_model, tflite, trained, verify
+from export import early_stop, flatbuffer, inference, limits, measure, saved_model, tflite
+from export.reference import keras_reference
 from rra_keras.data import pipeline
+from rra_keras.data.splits import by_turns
 from rra_keras.models import costs
 
 _BATCH_SIZE = 16
@@ -30,17 +32,17 @@ def write(model, run, source, folder, options):
 
     train, validation = source.splits["train"], source.splits["validation"]
     missing = options.verify_images - validation.size
-    splits = [validation, *([trained.some(train, missing)] if missing > 0 else [])]
-    images = verify.look_at(model, splits, batches_of)
-    known = len(images.labels)
-    keras_logits = images.expected["logits"]
+    more = [train.subset(by_turns(train.labels, missing))] if missing > 0 else []
+    reference = keras_reference(model, [validation, *more], batches_of)
+    known = len(reference.labels)
+    keras_logits = reference.expected["logits"]
     report = {
         "model": str(run.path("model.keras")),
         "dataset": source.name,
         "images": {"validation": known, "compared": len(keras_logits)},
-        "machine": verify.machine(),
+        "machine": measure.machine(),
         "keras": {
-            "accuracy": float(np.mean(np.argmax(keras_logits[:known], -1) == images.labels)),
+            "accuracy": float(np.mean(np.argmax(keras_logits[:known], -1) == reference.labels)),
             "multiply_adds": costs.multiply_adds(model),
             "parameters": costs.parameters(model),
         },
@@ -50,43 +52,39 @@ def write(model, run, source, folder, options):
 
     signatures = inference.Signatures(inference.rebuild(model, "tf_image"))
     saved_model.write(signatures, folder / "saved_model", {"serving_default": "full"})
-    report["files"]["saved_model"] = verify.saved_model_report(folder / "saved_model", images)
+    report["files"]["saved_model"] = measure.saved_model_report(folder / "saved_model", reference)
 
     signatures = inference.Signatures(inference.rebuild(model, "gather"))
-    examples = [
-        image.numpy()[None]
-        for batch, _ in batches_of(trained.some(train, options.calibration_images))
-        for image in batch
-    ]
+    calibration = train.subset(by_turns(train.labels, options.calibration_images))
+    examples = [image.numpy()[None] for batch, _ in batches_of(calibration) for image in batch]
     contents = tflite.convert(signatures, options.precision, examples)
     metadata = {"image_size": model.image_size, "confidence": None}
     if model.looks:
-        report["glance"] = _glance(images, next(iter(contents.values())))
+        report["glance"] = _calibrate(reference, next(iter(contents.values())))
         metadata["confidence"] = report["glance"]["confidence"]
     for precision, content in contents.items():
         path = folder / f"model_{precision}.tflite"
         path.write_bytes(tflite.attach(content, run.class_names, metadata))
-        report["files"][path.name] = verify.tflite_report(
-            path, images, options.latency_runs, options.gpu_images
+        report["files"][path.name] = measure.tflite_report(
+            path, reference, options.latency_runs, options.gpu_images
         )
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", "utf-8")
     print(table(report))
     return [
         failure
         for name, measured in report["files"].items()
-        for failure in verify.failures(name, measured, report["keras"]["accuracy"], known)
+        for failure in limits.failures(name, measured, report["keras"]["accuracy"], known)
     ]
 
 
-def _glance(images, content):
+def _calibrate(reference, content):
     """Calibrate the glance's confidence on the validation split."""
-    known = len(images.labels)
-    streams = [images.expected[name][:known] for name in ("glance_logits", "logits")]
-    points = glance.curve(*streams, images.labels, *glance.costs(content))
-    chosen = glance.calibrate(points)
-    return {name: float(values[chosen]) for name, values in points.items()} | {
-        "curve": glance.thin(points)
-    }
+    known = len(reference.labels)
+    streams = [reference.expected[name][:known] for name in ("glance_logits", "logits")]
+    multiply_adds = flatbuffer.multiply_adds(flatbuffer.read(content))
+    points = early_stop.curve(*streams, reference.labels, multiply_adds)
+    chosen = early_stop.point_at(points, early_stop.calibrate(points))
+    return {**chosen, "curve": early_stop.thin(points)}
 
 
 def table(report):

@@ -1,5 +1,6 @@
 import functools
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -86,7 +87,7 @@ def test_mix_is_a_function_of_batch_and_seed():
 def test_mix_blends_labels_as_it_blends_images():
     # Constant images: image i is worth i everywhere, so a mean tells the share of each.
     values = np.array([0.0, 60.0, 120.0, 180.0], "float32")
-    images = tf.constant(np.tile(values[:, None, None, None], (1, 16, 16, 3)))
+    images = tf.constant(np.tile(values[:, None, None, None], (1, 64, 64, 3)))
     uniform, pasted = 0, 0
     for seed in seeds(16):
         mixed, targets = traced("mix")(images, tf.eye(4), seed)
@@ -96,10 +97,39 @@ def test_mix_blends_labels_as_it_blends_images():
             np.testing.assert_allclose(np.mean(mixed, axis=(1, 2, 3)), blended, atol=1e-2)
         else:
             pasted += 1
+            # Labels go by the box, images by whole pixels: a row and a column more or less.
+            share = 180 * 2 / 64
+            np.testing.assert_allclose(np.mean(mixed, axis=(1, 2, 3)), blended, atol=share)
             inside = np.isclose(mixed.numpy()[..., None], values, atol=1e-3).any(-1)
             assert inside.all()  # CutMix pastes, it does not blend
     assert uniform > 2
     assert pasted > 2
+
+
+def test_every_operation_stays_near_the_image_and_in_range():
+    # A gray ramp from left to right, 100 to 163: rows, columns and values tell what was done.
+    image = tf.tile(tf.range(100.0, 164.0)[None, :, None], (64, 1, 3))
+    layers, equalize, solarize = augment._rand_layers()
+    np.testing.assert_allclose(equalize.augment_images(image[None])[0, 0, ::63, 0], [0, 255])
+    inverted = tf.constant([[[[0.0, 178.0, 255.0]]]])
+    for seed in seeds(20):
+        draws = augment._Draws(seed)
+        for layer in layers:
+            changed = augment._transformed(layer, draws, image[None])[0].numpy()
+            assert changed.shape == (64, 64, 3)
+            limit = 100 if isinstance(layer, keras.layers.AutoContrast) else 0.3 * 255
+            assert np.abs(changed - image).mean() <= limit
+        done = solarize.augment_images(inverted, augment._solarization(draws))
+        np.testing.assert_allclose(done[0, 0, 0], [0, 178, 0])
+
+
+@pytest.mark.parametrize("parallel", [1, 8])
+def test_images_are_the_same_however_many_are_worked_on_at_once(parallel):
+    image = noise(12, 12, 3)
+    keys = tf.data.Dataset.from_tensor_slices(tf.stack(seeds(24)))
+    images = keys.map(lambda seed: augment.rand_augment(image, seed), parallel)
+    expected = [traced("rand_augment")(image, seed).numpy() for seed in seeds(24)]
+    np.testing.assert_array_equal(list(images.as_numpy_iterator()), expected)
 
 
 @pytest.mark.parametrize("name", ["rand_augment", "mix"])
@@ -112,9 +142,7 @@ def test_nothing_draws_from_a_stateful_generator(name):
             tf.TensorSpec((2,), tf.int64),
         ],
     }[name]
-    before = tf.random.uniform
     graph = traced(name).get_concrete_function(*specs).graph.as_graph_def()
-    assert tf.random.uniform is before
     nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
     drawing = {node.op for node in nodes if "Random" in node.op}
     assert drawing

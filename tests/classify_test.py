@@ -12,7 +12,7 @@ import pytest
 from conftest import tensorflow_only
 from PIL import Image
 
-from export import classify, inference, tflite
+from export import classify, tflite
 from export.classify import Classifier, read_image, to_input
 
 pytestmark = tensorflow_only("export")
@@ -20,12 +20,11 @@ LABELS = ["blue", "green", "red"]
 
 
 @pytest.fixture(scope="module")
-def path(trained, tmp_path_factory):
+def path(tflite_contents, tmp_path_factory):
     """A model file of a classifier with two looks."""
-    signatures = inference.Signatures(inference.rebuild(trained, "gather"))
-    content = tflite.convert(signatures, ["fp32"])["fp32"]
     file = tmp_path_factory.mktemp("model") / "model.tflite"
-    file.write_bytes(tflite.attach(content, LABELS, {"image_size": 64, "confidence": 2.0}))
+    metadata = {"image_size": 64, "confidence": 2.0}
+    file.write_bytes(tflite.attach(tflite_contents["fp32"], LABELS, metadata))
     return file
 
 
@@ -57,10 +56,10 @@ def test_resizes_as_training_does(size):
     assert difference.mean() < 0.4
 
 
-def test_classifies_like_keras(classifier, trained, photo):
+def test_classifies_like_keras(classifier, distinct, photo):
     result = classifier.classify(photo)
     images = to_input(read_image(photo), 64)
-    expected = trained.view("logits", "boxes").predict(images, verbose=0)
+    expected = distinct.view("logits", "boxes").predict(images, verbose=0)
     assert result.labels[0] == LABELS[int(np.argmax(expected["logits"]))]
     assert sum(result.probabilities) == pytest.approx(1.0)
     assert list(result.probabilities) == sorted(result.probabilities, reverse=True)

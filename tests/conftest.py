@@ -139,6 +139,36 @@ def trained(build, batch):
 
 
 @pytest.fixture(scope="session")
+def distinct(build, batch):
+    """A tiny classifier with two looks, trained until its answers lie apart; not to be changed."""
+    keras.utils.set_random_seed(0)
+    model = build(looks=2)
+    model.compile(keras.optimizers.Adam(0.01))
+    model.fit(*batch, batch_size=9, epochs=30, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="session")
+def tflite_contents(distinct, batch):
+    """The content of each TFLite file of `distinct`, by precision."""
+    from export import inference, tflite
+
+    signatures = inference.Signatures(inference.rebuild(distinct, "gather"))
+    return tflite.convert(signatures, images=list(batch[0][:4, None].astype("float32")))
+
+
+@pytest.fixture(scope="session")
+def plain(build):
+    """A tiny backbone alone, without looks, and the content of its float32 TFLite file."""
+    from export import inference, tflite
+
+    keras.utils.set_random_seed(0)
+    model = build(looks=0)
+    signatures = inference.Signatures(inference.rebuild(model, "gather"))
+    return model, tflite.convert(signatures, ["fp32"])["fp32"]
+
+
+@pytest.fixture(scope="session")
 def photos(tmp_path_factory):
     """A folder of three classes by ten photos of one color in noise, five groups a class."""
     folder = tmp_path_factory.mktemp("photos")

@@ -115,6 +115,39 @@ def test_files_that_fit_into_memory_are_read_in_the_first_epoch_alone(tmp_path, 
             list(validation)
 
 
+@pytest.mark.parametrize("share", [0.0, cache.SHARE])
+def test_two_photos_are_two_files_read_and_labels_none(tmp_path, monkeypatch, share):
+    opened = []
+
+    def read_file(path):
+        def read(name):
+            opened.append(pathlib.Path(os.fsdecode(name)))
+            return opened[-1].read_bytes()
+
+        return tf.numpy_function(read, [path], tf.string)
+
+    make_folder(tmp_path)
+    monkeypatch.setattr(tf.io, "read_file", read_file)
+    monkeypatch.setattr(cache, "SHARE", share)
+    split = load(tmp_path).splits["train"]
+    assert split.labels.tolist() == [0] * 6 + [1] * 6 + [2] * 6
+    assert not opened
+    pair = split.subset([17, 4])
+    assert pair.names == (split.names[4], split.names[17])
+    assert pair.labels.tolist() == [0, 2]
+    images = [e["image"].numpy() for e in pair.examples(None)]
+    assert opened == [tmp_path / name for name in pair.names]
+    assert images == [path.read_bytes() for path in opened]
+
+
+def test_a_seed_shuffles_a_subset(tmp_path):
+    split = load(make_folder(tmp_path)).splits["train"].subset(range(3, 15))
+    in_order, shuffled = stored(split), stored(split, seed=3)
+    assert [index for index, _, _ in in_order] == list(range(12))
+    assert in_order != shuffled == stored(split, seed=np.int64(3))
+    assert sorted(shuffled) == in_order
+
+
 def test_three_split_folders_stay_as_they_are(tmp_path):
     for folder, images in (("Training", 4), ("VALID", 2), ("test", 3)):
         make_folder(tmp_path / folder, images=images)
@@ -217,12 +250,12 @@ def test_files_in_two_splits_are_told_in_one_line(tmp_path):
             own = Image.new("RGB", (6, 5), (next(shades), 0, 0))
             own.save(tmp_path / folder / name / "own.png")
     shutil.copy(tmp_path / "train/crow/own.png", tmp_path / "train/crow/again.png")
-    assert not [note for note in load(tmp_path).notes if "same file" in note]
+    assert not [note for note in load(tmp_path).notes if "more than one split" in note]
     shutil.copy(tmp_path / "train/crow/own.png", tmp_path / "test/crow/a.png")
     shutil.copy(tmp_path / "val/jay/own.png", tmp_path / "test/jay/a.png")
-    (note,) = (note for note in load(tmp_path).notes if "same file" in note)
+    (note,) = (note for note in load(tmp_path).notes if "more than one split" in note)
     assert note == (
-        "the same file in different splits: 2, e.g. test/crow/a.png (test) and "
+        "files that appear in more than one split: 2, e.g. test/crow/a.png (test) and "
         "train/crow/again.png (train)"
     )
 

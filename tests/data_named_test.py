@@ -122,6 +122,25 @@ def test_the_held_out_images_are_those_that_train_lacks(tmp_path):
     assert {e[1] for e in stored(other)} != images["test"]
 
 
+def test_labels_are_read_once_when_they_are_asked_for(tmp_path):
+    store(tmp_path, splits={"train": 20})
+    splits = data.load("tiny_birds", data_dir=tmp_path, seed=1).splits
+    expected = {name: [label for _, _, label in stored(split)] for name, split in splits.items()}
+    assert splits["train"].labels.dtype == np.int64
+    for file in (tmp_path / "tiny_birds" / "1.0.0").glob("*.tfrecord*"):
+        file.unlink()
+    assert {name: split.labels.tolist() for name, split in splits.items()} == expected
+
+
+def test_a_subset_is_some_of_the_stored_images(tmp_path):
+    store(tmp_path, splits={"train": 20, "test": 6})
+    split = data.load("tiny_birds", data_dir=tmp_path).splits["train"]
+    whole, some = stored(split), stored(split.subset([16, 3, 8]))
+    assert [index for index, _, _ in some] == [0, 1, 2]
+    assert [e[1:] for e in some] == [whole[i][1:] for i in (3, 8, 16)]
+    assert split.subset([16, 3, 8]).labels.tolist() == [label for _, _, label in some]
+
+
 def test_examples_keep_their_index_in_every_order(tmp_path):
     store(tmp_path, splits={"train": 20, "test": 3})
     split = data.load("tiny_birds", data_dir=tmp_path).splits["train"]
@@ -179,14 +198,20 @@ def test_what_fits_is_read_from_the_disk_in_the_first_epoch_alone(tmp_path, monk
         np.testing.assert_array_equal(images, others)
 
 
-def test_synthetic_birds_are_registered(tmp_path):
+def test_synthetic_birds_are_drawn_without_a_word_of_downloads(tmp_path, capfd):
     source = data.load("synthetic_birds/tiny", data_dir=tmp_path)
+    out, err = capfd.readouterr()
+    assert out == ""
+    folder = tmp_path / "synthetic_birds" / "tiny" / "1.0.0"
+    assert err == f"Drawing 80 images of synthetic_birds into {folder}\n"
+    data.load("synthetic_birds/tiny", data_dir=tmp_path)
+    assert capfd.readouterr() == ("", "")
     assert sizes(source) == {"train": 40, "validation": 20, "test": 20}
     assert len(source.class_names) == 20
     assert sorted(label for _, _, label in stored(source.splits["test"])) == list(range(20))
 
 
-def test_archives_fetched_by_hand_are_used(tmp_path, monkeypatch):
+def test_archives_fetched_by_hand_are_used(tmp_path, monkeypatch, capsys):
     names = [f"00{c}.Bird/Bird_{i:04d}_{c}{i}.jpg" for c in (1, 2) for i in range(6)]
     image = encode(np.zeros((30, 40, 3), "uint8"), "jpeg")
     mask = encode(np.zeros((30, 40), "uint8"), "png")
@@ -220,6 +245,7 @@ def test_archives_fetched_by_hand_are_used(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", cv2_stub())
 
     source = data.load("caltech_birds2011", data_dir=tmp_path)
+    assert "Downloading and preparing dataset" in capsys.readouterr().out
     assert sizes(source) == {"train": 7, "validation": 1, "test": 4}
     assert {encoded for _, encoded, _ in stored(source.splits["test"])} == {image}
 

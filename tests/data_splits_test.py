@@ -39,3 +39,12 @@ def test_every_class_keeps_a_training_image():
     assert held_out["train"].tolist() == [1, 1, 1, 6]
     assert held_out["test"].tolist() == [0, 1, 1, 2]
     assert held_out["validation"].tolist() == [0, 0, 1, 2]
+
+
+def test_classes_take_turns_until_there_are_enough():
+    labels = np.repeat([3, 5, 7], [1, 20, 4])
+    drawn = splits.by_turns(labels, 9)
+    assert np.unique(labels[drawn], return_counts=True)[1].tolist() == [1, 4, 4]
+    assert drawn.tolist() == sorted(drawn) == splits.by_turns(labels, 9).tolist()
+    assert drawn.tolist() != splits.by_turns(labels, 9, seed=1).tolist()
+    assert splits.by_turns(labels, 99).tolist() == list(range(25))

@@ -1,9 +1,9 @@
 """Export: what the files hold, and that they say what Keras says."""
 
+import contextlib
 import dataclasses
+import io
 import json
-import os
-import pathlib
 import subprocess
 import sys
 
@@ -12,12 +12,40 @@ import numpy as np
 import pytest
 from conftest import tensorflow_only
 
-from export import flatbuffer, glance, gpu, inference, quantize, saved_model, tflite, verify
+from export import (
+    __main__,
+    benchmark,
+    early_stop,
+    flatbuffer,
+    glance,
+    gpu,
+    inference,
+    limits,
+    measure,
+    output_folder,
+    quantize,
+    tflite,
+    trained,
+)
 from export.classify import Classifier
+from export.reference import Reference
 
 pytestmark = tensorflow_only("export")
-ROOT = pathlib.Path(__file__).parents[1]
 LABELS = ["blue", "green", "red"]
+QUICK = ("--verify_images=8", "--calibration_images=4", "--latency_runs=1", "--gpu_images=0")
+
+
+def status_of(main, *arguments):
+    """Run a command in this process and return its exit status."""
+    try:
+        return main([str(argument) for argument in arguments])
+    except SystemExit as stopped:
+        return stopped.code
+
+
+def write_tflite(path, content):
+    path.write_bytes(tflite.attach(content, LABELS, {"image_size": 64, "confidence": 0.5}))
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -26,24 +54,53 @@ def images(batch):
 
 
 @pytest.fixture(scope="module")
-def signatures(trained):
-    return inference.Signatures(inference.rebuild(trained, "gather"))
+def signatures(distinct):
+    return inference.Signatures(inference.rebuild(distinct, "gather"))
 
 
 @pytest.fixture(scope="module")
-def contents(signatures, images):
-    """Each TFLite file's content, of a classifier with two looks."""
-    return tflite.convert(signatures, images=list(images[:, None]))
-
-
-@pytest.fixture(scope="module")
-def files(contents, tmp_path_factory):
+def files(tflite_contents, tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
-    for precision, content in contents.items():
-        metadata = {"image_size": 64, "confidence": 0.5}
-        whole = tflite.attach(content, LABELS, metadata)
-        (folder / f"model_{precision}.tflite").write_bytes(whole)
+    for precision, content in tflite_contents.items():
+        write_tflite(folder / f"model_{precision}.tflite", content)
     return folder
+
+
+@pytest.fixture(scope="module")
+def int8_from_the_first_stride(tflite_contents, images):
+    return quantize.int8(tflite_contents["fp32"], list(images[:, None]), stride=1)
+
+
+@pytest.fixture(scope="module")
+def one_look(build):
+    """The smallest classifier that looks: one crop, wider than high, and one step."""
+    keras.utils.set_random_seed(0)
+    return build(steps=1, patch_size=(32, 48))
+
+
+@pytest.fixture(scope="module")
+def run(one_look, photos, tmp_path_factory):
+    """A run directory of `one_look`, as training leaves it."""
+    from rra_keras.training.config import configure
+    from rra_keras.training.run import Run
+
+    directory = tmp_path_factory.mktemp("run")
+    written = Run(directory)
+    written.write_json("config.json", dataclasses.asdict(configure(dataset=f"folder:{photos}")))
+    written.write_text("labels.txt", "blue\ngreen\nred\n")
+    one_look.save(directory / "model.keras")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def exported(run):
+    """What `python -m export` made of `run`: the folder, and what was printed."""
+    # Without int8: so small a model may well fail its check.
+    chosen = ("--precision=fp32", "--precision=fp16")
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        status = status_of(__main__.main, f"--model={run / 'model.keras'}", *QUICK, *chosen)
+    assert status == 0
+    return run / "export", printed.getvalue()
 
 
 def test_a_glance_and_a_focus_make_the_whole(signatures, images):
@@ -57,8 +114,8 @@ def test_a_glance_and_a_focus_make_the_whole(signatures, images):
     np.testing.assert_allclose(seen["boxes"], full["boxes"][:, :1], atol=1e-6)
 
 
-def test_rebuilt_with_the_other_crop_says_the_same(trained, signatures, images):
-    view = trained.view("logits", "boxes", "step_weights").predict(images, verbose=0)
+def test_rebuilt_with_the_other_crop_says_the_same(distinct, signatures, images):
+    view = distinct.view("logits", "boxes", "step_weights").predict(images, verbose=0)
     full = signatures.full(images)
     for name, value in view.items():
         np.testing.assert_allclose(full[name], value, atol=1e-4, err_msg=name)
@@ -68,9 +125,9 @@ def test_rebuilt_with_the_other_crop_says_the_same(trained, signatures, images):
 @pytest.mark.parametrize(
     ("precision", "tolerance"), [("fp32", 1e-4), ("fp16", 1e-2), ("int8", 0.2)]
 )
-def test_files_say_what_keras_says(files, trained, images, precision, tolerance):
+def test_files_say_what_keras_says(files, distinct, images, precision, tolerance):
     classifier = Classifier(files / f"model_{precision}.tflite")
-    expected = trained.view("logits", "boxes", "glance_logits").predict(images, verbose=0)
+    expected = distinct.view("logits", "boxes", "glance_logits").predict(images, verbose=0)
     spread = np.ptp(expected["logits"])
     for index, image in enumerate(images[:, None]):
         full = classifier.run("full", images=image)
@@ -86,8 +143,8 @@ def test_files_say_what_keras_says(files, trained, images, precision, tolerance)
         assert np.abs(apart).max() < tolerance * max(spread, 1.0)
 
 
-def test_files_hold_builtins_alone_and_weights_once(contents, trained):
-    for precision, content in contents.items():
+def test_files_hold_builtins_alone_and_weights_once(tflite_contents, distinct):
+    for precision, content in tflite_contents.items():
         model = flatbuffer.read(content)
         counts = flatbuffer.histogram(model)
         assert set(counts) == {"full", "glance", "focus"}, precision
@@ -95,43 +152,44 @@ def test_files_hold_builtins_alone_and_weights_once(contents, trained):
             assert not [name for name in operators if name.startswith("custom")]
         costs = flatbuffer.multiply_adds(model)
         assert costs["glance"] + costs["focus"] == costs["full"]
-    weights = sum(int(keras.ops.size(weight)) for weight in trained.weights) * 4
+    weights = sum(int(keras.ops.size(weight)) for weight in distinct.weights) * 4
     constants = {
-        bytes(b.data) for b in flatbuffer.read(contents["fp32"]).buffers if b.data is not None
+        bytes(buffer.data)
+        for buffer in flatbuffer.read(tflite_contents["fp32"]).buffers
+        if buffer.data is not None
     }
     assert weights * 0.9 < sum(map(len, constants)) < weights + 50_000
 
 
-def test_multiply_adds_of_a_file_are_those_of_the_graph(build):
-    from rra_keras.models import costs
-
-    model = build(steps=1)  # more steps share the product of their common input in the file
-    content = tflite.convert(inference.Signatures(inference.rebuild(model, "gather")), ["fp32"])
-    counted = flatbuffer.multiply_adds(flatbuffer.read(content["fp32"]))["full"]
-    assert counted == pytest.approx(costs.multiply_adds(model), rel=0.02)
+def test_multiply_adds_of_a_file_are_those_of_the_graph(exported):
+    # Of one step: more share the product of their common input in the file.
+    report = json.loads((exported[0] / "report.json").read_text())
+    counted = report["files"]["model_fp32.tflite"]["multiply_adds"]["full"]
+    assert counted == pytest.approx(report["keras"]["multiply_adds"], rel=0.02)
 
 
-def test_int8_computes_in_integers_but_for_what_they_would_harm(contents):
-    kinds = flatbuffer.arithmetic(flatbuffer.read(contents["int8"]))
+def test_int8_computes_in_integers_but_for_what_they_would_harm(tflite_contents):
+    kinds = flatbuffer.arithmetic(flatbuffer.read(tflite_contents["int8"]))
     assert kinds["int8 weights"]["FULLY_CONNECTED"] > 4
     assert {"BATCH_MATMUL", "SOFTMAX", "LOGISTIC"} <= set(kinds["float32"])
-    assert "int8" not in flatbuffer.arithmetic(flatbuffer.read(contents["fp32"]))
+    assert "int8" not in flatbuffer.arithmetic(flatbuffer.read(tflite_contents["fp32"]))
 
 
-def test_int8_keeps_the_first_strides_in_float(contents, images):
-    def integers(stride):
-        content = quantize.int8(contents["fp32"], list(images[:, None]), stride)
+def test_int8_keeps_the_first_strides_in_float(tflite_contents, int8_from_the_first_stride, images):
+    def integers(content):
         return flatbuffer.arithmetic(flatbuffer.read(content))["int8 weights"]
 
-    assert integers(1)["CONV_2D"] == 6  # two convolutions, of a view and two looks
-    assert integers(4)["CONV_2D"] == 3
-    assert "CONV_2D" not in integers(8)
+    assert integers(int8_from_the_first_stride)["CONV_2D"] == 6  # two, of a view and two looks
+    beyond_4 = quantize.int8(tflite_contents["fp32"], list(images[:1, None]), stride=4)
+    assert integers(beyond_4)["CONV_2D"] == 3
+    assert "CONV_2D" not in integers(tflite_contents["int8"])  # beyond 8
 
 
-def test_int8_convolutions_are_exact_on_their_mean_input(contents, images):
-    images = list(images[:, None])
-    means = quantize._input_means(contents["fp32"], images)
-    files = [contents["fp32"], quantize.int8(contents["fp32"], images, stride=1)]
+def test_int8_convolutions_are_exact_on_their_mean_input(
+    tflite_contents, int8_from_the_first_stride, images
+):
+    means = quantize._input_means(tflite_contents["fp32"], list(images[:, None]))
+    files = [tflite_contents["fp32"], int8_from_the_first_stride]
 
     def responses(content):
         """Yield each convolution's kernel, and what it and its bias make of given inputs."""
@@ -156,65 +214,75 @@ def test_int8_convolutions_are_exact_on_their_mean_input(contents, images):
         assert np.abs(near @ means[exact] + bias - answer).max() > 1e-4
 
 
-def test_half_keeps_small_weights_whole(contents):
+def test_half_keeps_small_weights_whole(tflite_contents):
     def halves(content):
         tensors = [t for s in flatbuffer.read(content).subgraphs for t in s.tensors]
         return sum(tensor.type == 1 for tensor in tensors)  # FLOAT16
 
-    assert halves(contents["fp16"]) == 0  # nothing here has 65,536 weights
-    assert halves(quantize.half(contents["fp32"], least=1000)) > 0
+    assert halves(tflite_contents["fp16"]) == 0  # nothing here has 65,536 weights
+    assert halves(quantize.half(tflite_contents["fp32"], least=1000)) > 0
 
 
-def test_saved_model_is_batch_polymorphic_and_needs_tensorflow_alone(trained, images, tmp_path):
-    signatures = inference.Signatures(inference.rebuild(trained, "tf_image"))
-    saved_model.write(signatures, tmp_path / "saved", {"serving_default": "full"})
+def test_saved_model_is_batch_polymorphic_and_needs_tensorflow_alone(
+    exported, one_look, images, tmp_path
+):
     np.save(tmp_path / "images.npy", images)
     code = (
         "import sys, numpy as np, tensorflow as tf\n"
-        "serve = tf.saved_model.load(sys.argv[1] + '/saved').signatures['serving_default']\n"
-        "images = np.load(sys.argv[1] + '/images.npy')\n"
+        "serve = tf.saved_model.load(sys.argv[1]).signatures['serving_default']\n"
+        "images = np.load(sys.argv[2] + '/images.npy')\n"
         "assert len(serve(images=images[:1])['boxes']) == 1\n"
         "outputs = {k: v.numpy() for k, v in serve(images=images).items()}\n"
-        "np.savez(sys.argv[1] + '/out.npz', **outputs)\n"
+        "np.savez(sys.argv[2] + '/out.npz', **outputs)\n"
         "assert not any(name.split('.')[0] == 'rra_keras' for name in sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", code, tmp_path], check=True, capture_output=True)
+    command = [sys.executable, "-c", code, exported[0] / "saved_model", tmp_path]
+    subprocess.run(command, check=True, capture_output=True)
     outputs = np.load(tmp_path / "out.npz")
     assert set(outputs) == {"logits", "probabilities", "boxes", "step_weights"}
-    expected = trained.predict(images, verbose=0)
+    expected = one_look.predict(images, verbose=0)
     np.testing.assert_allclose(outputs["logits"], expected, atol=1e-4)
 
 
-def test_the_plain_backbone_has_one_signature(build, images, tmp_path):
-    model = build(looks=0)
-    content = tflite.convert(inference.Signatures(inference.rebuild(model, "gather")), ["fp32"])
-    path = tmp_path / "plain.tflite"
-    metadata = {"image_size": 64, "confidence": None}
-    path.write_bytes(tflite.attach(content["fp32"], LABELS, metadata))
-    classifier = Classifier(path)
+def test_the_plain_backbone_has_one_signature(plain, images, tmp_path):
+    model, content = plain
+    classifier = Classifier(write_tflite(tmp_path / "plain.tflite", content))
     assert classifier.outputs == {"full": {"logits": (1, 3), "probabilities": (1, 3)}}
     logits = classifier.run("full", images=images[:1])["logits"]
     np.testing.assert_allclose(logits, model.predict(images[:1], verbose=0), atol=1e-5)
 
 
-@pytest.mark.parametrize("looks", [1, 2, 3])
-def test_every_op_runs_on_the_gpu(build, images, tmp_path, looks):
-    model = build(looks=looks, steps=1 if looks == 3 else 2, patch_size=(32, 48))
-    signatures = inference.Signatures(inference.rebuild(model, "gather"))
-    for precision, content in tflite.convert(signatures, ["fp32", "fp16"]).items():
-        path = tmp_path / f"{precision}.tflite"
-        path.write_bytes(tflite.attach(content, LABELS, {"image_size": 64, "confidence": 0.5}))
-        measured = gpu.measure(path, images[:2])
-        if measured is None:
-            pytest.skip("no GPU found: apt-get install chromium (its SwiftShader) libvulkan1")
-        assert measured["fully_accelerated"], measured["unsupported"]
-        on_cpu = Classifier(path).run("full", images=images[1:2])
-        for name, value in on_cpu.items():
-            on_gpu = measured["outputs"][name][1:]
-            np.testing.assert_allclose(on_gpu, value, atol=1e-3, err_msg=name)
+@pytest.fixture
+def gpu_file(request, exported, tflite_contents, build, tmp_path):
+    """A model file for the GPU, of so many looks."""
+    looks, precision = request.param
+    if looks == 1:
+        return exported[0] / f"model_{precision}.tflite"
+    if looks == 2:
+        content = quantize.half(tflite_contents["fp32"], least=1000)  # fp32's ops, and casts
+    else:
+        model = build(looks=looks, steps=1, patch_size=(32, 48))
+        signatures = inference.Signatures(inference.rebuild(model, "gather"))
+        signatures.inputs = {"full": signatures.inputs["full"]}  # the others take as long again
+        content = tflite.convert(signatures, [precision])[precision]
+    return write_tflite(tmp_path / "model.tflite", content)
 
 
-def test_what_the_gpu_refuses_is_told():
+@pytest.mark.parametrize(
+    "gpu_file", [(1, "fp32"), (2, "fp16"), (3, "fp32")], indirect=True, ids=str
+)
+def test_every_op_runs_on_the_gpu(gpu_file, images):
+    measured = gpu.measure(gpu_file, images[:2])
+    if measured is None:
+        pytest.skip("no GPU found: apt-get install chromium (its SwiftShader) libvulkan1")
+    assert measured["fully_accelerated"], measured["unsupported"]
+    on_cpu = Classifier(gpu_file).run("full", images=images[1:2])
+    for name, value in on_cpu.items():
+        on_gpu = measured["outputs"][name][1:]
+        np.testing.assert_allclose(on_gpu, value, atol=1e-3, err_msg=name)
+
+
+def test_what_the_gpu_does_not_support_is_listed():
     log = (
         "ERROR: Following operations are not supported by GPU delegate:\nSUB: why\nFOO: not\n"
         "228 operations will run on the GPU, and the remaining 108 operations will run on the CPU."
@@ -229,13 +297,18 @@ def test_glance_curve_and_threshold():
     glance_logits = np.array([*sure_right, *doubtful])
     full_logits = np.array([[1.0, 0], [1.0, 0], [0, 1.0], [0, 1.0]])
     labels = np.array([0, 0, 1, 1])
-    points = glance.curve(glance_logits, full_logits, labels, 10.0, 100.0)
+    costs = {"glance": 10.0, "focus": 90.0}
+    points = early_stop.curve(glance_logits, full_logits, labels, costs)
     np.testing.assert_allclose(points["share"], [1.0, 0.5, 0.0])
     np.testing.assert_allclose(points["accuracy"], [0.5, 1.0, 1.0])
     np.testing.assert_allclose(points["multiply_adds"], [10.0, 55.0, 100.0])
-    assert glance.calibrate(points) == 1
-    assert glance.calibrate(points, loss=0.5) == 0
-    assert glance.thin(points, 2)[0]["multiply_adds"] == 10.0
+    sure = 1 / (1 + np.exp(-big))
+    assert early_stop.calibrate(points) == pytest.approx(sure)
+    assert early_stop.calibrate(points, loss=0.5) == 0.0
+    assert early_stop.thin(points, 2)[0]["multiply_adds"] == 10.0
+    between = {"confidence": 0.9, "share": 0.5, "accuracy": 1.0, "multiply_adds": 55.0}
+    assert early_stop.point_at(points, 0.9) == between
+    assert early_stop.point_at(points, 3.0)["share"] == 0.0
 
 
 def row(**changes):
@@ -270,7 +343,7 @@ def row(**changes):
         ("int8", {"accuracy": 0.795, "agreement": 0.9}, None),
         ("int8", {"accuracy": 0.785, "accuracy_error": 0.01}, None),
         ("int8", {"accuracy": 0.77, "accuracy_error": 0.01}, "77.00%"),
-        ("int8", {"focus_max_difference": 1.0}, "glance"),
+        ("int8", {"focus_max_difference": 1.0}, "`glance` and `focus`"),
         ("fp32", {"flex_operators": ["custom:FlexCropAndResize"]}, "FlexCropAndResize"),
         ("fp16", {"gpu": row()["gpu"] | {"fully_accelerated": False}}, "whole on the GPU"),
         ("fp32", {"gpu": row()["gpu"] | {"max_difference": {"boxes": 0.5}}}, "differs"),
@@ -278,54 +351,22 @@ def row(**changes):
     ],
 )
 def test_checks(name, changes, expected):
-    found = verify.failures(f"model_{name}.tflite", row(**changes), accuracy=0.8, images=500)
+    found = limits.failures(f"model_{name}.tflite", row(**changes), accuracy=0.8, images=500)
     assert bool(found) == bool(expected)
     assert expected is None or expected in found[0]
 
 
 def test_error_of_an_accuracy_is_that_of_paired_images():
     keras_logits = np.eye(2)[[0, 0, 1, 1]]
-    images = verify.Images(None, np.array([0, 0, 0, 1]), {"logits": keras_logits})
-    compared = verify.compare({"logits": np.eye(2)[[0, 1, 0, 1]]}, images)
+    reference = Reference(None, np.array([0, 0, 0, 1]), {"logits": keras_logits})
+    compared = measure.compare({"logits": np.eye(2)[[0, 1, 0, 1]]}, reference)
     assert compared["accuracy"] == 0.75  # one right less, one more, as Keras has
     assert compared["accuracy_error"] == pytest.approx(np.sqrt(2 / 4) / np.sqrt(4))
-    assert verify.compare({"logits": keras_logits}, images)["accuracy_error"] == 0.0
+    assert measure.compare({"logits": keras_logits}, reference)["accuracy_error"] == 0.0
 
 
-def command(*arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "export", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    return done.returncode, done.stdout, done.stderr.strip().splitlines()
-
-
-@pytest.fixture(scope="module")
-def run(trained, photos, tmp_path_factory):
-    """A run directory as training leaves it."""
-    from rra_keras.training.config import configure
-    from rra_keras.training.run import Run
-
-    directory = tmp_path_factory.mktemp("run")
-    written = Run(directory)
-    written.write_json("config.json", dataclasses.asdict(configure(dataset=f"folder:{photos}")))
-    written.write_text("labels.txt", "blue\ngreen\nred\n")
-    trained.save(directory / "model.keras")
-    return directory
-
-
-QUICK = ("--verify_images=8", "--calibration_images=4", "--latency_runs=1", "--gpu_images=0")
-
-
-def test_the_command_writes_everything_or_nothing(run, tmp_path):
-    out = tmp_path / "out"
-    arguments = (f"--model={run / 'model.keras'}", f"--out={out}", *QUICK)
-    # Integers may well fail so small a model: its failure is the case of nothing.
-    status, printed, errors = command(*arguments, "--precision=fp32", "--precision=fp16")
-    assert status == 0, errors
+def test_the_command_writes_and_measures_everything(exported):
+    out, printed = exported
     assert {path.name for path in out.iterdir()} == {
         "saved_model",
         "model_fp32.tflite",
@@ -333,6 +374,7 @@ def test_the_command_writes_everything_or_nothing(run, tmp_path):
         "report.json",
     }
     assert "model_fp16.tflite" in printed
+    assert f"wrote {out}" == printed.splitlines()[-1]
     report = json.loads((out / "report.json").read_text())
     assert report["images"]["compared"] >= 8
     assert set(report["files"]) == {"saved_model", "model_fp32.tflite", "model_fp16.tflite"}
@@ -341,56 +383,93 @@ def test_the_command_writes_everything_or_nothing(run, tmp_path):
         assert measured["finite"]
     assert set(report["files"]["model_fp32.tflite"]["latency_ms"]) == {"1_threads", "2_threads"}
     assert Classifier(out / "model_fp32.tflite").confidence == report["glance"]["confidence"]
+    assert sorted(path.name for path in out.parent.iterdir()) == [
+        *("config.json", "export", "labels.txt", "model.keras")
+    ]
 
-    status, _, errors = command(*arguments)
-    assert (status, "--overwrite" in errors[-1]) == (2, True)
+
+def test_an_export_is_replaced_whole_or_kept(run, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "report.json").write_text("old")
+    failures = ["model_int8.tflite has an accuracy of 10.00%, Keras of 80.00%"]
+
+    def write(model, run, source, folder, options):
+        folder.mkdir()
+        (folder / "report.json").write_text("new")
+        return failures
+
+    monkeypatch.setattr("export.write.write", write)
+    arguments = (f"--model={run / 'model.keras'}", f"--out={out}")
+    assert status_of(__main__.main, *arguments) == 2
+    assert "pass --overwrite" in capsys.readouterr().err
+    assert status_of(__main__.main, *arguments, "--overwrite") == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"error: {failures[0]}",
+        f"{out} was not written",
+    ]
+    assert (out / "report.json").read_text() == "old"
+    failures.clear()
+    assert status_of(__main__.main, *arguments, "--overwrite") == 0
+    assert (out / "report.json").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_the_glance_command_prints_the_curve(run, exported, monkeypatch, capsys):
+    content = (exported[0] / "model_fp32.tflite").read_bytes()
+    monkeypatch.setattr(tflite, "convert", lambda *_: {"fp32": content})
+    assert status_of(glance.main, f"--model={run / 'model.keras'}", "--split=test") == 0
+    printed, told = capsys.readouterr()
+    lines = printed.splitlines()
+    assert lines[0] == "confidence,share,accuracy,multiply_adds"
+    assert lines[1].startswith("0.0,1.0,")
+    assert lines[-1].startswith("2.0,0.0,")
+    assert told.startswith("test: from a confidence of ")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"not a model", "model.keras that training wrote"), (None, "no file")],
 )
-def test_other_files_are_refused(tmp_path, run, content, message):
+def test_other_files_are_refused(tmp_path, run, capsys, content, message):
     for name in ("config.json", "labels.txt"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     if content:
         (tmp_path / "model.keras").write_bytes(content)
-    status, _, errors = command(f"--model={tmp_path / 'model.keras'}", f"--out={tmp_path / 'out'}")
-    assert status == 2
-    assert message in errors[-1]
+    arguments = (f"--model={tmp_path / 'model.keras'}", f"--out={tmp_path / 'out'}")
+    assert status_of(__main__.main, *arguments) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
 
 
-def test_other_models_and_labels_are_refused(tmp_path, trained):
-    from export import trained as reopened
-
+def test_other_models_and_labels_are_refused(tmp_path, run):
     other = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     other.save(tmp_path / "other.keras")
     with pytest.raises(ValueError, match="Expected an RRAClassifier"):
-        reopened.load_model(tmp_path / "other.keras", LABELS)
-    trained.save(tmp_path / "model.keras")
+        trained.load_model(tmp_path / "other.keras", LABELS)
     with pytest.raises(ValueError, match="3 classes, 2 labels"):
-        reopened.load_model(tmp_path / "model.keras", LABELS[:2])
+        trained.load_model(run / "model.keras", LABELS[:2])
     with pytest.raises(ValueError, match=r"without config.json"):
-        reopened.open_run(tmp_path / "model.keras")
+        trained.open_run(tmp_path / "other.keras")
 
 
 def test_a_folder_of_other_files_is_never_replaced(tmp_path):
-    from export.__main__ import check_available
+    def check(out):
+        output_folder.check_available(out, "a site", ["model.json", "litert"], overwrite=True)
 
-    (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(ValueError, match="holds other files"):
-        check_available(tmp_path, overwrite=True)
-    check_available(tmp_path / "new", overwrite=False)
-    with pytest.raises(ValueError, match="Expected a folder"):
-        check_available(tmp_path / "thesis.txt", overwrite=True)
+    (tmp_path / "model.json").write_text("mine")
+    with pytest.raises(ValueError, match=r"or a site.*holds other files"):
+        check(tmp_path)
+    with pytest.raises(ValueError, match="a file"):
+        check(tmp_path / "model.json")
+    check(tmp_path / "new")
+    (tmp_path / "litert").mkdir()
+    check(tmp_path)
 
 
 def test_contenders_are_timed_in_turn():
-    from export import benchmark
-
     calls = []
-    seconds = benchmark.in_turn([lambda: calls.append("a"), lambda: calls.append("b")], runs=2)
+    seconds = benchmark.time_in_turn([lambda: calls.append("a"), lambda: calls.append("b")], runs=2)
     assert "".join(calls) == "ab" * 5
     assert seconds.shape == (2, 2)
     contender = benchmark.Contender("fp32", 10, 3, 0, 7, None)
@@ -406,9 +485,7 @@ def test_contenders_are_timed_in_turn():
     }
 
 
-def test_the_naive_export_needs_flex_and_ours_does_not(build):
-    from export import benchmark
-
-    naive = benchmark.naive(build())
+def test_the_naive_export_needs_flex_and_ours_does_not(one_look):
+    naive = benchmark.naive_export(one_look)
     assert naive.flex_operators == 1
     assert benchmark.row(naive, None)["median_ms"] is None

@@ -13,14 +13,13 @@ import threading
 import urllib.parse
 import urllib.request
 
-import keras
 import numpy as np
 import pytest
 from conftest import tensorflow_only
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-from export import inference, tflite, web
+from export import tflite, web
 from export.classify import Classifier, to_input
 
 pytestmark = tensorflow_only("export")
@@ -38,21 +37,17 @@ SWITCH = "Run on the {} instead"
 expect.set_options(timeout=120_000)  # milliseconds: the GPU is a slow one
 
 
-def write_model(model, path, confidence):
-    content = tflite.convert(inference.Signatures(inference.rebuild(model, "gather")), ["fp32"])
+def write_model(content, path, confidence):
     metadata = {"image_size": 64, "confidence": confidence}
-    path.write_bytes(tflite.attach(content["fp32"], LABELS, metadata))
+    path.write_bytes(tflite.attach(content, LABELS, metadata))
     return path
 
 
 @pytest.fixture(scope="module")
-def model(build, batch, tmp_path_factory):
-    """A model file of a classifier with two looks, trained until its answers lie apart."""
-    keras.utils.set_random_seed(0)
-    classifier = build(looks=2)
-    classifier.compile(keras.optimizers.Adam(0.01))
-    classifier.fit(*batch, batch_size=9, epochs=30, verbose=0)
-    return write_model(classifier, tmp_path_factory.mktemp("model") / "model.tflite", 0.5)
+def model(tflite_contents, tmp_path_factory):
+    """A model file of a classifier with two looks, whose answers lie apart."""
+    path = tmp_path_factory.mktemp("model") / "model.tflite"
+    return write_model(tflite_contents["fp32"], path, 0.5)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -278,23 +273,22 @@ def test_the_camera_has_one_frame_in_flight_and_frees_what_it_made(page):
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_fits_and_follows_dark_mode(browser, address, shots, tmp_path, width):
-    backgrounds = []
-    for scheme in ("light", "dark"):
-        opened = browser.new_page(
-            viewport={"width": width, "height": 844}, color_scheme=scheme, reduced_motion="reduce"
-        )
-        opened.goto(address)
-        show(opened, shots[1])
+def test_the_page_fits_and_follows_dark_mode(page, shots, tmp_path, width):
+    before = page.viewport_size
+    page.set_viewport_size({"width": width, "height": 844})
+    show(page, shots[1])
+    backgrounds = {}
+    for scheme in ("dark", "light"):  # as it was in the end
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         file = tmp_path / f"{scheme}.png"
-        opened.screenshot(path=file, full_page=True)
+        page.screenshot(path=file, full_page=True)
         with Image.open(file) as taken:
             assert taken.width == width  # nothing sticks out at the right
-            backgrounds.append(sum(taken.convert("RGB").getpixel((2, 2))) / 3)
+            backgrounds[scheme] = sum(taken.convert("RGB").getpixel((2, 2))) / 3
             assert len(taken.convert("RGB").getcolors(1 << 24)) > 100
-        opened.close()
-    assert backgrounds[0] > 200
-    assert backgrounds[1] < 60
+    page.set_viewport_size(before)
+    assert backgrounds["light"] > 200
+    assert backgrounds["dark"] < 60
 
 
 def test_a_browser_without_webgpu_is_told_and_served(browser, address, shots):
@@ -315,8 +309,8 @@ def test_a_model_that_is_missing_is_told(browser, address):
     opened.close()
 
 
-def test_the_plain_backbone_has_no_looks(browser, build, serve, shots, tmp_path):
-    path = write_model(build(looks=0), tmp_path / "plain.tflite", None)
+def test_the_plain_backbone_has_no_looks(browser, plain, serve, shots, tmp_path):
+    path = write_model(plain[1], tmp_path / "plain.tflite", None)
     web.build(path, tmp_path / "site", samples=shots[0].parent)
     opened = browser.new_page(reduced_motion="reduce")
     opened.goto(serve(tmp_path / "site"))
@@ -364,18 +358,24 @@ def test_what_is_missing_or_wrong_is_one_line(model, tmp_path, monkeypatch):
         web.build(model, tmp_path / "missing")
 
 
-def test_the_command_writes_and_serves(model, tmp_path):
+def test_the_command_serves_until_it_is_interrupted(model, tmp_path):
     out = tmp_path / "out"
-    arguments = [sys.executable, "-m", "export.web", f"--model={model}", f"--out={out}"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    options = {"cwd": ROOT, "text": True, "env": environment}
+    arguments = [f"--model={model}", f"--out={out}"]
     as_from_a_terminal = (  # what a shell starts in the background ignores SIGINT
-        "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "runpy.run_module('export.web', run_name='__main__', alter_sys=True)"
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from export import web\n"
+        "web._PACKAGES.clear()\n"
+        "sys.exit(web.main(sys.argv[1:]))"
     )
-    command = [sys.executable, "-c", as_from_a_terminal, *arguments[3:], "--serve", "--port=0"]
+    command = [sys.executable, "-c", as_from_a_terminal, *arguments, "--serve", "--port=0"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **options
+        command,
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     ) as process:
         assert process.stdout.readline().startswith("wrote")
         address = re.search(r"http://\S+(?=;)", process.stdout.readline())[0]
@@ -386,16 +386,20 @@ def test_the_command_writes_and_serves(model, tmp_path):
             assert answer.headers["Content-Type"] == "text/javascript"
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
-    done = subprocess.run(arguments, capture_output=True, **options)
-    assert done.returncode == 2
-    assert "--overwrite" in done.stderr.splitlines()[-1]
 
 
-def test_a_folder_of_other_files_is_never_replaced(site, tmp_path):
-    (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(ValueError, match="holds other files"):
-        web.check_available(tmp_path, overwrite=True)
-    with pytest.raises(ValueError, match="a file"):
-        web.check_available(tmp_path / "thesis.txt", overwrite=True)
-    web.check_available(site, overwrite=True)
-    web.check_available(tmp_path / "new", overwrite=False)
+def test_the_command_replaces_a_site_only_if_told_to(model, site, tmp_path, capsys):
+    out = tmp_path / "out"
+    shutil.copytree(site, out)
+    arguments = [f"--model={model}", f"--out={out}"]
+    with pytest.raises(SystemExit) as stopped:
+        web.main(arguments)
+    assert stopped.value.code == 2
+    assert "--overwrite" in capsys.readouterr().err.splitlines()[-1]
+    (out / "index.html").write_text("old")
+    assert web.main([*arguments, "--overwrite"]) == 0
+    assert capsys.readouterr().out == f"wrote {out}\n"
+    files = [sorted(p.relative_to(top) for p in top.rglob("*")) for top in (site, out)]
+    assert files[0] == files[1]
+    assert (out / "index.html").read_bytes() == (site / "index.html").read_bytes()
+    assert list(tmp_path.iterdir()) == [out]

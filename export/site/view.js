@@ -147,9 +147,9 @@ function tile(index) {
   return $("looks").appendChild(element("li", {}, made));
 }
 
-/** Show how much each of a look's steps told. */
+/** Show the weight of each of a look's steps. */
 function steps(item, weights, most) {
-  item.querySelectorAll(".told, .steps").forEach((old) => old.remove());
+  item.querySelectorAll(".caption, .steps").forEach((old) => old.remove());
   const list = element("ol", {className: "steps"});
   for (const weight of weights) {
     const bar = element("i");
@@ -158,7 +158,7 @@ function steps(item, weights, most) {
     const value = element("data", {value: weight, textContent: percent(weight)});
     list.append(element("li", {}, bar, value));
   }
-  item.append(element("p", {className: "told", textContent: "What each step told"}), list);
+  item.append(element("p", {className: "caption", textContent: "Weight of each step"}), list);
 }
 
 /**

@@ -6,7 +6,7 @@ __all__ = ["Source", "Split", "load"]
 
 
 def load(name, data_dir=None, group_regex=None, seed=0, strict=False) -> Source:
-    """Finds a data set by name and splits it into train, validation and test.
+    """Find a data set by name and split it into train, validation and test.
 
     Args:
         name: `"folder:PATH"` for own images (one folder a class), `"synthetic_birds"`,
@@ -22,6 +22,10 @@ def load(name, data_dir=None, group_regex=None, seed=0, strict=False) -> Source:
 
     Raises:
         ValueError: for an unknown name, and for a folder that cannot be used as it is.
+
+    Example:
+        source = data.load(f"folder:{photos}", seed=1)
+        print(source.summary(), source.splits["test"].names)
     """
     kind, colon, path = name.partition(":")
     if colon and kind == "folder":

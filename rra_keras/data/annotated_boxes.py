@@ -27,7 +27,7 @@ class Boxes:
 
 
 def read_boxes(path, names):
-    """Read boxes from a table of comma-separated values, one line an image.
+    r"""Read boxes from a table of comma-separated values, one line an image.
 
     Args:
         path: a file with the columns `file`, `y0`, `x0`, `y1`, `x1` (others are left alone):
@@ -40,6 +40,11 @@ def read_boxes(path, names):
     Raises:
         ValueError: naming the line and what was expected of it.
         OSError: if the file cannot be read.
+
+    Example:
+        with open("boxes.csv", "w") as file:
+            file.write("file,y0,x0,y1,x1\na.jpg,0.1,0.2,0.5,0.9\n")
+        boxes = annotated_boxes.read_boxes("boxes.csv", names=["a.jpg", "b.jpg"])
     """
     found = {}
     with pathlib.Path(path).open(newline="", encoding="utf-8") as file:

@@ -25,7 +25,7 @@ class _Image:
 
 
 def load(path, group_regex=None, seed=0, strict=False) -> Source:
-    """Reads a folder of images into train, validation and test.
+    """Read a folder of images into train, validation and test.
 
     1. Split folders are `train`/`training`, `val`/`valid`/`validation`, `test`/`testing`, in any
        case. With all three, each is what it says. With train and one other, the other is the
@@ -46,11 +46,16 @@ def load(path, group_regex=None, seed=0, strict=False) -> Source:
 
     Returns:
         A `Source` whose splits have `names`, relative to `path`. Its notes say what was skipped,
-        held out, found in two splits, and how many images the classes have.
+        what was held out, which files appear in more than one split, and how many images the
+        classes have.
 
     Raises:
         ValueError: naming what was expected and what was found; also for links that leave the
             folder.
+
+    Example:
+        source = folder.load(photos, group_regex="^(g[0-9])_", strict=True)
+        assert source.class_names == ("blue", "green", "red")
     """
     root = pathlib.Path(path).expanduser()
     if not path or not root.is_dir():
@@ -211,7 +216,7 @@ def _report_groups(parts):
 
 
 def _report_duplicates(parts, root):
-    """Finds files of the same bytes in different splits; reads only those of the same size."""
+    """Find files that appear in more than one split; only those of the same size are read."""
     by_size = collections.defaultdict(list)
     for split, images in parts.items():
         for image in images:
@@ -230,8 +235,8 @@ def _report_duplicates(parts, root):
         return []
     path, split, first, first_split = found[0]
     note = (
-        f"the same file in different splits: {len(found)}, e.g. {path} ({split}) and {first} "
-        f"({first_split})"
+        f"files that appear in more than one split: {len(found)}, e.g. {path} ({split}) and "
+        f"{first} ({first_split})"
     )
     logging.warning("Found %s", note)
     return [note]
@@ -257,21 +262,19 @@ def _split(name, images, root, stays):
     labels = np.array([image.label for image in images], "int64")
     pillow = np.array([image.pillow for image in images])
 
-    def examples(seed):
+    def entries(seed):
         indices = tf.range(len(paths), dtype=tf.int64)
         if seed is not None:
             key = tf.stack([tf.cast(seed, tf.int64), 0])
             indices = tf.random.experimental.stateless_shuffle(indices, key)
+        columns = {"path": tf.constant(paths), "label": labels, "pillow": pillow}
+        columns = {name: tf.gather(column, indices) for name, column in columns.items()}
+        return tf.data.Dataset.from_tensor_slices({"index": indices, "file": indices, **columns})
 
-        def read(index, path, label, pillow):
-            image = decode.upright(read_file(index, path), path, pillow)
-            return {"index": index, "image": image, "label": label}
-
-        columns = (tf.constant(paths), labels, pillow)
-        dataset = tf.data.Dataset.from_tensor_slices(
-            (indices, *(tf.gather(column, indices) for column in columns))
-        )
-        return dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE)
+    def read(entry):
+        content = read_file(entry["file"], entry["path"])
+        image = decode.upright(content, entry["path"], entry["pillow"])
+        return {"index": entry["index"], "image": image, "label": entry["label"]}
 
     names = tuple(image.path.relative_to(root).as_posix() for image in images)
-    return Split(name, len(images), examples, names)
+    return Split(name, len(images), entries, read, names, lambda: labels)

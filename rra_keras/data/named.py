@@ -1,11 +1,16 @@
 """Sets of TensorFlow Datasets, and those that the package adds to them, by name."""
 
+import contextlib
 import difflib
+import functools
 import importlib
+import io
+import sys
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from absl import logging
 
 from rra_keras.data import cache, splits
 from rra_keras.data.sources import Source, Split
@@ -21,11 +26,25 @@ SPLITS = {
     "fgvc_aircraft": ("train", "validation", "test"),
 }
 OWN = ("synthetic_birds", "fgvc_aircraft")  # packages here, whose import registers a builder
+DRAWN = ("synthetic_birds",)  # with nothing to download
 SHUFFLE_BUFFER = 2048  # encoded images; the stored order is a random one already
 
 
+@contextlib.contextmanager
+def _hushed():
+    """Hold back the library's warnings, which no user can act on, unless asked for by verbosity."""
+    before = logging.get_verbosity()
+    if before == logging.WARNING:
+        logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+@_hushed()
 def load(name, data_dir=None, seed=0) -> Source:
-    """Loads an image classification set, downloading and preparing it where needed.
+    """Load an image classification set, downloading and preparing it where needed.
 
     With train, validation and test, each is what it says. With train and one other, the other is
     the test split and 15 % of train are held out for validation. With one split, 20 % of it are
@@ -50,23 +69,22 @@ def load(name, data_dir=None, seed=0) -> Source:
     given = SPLITS.get(builder.name) or tuple(builder.info.splits)
     assigned = splits.assign(given) or {"train": given[0]}
 
+    notes = [f"{split}: the set's own {tfds_split!r}" for split, tfds_split in assigned.items()]
     stored = {
-        split: builder.as_dataset(
-            split=tfds_split,
-            decoders=tfds.decode.PartialDecoding(
-                {image_key: True, label_key: True}, {image_key: tfds.decode.SkipDecoding()}
-            ),
-            # One file after the other: the order must not depend on the machine.
-            read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
-        ).map(lambda example: (example[image_key], example[label_key]))
+        split: _stored(builder, tfds_split, image_key, label_key)
         for split, tfds_split in assigned.items()
     }
     sizes = {split: int(dataset.cardinality()) for split, dataset in stored.items()}
-    notes = [f"{split}: the set's own {tfds_split!r}" for split, tfds_split in assigned.items()]
+    labels = {
+        split: functools.cache(functools.partial(_labels, builder, tfds_split, label_key))
+        for split, tfds_split in assigned.items()
+    }
     if shares := splits.missing_shares(assigned):
         indices = splits.by_image(sizes["train"], shares, seed)
-        whole = stored["train"]
-        stored |= {split: _pick(whole, sizes["train"], chosen) for split, chosen in indices.items()}
+        whole, whole_labels = stored["train"], labels["train"]
+        for split, chosen in indices.items():
+            stored[split] = _pick(whole, sizes["train"], chosen)
+            labels[split] = lambda chosen=chosen: whole_labels()[chosen]
         sizes |= {split: len(chosen) for split, chosen in indices.items()}
         notes.append(f"held out of the training images with seed {seed}: {', '.join(shares)}")
 
@@ -75,7 +93,7 @@ def load(name, data_dir=None, seed=0) -> Source:
         name=name,
         class_names=tuple(builder.info.features[label_key].names),
         splits={
-            split: _split(split, sizes[split], stored[split], stays)
+            split: _split(split, sizes[split], stored[split], labels[split], stays)
             for split in ("train", "validation", "test")
         },
         notes=tuple(notes),
@@ -123,7 +141,10 @@ def _prepare(builder):
                 "`pip install opencv-python-headless`, then run again"
             ) from None
     try:
-        builder.download_and_prepare()
+        if builder.name in DRAWN and not builder.is_prepared():
+            _draw(builder)
+        else:
+            builder.download_and_prepare()
     except Exception as error:  # whatever the network, the archive or the disk brings
         reason = (str(error).splitlines() or [""])[0]
         message = f"Cannot prepare {builder.name} ({type(error).__name__}: {reason})."
@@ -135,6 +156,41 @@ def _prepare(builder):
                 " (--data_dir sets the first part), and run again"
             )
         raise ValueError(message) from error
+
+
+def _draw(builder):
+    """Prepare a set without TensorFlow Datasets' talk of a download; the builder shows a bar."""
+    count = sum(builder.builder_config.sizes)
+    print(f"Drawing {count} images of {builder.name} into {builder.data_dir}", file=sys.stderr)
+    tfds.disable_progress_bar()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare()
+    finally:
+        tfds.enable_progress_bar()
+
+
+def _stored(builder, split, image_key, label_key):
+    """The encoded images and labels of a split, in stored order."""
+    decoders = tfds.decode.PartialDecoding(
+        {image_key: True, label_key: True}, {image_key: tfds.decode.SkipDecoding()}
+    )
+    stored = builder.as_dataset(split=split, decoders=decoders, read_config=_in_order())
+    return stored.map(lambda example: (example[image_key], example[label_key]))
+
+
+@_hushed()
+def _labels(builder, split, label_key):
+    """The labels of a split, int64, in stored order; its images are not parsed."""
+    decoders = tfds.decode.PartialDecoding({label_key: True})
+    stored = builder.as_dataset(split=split, decoders=decoders, read_config=_in_order())
+    labels = stored.map(lambda example: tf.cast(example[label_key], tf.int64))
+    return np.concatenate(list(labels.batch(1024).as_numpy_iterator()))
+
+
+def _in_order():
+    """One file after the other: the order must not depend on the machine."""
+    return tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
 
 
 def _pick(dataset, size, indices):
@@ -164,13 +220,13 @@ def _shuffle(dataset, buffer_size, seed):
     return tf.data.experimental.from_variant(variant, dataset.element_spec)
 
 
-def _split(name, size, stored, stays):
+def _split(name, size, stored, read_labels, stays):
     """A `Split`; `stays`: whether its images stay in memory once they are read."""
     if stays and name != "test":  # which is read once
         stored = stored.cache()
     indexed = stored.enumerate()
 
-    def examples(seed):
+    def entries(seed):
         dataset = indexed
         if seed is not None:
             dataset = _shuffle(dataset, min(size, SHUFFLE_BUFFER), seed)
@@ -182,4 +238,4 @@ def _split(name, size, stored, stays):
             }
         )
 
-    return Split(name, size, examples)
+    return Split(name, size, entries, read_labels=read_labels)

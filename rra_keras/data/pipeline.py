@@ -22,9 +22,9 @@ def training_batches(
     epochs=1,
     start_epoch=0,
     start_step=0,
-    part=(0, 1),
+    shard=(0, 1),
 ):
-    """Batches of all epochs, one after the other, for `fit(..., steps_per_epoch=...)`.
+    """Return the batches of all epochs, one after the other, for `fit(..., steps_per_epoch=...)`.
 
     1. Each epoch orders the examples by (`seed`, epoch) and drops what does not fill a batch:
        `size // batch_size` batches, or one of all examples where there are fewer.
@@ -45,8 +45,8 @@ def training_batches(
         epochs: the epoch to stop before, counted from 0.
         start_epoch: the first epoch.
         start_step: batches of the first epoch to leave out.
-        part: `(i, n)` gives the i-th of n equal parts of each batch; n divides B, and B below is
-            that of a part.
+        shard: `(i, n)` for the i-th of n equal shards of each batch; n divides B, and B below is
+            that of a shard.
 
     Returns:
         A finite `tf.data.Dataset` of images float32 `(B, S, S, 3)`, 0…255, and one-hot labels
@@ -54,6 +54,10 @@ def training_batches(
 
     Raises:
         ValueError: for an unknown `augment`, or a start outside of the run.
+
+    Example:
+        batches = pipeline.training_batches(split, 64, batch_size=4, num_classes=3, epochs=2)
+        assert len(batches) == 2 * pipeline.steps_per_epoch(split, batch_size=4)
     """
     if augment not in AUGMENTATIONS:
         raise ValueError(
@@ -67,23 +71,23 @@ def training_batches(
             f"Received: start_epoch={start_epoch}, start_step={start_step}"
         )
     batch_size = min(batch_size, split.size)
-    number, count = part
+    number, count = shard
     if batch_size % count or not 0 <= number < count:
         raise ValueError(
-            "Invalid value for `part`. Expected `(i, n)` with i in 0…n − 1 and n a divisor of the "
-            f"batch size {batch_size}. Received: part={part}"
+            "Invalid value for `shard`. Expected `(i, n)` with i in 0…n − 1 and n a divisor of the "
+            f"batch size {batch_size}. Received: shard={shard}"
         )
-    part_size = batch_size // count
+    shard_size = batch_size // count
 
-    def in_part(place, _):
-        return place % batch_size // part_size == number
+    def in_shard(place, _):
+        return place % batch_size // shard_size == number
 
     def one_epoch(epoch):
         order_seed = tf.random.stateless_uniform([], [seed, epoch], None, None, tf.int64)
         seen = tf.where(epoch == start_epoch, tf.constant(start_step * batch_size, tf.int64), 0)
         examples = split.examples(order_seed).take(steps * batch_size).skip(seen)
         if count > 1:
-            examples = examples.enumerate().filter(in_part).map(lambda _, example: example)
+            examples = examples.enumerate().filter(in_shard).map(lambda _, example: example)
         return examples.map(lambda example: {**example, "epoch": epoch})
 
     def load(example):
@@ -103,7 +107,7 @@ def training_batches(
         tf.data.Dataset.range(start_epoch, epochs)
         .flat_map(one_epoch)
         .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(part_size, drop_remainder=True)
+        .batch(shard_size, drop_remainder=True)
     )
     first = start_epoch * steps + start_step
     if augment == "mix":
@@ -119,12 +123,19 @@ def training_batches(
 
 
 def steps_per_epoch(split, batch_size):
-    """Training batches an epoch: what does not fill a batch is dropped, but never all."""
+    """Return the number of training batches in an epoch.
+
+    What does not fill a batch is dropped; with fewer examples than a batch there is one of all.
+
+    Example:
+        assert split.size == 18
+        assert pipeline.steps_per_epoch(split, batch_size=4) == 4
+    """
     return max(split.size // batch_size, 1)
 
 
 def evaluation_batches(split, image_size, batch_size, num_classes):
-    """All examples once, in stored order and unchanged but for the resize.
+    """Return all examples once, in stored order and unchanged but for the resize.
 
     Args:
         split: a `Split`.
@@ -135,6 +146,10 @@ def evaluation_batches(split, image_size, batch_size, num_classes):
     Returns:
         A `tf.data.Dataset` of images float32 `(B, S, S, 3)`, 0…255, and one-hot labels float32
         `(B, C)`.
+
+    Example:
+        batches = pipeline.evaluation_batches(split, 64, batch_size=4, num_classes=3)
+        images, one_hot = next(iter(batches))
     """
 
     def load(example):
@@ -150,7 +165,19 @@ def evaluation_batches(split, image_size, batch_size, num_classes):
 
 
 def resize(image, size):
-    """Uint8 `(H, W, 3)` → float32 `(size, size, 3)`, bilinear, antialiased."""
+    """Resize to a square, bilinear and antialiased; the aspect ratio is not kept.
+
+    Args:
+        image: `(H, W, 3)`, uint8.
+        size: side in pixels, S.
+
+    Returns:
+        float32 `(S, S, 3)`.
+
+    Example:
+        image = pipeline.resize(ops.convert_to_tensor(images[0]), 32)
+        assert image.shape == (32, 32, 3)
+    """
     # Antialiasing changes nothing where no side shrinks, but its kernel is slower.
     image = tf.cond(
         tf.reduce_all(tf.shape(image)[:2] <= size),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -14,23 +17,94 @@ if TYPE_CHECKING:
 class Split:
     """One part of a data set: encoded images with their labels, in an order one can choose.
 
-    `examples(None)` yields the stored order; `examples(seed)` an order set by `seed` alone (a
-    Python int or a scalar int64 tensor, so that it may stand inside `Dataset.flat_map`). Each
-    element is `{"index": int64, "image": string, "label": int64}`, all scalars; `index` names the
-    same example in every order.
-
     Args:
         name: `"train"`, `"validation"` or `"test"`.
-        size: the number of examples.
-        examples: seed → `tf.data.Dataset`.
+        size: the number of examples, N.
+        entries: seed → `tf.data.Dataset` of what stands for the examples: dicts with `index` and
+            `label` (int64 scalars) and what `read` needs. With `None` in stored order, otherwise
+            in an order set by the seed alone.
+        read: entry → example, inside of tf.data; `None` where entries are examples. It may not go
+            by `index`, which a subset counts anew.
         names: the file names in stored order, relative to the data folder; `None` where examples
-            are no files.
+            are not files.
+        read_labels: how to read `labels`; `None` to take them from the entries.
+
+    Example:
+        cats = split.subset(np.flatnonzero(split.labels == 0))
+        first = next(iter(cats.examples(seed=None)))
     """
 
     name: str
     size: int
-    examples: Callable[[int | tf.Tensor | None], tf.data.Dataset]
+    entries: Callable[[int | tf.Tensor | None], tf.data.Dataset]
+    read: Callable[[dict], dict] | None = None
     names: Sequence[str] | None = None
+    read_labels: Callable[[], np.ndarray] | None = None
+
+    def examples(self, seed) -> tf.data.Dataset:
+        """Return the examples, read as they are asked for.
+
+        Args:
+            seed: `None` for the stored order; a Python int or a scalar int64 tensor (so that it may
+                stand inside `Dataset.flat_map`) for an order set by it alone.
+
+        Returns:
+            A `tf.data.Dataset` of `{"index": int64, "image": string, "label": int64}`, all scalars.
+            `index` is the example's place in the stored order, whatever the order.
+        """
+        import tensorflow as tf
+
+        entries = self.entries(seed)
+        if self.read is None:
+            return entries
+        return entries.map(self.read, num_parallel_calls=tf.data.AUTOTUNE)
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray:
+        """The labels in stored order, int64 `(N,)`; no image is read for them."""
+        if self.read_labels is not None:
+            return self.read_labels()
+        labels = self.entries(None).map(lambda entry: entry["label"]).batch(max(self.size, 1))
+        return np.concatenate([np.empty(0, "int64"), *labels.as_numpy_iterator()])
+
+    def subset(self, indices) -> Split:
+        """Return some of the examples as a `Split` of the same name; no other image is read.
+
+        Args:
+            indices: places in the stored order, in any order; what comes twice counts once.
+
+        Returns:
+            A `Split` in stored order, whose `index` counts from 0. A seed gives it the order that
+            the whole has, less the others.
+
+        Raises:
+            ValueError: for what is no place of an example.
+        """
+        chosen = np.unique(indices)
+        integers = chosen.dtype.kind in "iu" or not chosen.size
+        if not integers or np.any((chosen < 0) | (chosen >= self.size)):
+            raise ValueError(
+                f"Invalid value for `indices`. Expected integers in 0…{self.size - 1}. "
+                f"Received: {indices}"
+            )
+        chosen = chosen.astype("int64")
+        places = np.full(self.size, -1)
+        places[chosen] = np.arange(len(chosen))
+
+        def entries(seed):
+            import tensorflow as tf
+
+            place = tf.constant(places)
+            kept = self.entries(seed).filter(lambda entry: place[entry["index"]] >= 0)
+            return kept.map(lambda entry: {**entry, "index": place[entry["index"]]})
+
+        return dataclasses.replace(
+            self,
+            size=len(chosen),
+            entries=entries,
+            names=self.names and tuple(self.names[i] for i in chosen),
+            read_labels=lambda: self.labels[chosen],
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +116,10 @@ class Source:
         class_names: the class of label `i` is `class_names[i]`.
         splits: `"train"`, `"validation"` and `"test"`.
         notes: lines worth telling: what was held out, which files were skipped.
+
+    Example:
+        source = data.Source("mine", ("crow", "jay"), {"train": split, "test": split})
+        print(source.summary())
     """
 
     name: str
@@ -50,6 +128,6 @@ class Source:
     notes: tuple[str, ...] = ()
 
     def summary(self) -> str:
-        """Classes, images a split and notes, one line each."""
+        """Return classes, images in each split and notes, one line each."""
         sizes = ", ".join(f"{split.size} {name}" for name, split in self.splits.items())
         return "\n".join([f"{self.name}: {len(self.class_names)} classes, {sizes}", *self.notes])

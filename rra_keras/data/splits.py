@@ -23,7 +23,7 @@ TEST_SHARE = 0.20  # when it brings no test split
 
 
 def assign(given):
-    """Gives the splits of a data set their parts: `{"train": its name, …}`.
+    """Return which of a data set's names is which split: `{"train": its name, …}`.
 
     With train and one other, the other is the test split, as its labels are what others report
     on; names that are no split names (in any case) are left out.
@@ -48,13 +48,13 @@ def assign(given):
 
 
 def missing_shares(given):
-    """The shares to hold out for the splits that are not among `given`."""
+    """Return the shares to hold out for the splits that are not among `given`."""
     shares = {"test": TEST_SHARE, "validation": VALIDATION_SHARE}
     return {name: share for name, share in shares.items() if name not in given}
 
 
 def by_image(size, shares, seed):
-    """Draws images whatever their class."""
+    """Draw images whatever their class."""
     order = np.random.default_rng(seed).permutation(size)
     parts = {}
     for name, share in shares.items():
@@ -69,7 +69,7 @@ def by_image(size, shares, seed):
 
 
 def by_class(labels, shares, seed):
-    """Draws the share of every class, at least one image while one is left to train on."""
+    """Draw the share of every class, at least one image while one is left to train on."""
     rng = np.random.default_rng(seed)
     labels = np.asarray(labels)
     parts = {name: [] for name in ("train", *shares)}
@@ -91,8 +91,32 @@ def by_class(labels, shares, seed):
     return {name: np.sort(part) for name, part in parts.items()}
 
 
+def by_turns(labels, count, seed=0):
+    """Draw images of every class in turn, so that `count` of them cover what classes they can.
+
+    Args:
+        labels: `(N,)`.
+        count: how many to draw; all where there are fewer.
+        seed: sets which images of a class come first.
+
+    Returns:
+        Sorted indices, `(count,)`.
+
+    Example:
+        indices = splits.by_turns([0, 0, 0, 0, 1, 2], count=3)
+        assert indices.tolist()[1:] == [4, 5]
+    """
+    labels = np.asarray(labels)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    turns = np.empty(len(labels), int)
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        turns[members] = np.arange(len(members))
+    return np.sort(order[np.argsort(turns[order], kind="stable")][:count])
+
+
 def by_group(labels, groups, shares, seed):
-    """Draws whole groups, in random order, while the number of images gets nearer to the share.
+    """Draw whole groups, in random order, while the number of images gets nearer to the share.
 
     A group that holds the last training images of some class is passed over.
     """

@@ -52,10 +52,10 @@ def check_link(path, root):
 
 
 def is_writable(name):
-    """Whether `name` is text of one line without control characters."""
+    """Return whether `name` is text of one line without control characters."""
     return not any(unicodedata.category(character) in _UNWRITABLE for character in name)
 
 
 def shown(name):
-    """`name` as a message may hold it: as it is, or escaped."""
+    """Return `name` as a message may hold it: as it is, or escaped."""
     return str(name) if is_writable(str(name)) else ascii(str(name))

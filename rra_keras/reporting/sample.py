@@ -1,7 +1,5 @@
 """The images a report is on, and where things are in them."""
 
-import dataclasses
-
 import numpy as np
 
 from rra_keras.data import annotated_boxes as annotated
@@ -40,7 +38,7 @@ def load(run, dataset=None, data_dir=None, split="test", boxes=None, images=None
     else:
         found = annotated.read_boxes(boxes, whole.names) if boxes else None
     chosen = spread(whole.size, images or whole.size)
-    return pick(whole, chosen), None if found is None else found[chosen], dataset
+    return whole.subset(chosen), None if found is None else found[chosen], dataset
 
 
 def spread(size, count):
@@ -48,27 +46,9 @@ def spread(size, count):
     return np.unique(np.linspace(0, size - 1, min(count, size)).round().astype(int))
 
 
-def pick(split, indices):
-    """Return a `Split` of the examples at sorted `indices`."""
-    if len(indices) == split.size:
-        return split
-
-    def examples(seed):
-        import tensorflow as tf
-
-        picked = np.zeros(split.size, bool)
-        picked[indices] = True
-        stored = split.examples(None).enumerate()
-        kept = stored.filter(lambda place, _: tf.constant(picked)[place])
-        return kept.map(lambda _, example: example)
-
-    names = split.names and tuple(split.names[i] for i in indices)
-    return dataclasses.replace(split, size=len(indices), examples=examples, names=names)
-
-
 def read(split, image_size, indices):
     """Return the images of a split at `indices`, a dict from index to `(S, S, 3)`, RGB 0…255."""
     indices = sorted(indices)
-    batches = pipeline.evaluation_batches(pick(split, indices), image_size, 1, 2)
+    batches = pipeline.evaluation_batches(split.subset(indices), image_size, 1, 2)
     images = (images[0] for images, _ in batches.as_numpy_iterator())
     return dict(zip(indices, images, strict=True))

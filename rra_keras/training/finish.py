@@ -1,6 +1,5 @@
 """What a trained model is worth, and the run's last files."""
 
-import dataclasses
 import importlib.metadata
 import math
 import shlex
@@ -82,7 +81,7 @@ def _draw_focus(run, test, model, class_names, photos=4):
     from rra_keras.explain import focus
 
     stride = max(1, test.size // photos)
-    spread = dataclasses.replace(test, examples=lambda seed: test.examples(seed).shard(stride, 0))
+    spread = test.subset(range(0, test.size, stride)[:photos])
     batches = pipeline.evaluation_batches(spread, model.image_size, photos, model.num_classes)
     images, labels = next(batches.as_numpy_iterator())
     with run.replacing("focus.png") as path:

@@ -106,7 +106,7 @@ def _fit(config, run, source, model, clock, checkpoint):
             epochs=config.epochs,
             start_epoch=checkpoint.epoch,
             start_step=checkpoint.step,
-            part=processes.number_and_count(),
+            shard=processes.number_and_count(),
         ),
         initial_epoch=checkpoint.epoch,
         epochs=config.epochs,
@@ -123,8 +123,7 @@ def _fit(config, run, source, model, clock, checkpoint):
 
 def balanced(split, num_classes):
     """Return weights by which each class counts alike: class → images / (C · its images)."""
-    labels = split.examples(None).map(lambda example: example["label"])
-    counts = np.bincount(list(labels.as_numpy_iterator()), minlength=num_classes)
+    counts = np.bincount(split.labels, minlength=num_classes)
     return {i: split.size / (num_classes * max(count, 1)) for i, count in enumerate(counts)}
 
 

@@ -38,6 +38,10 @@ class FgvcAircraft(tfds.core.GeneratorBasedBuilder):
         label: one of 100 variants.
         file_name: `"1025794.jpg"`.
         bbox: the main aircraft, `(ymin, xmin, ymax, xmax)` in [0, 1] of the image without banner.
+
+    Example:
+        aircraft = builder.FgvcAircraft(data_dir=".")
+        assert aircraft.info.features["label"].num_classes == 100
     """
 
     VERSION = tfds.core.Version("1.0.0")

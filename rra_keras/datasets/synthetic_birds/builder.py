@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 import tensorflow_datasets as tfds
+import tqdm
 from PIL import Image
 
 from rra_keras.datasets.synthetic_birds.drawing import IMAGE_SIZE, draw_example
@@ -41,6 +42,10 @@ class SyntheticBirds(tfds.core.GeneratorBasedBuilder):
         parts: sequence of `name` and `box`, one for each telling part. A part that the species
             lacks (no eye ring) has the box of its place.
         distinguishing_part: the name of the part that separates the species from its neighbor.
+
+    Example:
+        birds = builder.SyntheticBirds(config="tiny", data_dir=".")
+        assert birds.builder_config.sizes == (40, 20, 20)  # download_and_prepare() draws them
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -73,12 +78,13 @@ class SyntheticBirds(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(split, size) for split, size in sizes}
 
     def _generate_examples(self, split, size):
-        for index in range(size):
+        bar = tqdm.tqdm(range(size), split, unit=" images", leave=False, disable=None)
+        for index in bar:  # shown on a terminal alone
             yield index, generate(split, index)
 
 
 def generate(split, index):
-    """Image `index` of a split, as `SyntheticBirds` stores it: the same bytes every time.
+    """Return image `index` of a split as `SyntheticBirds` stores it: the same bytes every time.
 
     Args:
         split: `"train"`, `"validation"` or `"test"`.
@@ -86,6 +92,10 @@ def generate(split, index):
 
     Returns:
         dict of the builder's features, `image` as a file of JPEG bytes.
+
+    Example:
+        example = builder.generate("test", index=3)
+        assert example["label"] == "quarry_siskin"
     """
     species = list(SPECIES)[index % len(SPECIES)]
     drawn = draw_example(species, np.random.default_rng([_SPLITS.index(split), index]))

@@ -38,6 +38,10 @@ def draw_example(species, rng):
     Returns:
         dict with `image`: `(448, 448, 3)` uint8; `box`: `(left, top, right, bottom)` of the bird in
         pixels; `parts`: `{part: (left, top, right, bottom)}` in pixels.
+
+    Example:
+        drawn = drawing.draw_example("heath_warbler", np.random.default_rng(0))
+        assert drawn["image"].shape == (448, 448, 3)
     """
     canvas_size = IMAGE_SIZE * SUPERSAMPLING
     size = rng.random()

@@ -30,23 +30,39 @@ SPECIES = {
 
 
 def parts_of(name):
-    """The species' `{part: value}`."""
+    """Return the species' `{part: value}`.
+
+    Example:
+        assert species.parts_of("lagoon_shrike")["crown"] == "white"
+    """
     return dict(zip(PARTS, SPECIES[name], strict=True))
 
 
 def differing_parts(name, other):
-    """Names of the parts in which two species differ."""
+    """Return the names of the parts in which two species differ.
+
+    Example:
+        assert species.differing_parts("heath_warbler", "meadow_warbler") == ("eye_ring",)
+    """
     pairs = zip(PARTS, SPECIES[name], SPECIES[other], strict=True)
     return tuple(part for part, value, other_value in pairs if value != other_value)
 
 
 def neighbor(name):
-    """The species nearest to `name`: the one that differs in the fewest parts."""
+    """Return the species nearest to `name`: the one that differs in the fewest parts.
+
+    Example:
+        assert species.neighbor("heath_warbler") == "meadow_warbler"
+    """
     others = (other for other in SPECIES if other != name)
     return min(others, key=lambda other: len(differing_parts(name, other)))
 
 
 def distinguishing_part(name):
-    """The one part that separates a species from its neighbor."""
+    """Return the one part that separates a species from its neighbor.
+
+    Example:
+        assert species.distinguishing_part("heath_warbler") == "eye_ring"
+    """
     (part,) = differing_parts(name, neighbor(name))
     return part

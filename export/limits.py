@@ -1,0 +1,58 @@
+"""What each exported file must reach."""
+
+import numpy as np
+
+# `agreement`: least share of images whose first class is Keras'; `boxes_max`, `boxes_p99`: most by
+# which boxes may differ; `drop`: most accuracy to lose, beyond what chance explains; `gpu`: most by
+# which boxes and probabilities on the GPU may differ from those on the CPU.
+LIMITS = {
+    "saved_model": {"agreement": 0.999, "boxes_max": 1e-3},
+    "model_fp32.tflite": {"agreement": 0.999, "boxes_max": 1e-3, "gpu": 1e-2},
+    "model_fp16.tflite": {"agreement": 0.995, "boxes_p99": 1e-2, "gpu": 5e-2},
+    "model_int8.tflite": {"drop": 0.01},
+}
+_WHOLE_ON_GPU = ("model_fp32.tflite", "model_fp16.tflite")
+
+
+def failures(name, report, accuracy, images):
+    """Return what a file falls short of, a line each.
+
+    Args:
+        name: the file's.
+        report: what was measured of it, by `export.measure`.
+        accuracy: Keras' on the validation split.
+        images: the validation split's.
+    """
+    limits = LIMITS[name]
+    on_gpu = report.get("gpu")
+    drop = max(limits.get("drop", 1.0), 1 / images) + 1e-9  # one image may be more than a point
+    chance = 1.64 * report["accuracy_error"]  # once in twenty it is more
+    checks = [
+        (report["finite"], "has outputs that are not finite"),
+        (not report.get("flex_operators"), f"holds custom ops: {report.get('flex_operators')}"),
+        (
+            report["agreement"] >= limits.get("agreement", 0.0),
+            f"agrees with Keras on {report['agreement']:.2%} of the images",
+        ),
+        (
+            report["accuracy"] >= accuracy - drop - chance,
+            f"has an accuracy of {report['accuracy']:.2%}, Keras of {accuracy:.2%}",
+        ),
+        (
+            report.get("focus_max_difference", 0.0) <= 1e-3,
+            "answers differently by `glance` and `focus` than by `full`",
+        ),
+    ]
+    for key in ("boxes_max", "boxes_p99"):
+        if key in limits and f"{key}_difference" in report:
+            apart = report[f"{key}_difference"]
+            within = apart is not None and apart <= limits[key]
+            checks.append((within, f"has boxes that differ from Keras' by {apart} ({key})"))
+    if on_gpu:
+        whole = on_gpu["fully_accelerated"] or name not in _WHOLE_ON_GPU
+        checks.append((whole, f"does not run whole on the GPU: {on_gpu['unsupported']}"))
+        apart = on_gpu.get("max_difference", {})
+        apart = [apart[key] for key in ("probabilities", "boxes") if key in apart]
+        same = None not in apart and max(apart, default=0.0) <= limits.get("gpu", np.inf)
+        checks.append((same, f"differs by {apart} on the GPU"))
+    return [f"{name} {message}" for passed, message in checks if not passed]

@@ -1,0 +1,158 @@
+"""What is measured of each exported file: operators, accuracy, latency, GPU."""
+
+import collections
+import os
+import pathlib
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from export import early_stop, flatbuffer, gpu
+from export.classify import Classifier
+from export.reference import concatenate
+
+
+def saved_model_report(directory, reference):
+    """Measure a SavedModel, loaded with TensorFlow alone → a dict for `report.json`."""
+    loaded = tf.saved_model.load(str(directory))
+    serve = loaded.signatures["serving_default"]
+    outputs = [serve(images=tf.constant(batch)) for batch in reference.batches()]
+    nodes = [node for f in serve.graph.as_graph_def().library.function for node in f.node_def]
+    return {
+        "bytes": sum(file.stat().st_size for file in directory.rglob("*") if file.is_file()),
+        "operators": dict(collections.Counter(node.op for node in nodes).most_common()),
+        **compare(concatenate(outputs), reference),
+    }
+
+
+def tflite_report(path, reference, runs, gpu_images):
+    """Measure a TFLite file on the runtime that devices run it on.
+
+    Args:
+        path: the file.
+        reference: what Keras says of which images, a `Reference`.
+        runs: of each latency.
+        gpu_images: images to run on the GPU, 0 for none.
+
+    Returns:
+        A dict for `report.json`.
+    """
+    model = flatbuffer.read(path.read_bytes())
+    operators = flatbuffer.histogram(model)
+    custom = {name for counts in operators.values() for name in counts if name.startswith("custom")}
+    costs = flatbuffer.multiply_adds(model)
+    classifier = Classifier(path, threads=2)
+    outputs = [classifier.run("full", images=each[None]) for b in reference.batches() for each in b]
+    outputs = concatenate(outputs)
+    first = np.concatenate([batch for batch, _ in zip(reference.batches(), range(4), strict=False)])
+    report = {
+        "bytes": path.stat().st_size,
+        "operators": operators,
+        "arithmetic": flatbuffer.arithmetic(model),
+        "flex_operators": sorted(custom),
+        "signatures": {name: list(shapes) for name, shapes in classifier.outputs.items()},
+        "multiply_adds": costs,
+        **compare(outputs, reference),
+        "latency_ms": {f"{n}_threads": latency(path, first[:1], runs, n) for n in (1, 2)},
+        "gpu": None,
+    }
+    if "glance" in costs:
+        glances = concatenate(
+            [classifier.run("glance", images=each[None]) for b in reference.batches() for each in b]
+        )
+        glanced = {name: glances[name][:1] for name in ("boxes", "logits")}
+        focus = classifier.run("focus", images=first[:1], **glanced)
+        apart = focus["probabilities"] - outputs["probabilities"][:1]
+        report["focus_max_difference"] = _largest(apart)
+        report["glance"] = _early_stop_report(
+            glances, outputs, reference.labels, costs, classifier.confidence
+        )
+    if gpu_images and (measured := gpu.measure(path, first[:gpu_images])):
+        report["gpu"] = _gpu_report(measured, outputs)
+    return report
+
+
+def _gpu_report(measured, outputs):
+    """Compare the GPU's outputs for the first images with the CPU's."""
+    on_gpu, seconds = measured.pop("outputs", {}), measured.pop("seconds", [])
+    if not seconds:
+        return measured
+    count = len(seconds)
+    apart = {name: _largest(on_gpu[name] - outputs[name][:count]) for name in on_gpu}
+    milliseconds = 1e3 * np.array(seconds[1:] or seconds)  # the first one warms up
+    return {
+        **measured,
+        "images": count,
+        "max_difference": apart,
+        "latency_ms": _summary(milliseconds),
+    }
+
+
+def _early_stop_report(glances, outputs, labels, costs, confidence):
+    """Return the accuracy and the average cost with the file's own confidence."""
+    streams = [each["logits"][: len(labels)] for each in (glances, outputs)]
+    return early_stop.point_at(early_stop.curve(*streams, labels, costs), confidence)
+
+
+def compare(outputs, reference):
+    """Compare a file's outputs with Keras'.
+
+    `accuracy_error` is the standard error of the two accuracies' difference, paired by image. A box
+    that moves by a pixel changes the class of images near a tie, as often for better as for worse.
+
+    Args:
+        outputs: a dict of `(N, …)` arrays.
+        reference: a `Reference`.
+
+    Returns:
+        A dict for `report.json`.
+    """
+    expected, known = reference.expected, len(reference.labels)
+    first, keras_first = (np.argmax(each["logits"], axis=-1) for each in (outputs, expected))
+    right, keras_right = (np.float64(f[:known] == reference.labels) for f in (first, keras_first))
+    report = {
+        "finite": all(bool(np.isfinite(values).all()) for values in outputs.values()),
+        "accuracy": float(right.mean()),
+        "accuracy_error": float(np.std(right - keras_right) / np.sqrt(known)),
+        "agreement": float(np.mean(first == keras_first)),
+        "logits_max_difference": _largest(outputs["logits"] - expected["logits"]),
+    }
+    if "boxes" in expected:
+        moved = np.abs(outputs["boxes"] - expected["boxes"]).max(axis=(1, 2))  # (N,)
+        report["boxes_max_difference"] = _largest(moved)
+        report["boxes_p99_difference"] = _largest(np.quantile(moved, 0.99))
+    return report
+
+
+def latency(path, image, runs, threads):
+    """Time single images on the CPU (XNNPACK) → `median` and `p90` in milliseconds."""
+    classifier = Classifier(path, threads)
+    seconds = []
+    for _ in range(3 + runs):  # the first ones warm up
+        start = time.perf_counter()
+        classifier.run("full", images=image)
+        seconds.append(time.perf_counter() - start)
+    return _summary(1e3 * np.array(seconds[3:]))
+
+
+def machine():
+    """Describe what the latencies were measured on."""
+    model = pathlib.Path("/proc/cpuinfo")
+    names = model.read_text().splitlines() if model.exists() else []
+    return {
+        "cpu": next((n.partition(":")[2].strip() for n in names if n.startswith("model name")), ""),
+        "cores": os.cpu_count(),
+        "load_average": round(os.getloadavg()[0], 2),
+    }
+
+
+def _largest(difference):
+    """Return the largest magnitude; `None`, which JSON knows, if it is not finite."""
+    value = float(np.max(np.abs(difference)))
+    return value if np.isfinite(value) else None
+
+
+def _summary(milliseconds):
+    median, p90 = np.quantile(milliseconds, (0.5, 0.9))
+    return {"median": round(float(median), 2), "p90": round(float(p90), 2)}

@@ -1,0 +1,82 @@
+"""Write tiny files of this version, for later versions to read: `python tests/golden_files.py`."""
+
+import json
+import pathlib
+
+import numpy as np
+
+FOLDER = pathlib.Path(__file__).parent / "golden"
+LABELS = ["blue", "green", "red"]
+
+
+def image():
+    """Return the photo that the files are asked about, `(64, 64, 3)` uint8, from a formula."""
+    y, x = np.mgrid[:64, :64]
+    spot = 255 * ((y - 40) ** 2 + (x - 20) ** 2 < 150)
+    return np.stack([4 * x, 2 * (x ^ y), spot], axis=-1).astype("uint8")
+
+
+def build():
+    """Return the model that the files hold: one look, three classes, untrained."""
+    import keras
+    from keras import layers
+
+    from rra_keras import RRAClassifier
+
+    keras.utils.set_random_seed(0)
+    photos = keras.Input((None, None, 3))
+    x = layers.Rescaling(1 / 255)(photos)
+    x = layers.Conv2D(8, 5, 4, padding="same", activation="relu")(x)
+    x = layers.Conv2D(8, 3, 2, padding="same", activation="relu")(x)
+    model = RRAClassifier(
+        backbone=keras.Model(photos, x, name="tiny"),
+        num_classes=3,
+        looks=1,
+        steps=2,
+        units=4,
+        image_size=64,
+        patch_size=32,
+    )
+    for layer in model.layers:
+        if isinstance(layer, layers.Dense):  # the classifiers: their answers would be alike
+            layer.kernel.assign(1000 * layer.kernel)
+    return model
+
+
+def write_tflite(model, folder):
+    """Write `model_fp16.tflite` and `model_int8.tflite`, and `tflite.json` with what they say."""
+    from PIL import Image
+
+    from export import inference, quantize, tflite
+    from export.classify import Classifier
+
+    photo = image()
+    content = tflite.convert(inference.Signatures(inference.rebuild(model, "gather")), ["fp32"])
+    content = content["fp32"]
+    files = {
+        "model_fp16.tflite": quantize.half(content, least=64),  # nothing here is large
+        "model_int8.tflite": quantize.int8(content, [photo[None].astype("float32")], stride=4),
+    }
+    expected = {}
+    for name, smaller in files.items():
+        metadata = {"image_size": 64, "confidence": 2.0}
+        (folder / name).write_bytes(tflite.attach(smaller, LABELS, metadata))
+        classifier = Classifier(folder / name)
+        answers = {
+            "full": classifier.classify(Image.fromarray(photo)),
+            "glance": classifier.classify(Image.fromarray(photo), confidence=0.0),
+        }
+        expected[name] = {
+            kind: {"labels": answer.labels}
+            | {
+                field: np.round(np.float64(getattr(answer, field)), 5).tolist()
+                for field in ("probabilities", "boxes", "step_weights")
+            }
+            for kind, answer in answers.items()
+        }
+    (folder / "tflite.json").write_text(json.dumps(expected, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    write_tflite(build(), FOLDER)
