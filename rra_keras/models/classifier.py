@@ -296,6 +296,11 @@ class RRAClassifier(StreamModel):
         own = self.looks and self.crop_encoder is not self.encoder
         return (self.encoder, self.crop_encoder) if own else (self.encoder,)
 
+    @property
+    def learns_where(self):
+        """Whether the model's localizer learns where objects are (`adapt`)."""
+        return bool(self.looks and self.framing)
+
     def adapt(self, photos, labels=None, seed=0):
         """Learn where the objects are, from photos alone: for `localizer="box"`, before `fit`.
 
@@ -321,12 +326,12 @@ class RRAClassifier(StreamModel):
         Raises:
             ValueError: if the model's localizer does not learn.
         """
-        framing = self.looks and self.framing
-        if not framing:
+        if not self.learns_where:
             raise ValueError(
                 'Invalid model. Expected one with `localizer="box"`, which learns. '
                 f"Received: localizer={self._arguments['localizer']!r}, looks={self.looks}"
             )
+        framing = self.framing
         maps = keras.Model(self.encoder.input, self.encoder.output[:2])
         options = {"size": self.glance_size, "shrink": framing.shrink, "seed": seed}
         objects = discover_objects(maps, framing.trunk, photos, labels, **options)
