@@ -37,7 +37,7 @@ def main(directory, boxes_file=None):
     run = Run.open(directory)
     test, true_boxes, _ = sample.load(run, boxes=boxes_file)
     model = run.load_model()
-    source, box = model.inputs[0], model.get_layer("look_1_box").output
+    source, box = model.inputs[0], model.view("look_1_box").output["look_1_box"]
     looks = [f"look_{look}_features" for look in range(1, model.looks + 1)]
     names = ("logits", "glance_logits", "look_logits", "step_logits", "boxes", *looks)
     tensors = model.view(*names).output
@@ -74,12 +74,12 @@ def main(directory, boxes_file=None):
         return float(np.mean(logits.argmax(-1) == labels))
 
     steps = seen["glance_logits"][:, None] + model.look_weight * seen["step_logits"]
-    classifier = model.get_layer("vote_classifier")
+    classifier = model.vote_classifier
     vote = np.mean([np.asarray(classifier(seen[name])) for name in looks], axis=0)
     rows = {
         "whole": accuracy(seen["logits"]),
-        "global stream alone": accuracy(seen["glance_logits"]),
-        "local stream alone": accuracy(seen["look_logits"]),
+        "glance alone": accuracy(seen["glance_logits"]),
+        "looks alone": accuracy(seen["look_logits"]),
         "last step": accuracy(steps[:, -1]),
         "steps weighed alike": accuracy(steps.mean(axis=1)),
         "vote without recurrence": accuracy(seen["glance_logits"] + model.look_weight * vote),

@@ -1,42 +1,128 @@
-"""How every command answers bad input: one clear line, exit status 2."""
+"""What all commands share: how they read flags, answer bad input and keep the screen quiet.
+
+A command is a module with flags of its own and a `main`:
+
+    FLAGS = flags.FlagValues()
+    _RUN = flags.DEFINE_string("run", None, "Run directory.", required=True, flag_values=FLAGS)
+
+    def main(argv):
+        photos = cli.parse(FLAGS, argv)
+        ...
+        return 0
+
+    if __name__ == "__main__":
+        cli.run(main)
+"""
 
 import contextlib
+import inspect
+import logging
+import os
+import re
 import sys
+import typing
+import warnings
 
+import absl.logging
 from absl import flags
 
+from rra_keras import quiet
 
-def parse(flag_values, argv):
-    """Parse a command's own flags, anew at each call.
+flags.disclaim_key_flags()  # help lists a command's flags under the command
 
-    Args:
-        flag_values: an `absl.flags.FlagValues`.
-        argv: the arguments, without the program's name.
-
-    Returns:
-        The positional arguments, a list.
-    """
-    flag_values.unparse_flags()
-    if "--help" in argv:
-        print(flag_values.get_help())
-        sys.exit(0)
-    try:
-        return flag_values(["", *argv])[1:]
-    except flags.Error as error:
-        fail(error)
+_HELP = {"--help", "--helpshort", "--helpfull", "-help", "-h", "-?"}
+_LOGGERS = ("jax", "keras", "matplotlib", "tensorflow")  # of libraries, beside absl's
 
 
 def run(main):
-    """Run a command with the command line's arguments and exit with the status it returns."""
+    """Run a command with a quiet screen, and end the process with its exit status.
+
+    Args:
+        main: takes the arguments that follow the program's name, returns the exit status.
+    """
+    quiet.hush()
+    quiet.load("tensorflow")  # which reads the data, whatever Keras runs on
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    _set_log_level(absl.logging.ERROR)
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # no progress bars in files
     sys.exit(main(sys.argv[1:]))
 
 
-def parse_flags(argv):
-    """Parse absl flags for `app.run`, exiting with 2 rather than absl's 1 on an error."""
+def _set_log_level(verbosity):
+    absl.logging.set_verbosity(verbosity)
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(absl.logging.converter.absl_to_standard(verbosity))
+
+
+_DEFINE = {
+    bool: flags.DEFINE_bool,
+    float: flags.DEFINE_float,
+    int: flags.DEFINE_integer,
+    str: flags.DEFINE_string,
+}
+
+
+def define(FLAGS, described, kinds):  # noqa: N803
+    """Define flags of what a class takes, described as its docstring does.
+
+    Args:
+        FLAGS: the command's `absl.flags.FlagValues`.
+        described: a class whose docstring has a section `Args:` or `Attributes:`.
+        kinds: name → type, `int` or `int | None`; a flag that is not given is `None`.
+    """
+    texts = descriptions(described)
+    for name, kind in kinds.items():
+        kind = (typing.get_args(kind) or (kind,))[0]
+        _DEFINE[kind](name, None, texts[name], flag_values=FLAGS)
+
+
+def descriptions(described):
+    """Return what a class' docstring says of each argument or attribute, name → text."""
+    lines = re.split(r"\n    (?=\w+: )", inspect.getdoc(described))[1:]
+    pairs = (line.split("\n\n")[0].partition(": ") for line in lines)
+    return {name: " ".join(text.split()) for name, _, text in pairs}
+
+
+def parse(FLAGS, argv):  # noqa: N803
+    """Parse the flags of a command.
+
+    `--help` shows them all and ends the command; `--verbosity=1` lets Python libraries log.
+
+    Args:
+        FLAGS: the command's `absl.flags.FlagValues`.
+        argv: the arguments that follow the program's name.
+
+    Returns:
+        The arguments that are not flags.
+
+    Raises:
+        SystemExit: with status 2, after one line on standard error, if a flag is wrong; with
+            status 0 after help.
+    """
+    if "verbosity" not in FLAGS:
+        flags.DEFINE_integer(
+            "verbosity",
+            None,
+            "What libraries log: -1 warnings, 0 information, 1 details; errors alone unless given. "
+            "TF_CPP_MIN_LOG_LEVEL=0 shows what native code logs.",
+            flag_values=FLAGS,
+        )
+    if _HELP & set(argv):
+        print(
+            sys.modules["__main__"].__doc__, FLAGS.get_help(include_special_flags=False), sep="\n"
+        )
+        sys.exit(0)
+    FLAGS.unparse_flags()  # those of a call before
     try:
-        return flags.FLAGS(argv)
+        _, *positional = FLAGS([sys.argv[0], *argv])
     except flags.Error as error:
         fail(error)
+    if FLAGS["verbosity"].present:
+        warnings.simplefilter("default")
+        _set_log_level(FLAGS["verbosity"].value)
+    return positional
 
 
 @contextlib.contextmanager
@@ -49,7 +135,11 @@ def bad_input_exits():
 
 
 def require_tensorflow(what):
-    """Raise a `ValueError` unless Keras runs on TensorFlow."""
+    """Raise a `ValueError` unless Keras runs on TensorFlow.
+
+    Args:
+        what: what needs it, for the message.
+    """
     import keras
 
     if (backend := keras.config.backend()) != "tensorflow":
@@ -60,6 +150,6 @@ def require_tensorflow(what):
 
 
 def fail(error):
-    """Print `error` on standard error and exit with 2."""
+    """Print `error` on standard error and exit with status 2."""
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)

@@ -3,19 +3,32 @@
 import json
 import pathlib
 
-from absl import app, flags
+from absl import flags
 
 from rra_keras import cli
 
-_RUN = flags.DEFINE_string("run", None, "Run directory that training wrote.", required=True)
-_DATASET = flags.DEFINE_string("dataset", None, "Data set; the run's own unless given.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where named data sets are kept.")
-_SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Split to measure.")
-_CSV = flags.DEFINE_string("csv", None, "File for what was said of each image.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images at a time.", lower_bound=1)
+FLAGS = flags.FlagValues()
+_RUN = flags.DEFINE_string(
+    "run", None, "Run directory that training wrote.", required=True, flag_values=FLAGS
+)
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "Data set; the run's own unless given.", flag_values=FLAGS
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Where named data sets are kept.", flag_values=FLAGS
+)
+_SPLIT = flags.DEFINE_enum(
+    "split", "test", ["train", "validation", "test"], "Split to measure.", flag_values=FLAGS
+)
+_CSV = flags.DEFINE_string("csv", None, "File for what was said of each image.", flag_values=FLAGS)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 16, "Images at a time.", lower_bound=1, flag_values=FLAGS
+)
 
 
-def main(_):
+def main(argv):
+    """Print the accuracies of a run on a split as JSON; return the exit status."""
+    cli.parse(FLAGS, argv)
     from rra_keras.data import pipeline
     from rra_keras.measures.predictions import accuracies, predictions_csv
     from rra_keras.training.evaluation import collect
@@ -36,7 +49,8 @@ def main(_):
     dataset = _DATASET.value or run.config["dataset"]
     results = {"dataset": dataset, "split": _SPLIT.value, "images": split.size}
     print(json.dumps(results | accuracies(streams, labels)))
+    return 0
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=cli.parse_flags)
+    cli.run(main)

@@ -5,13 +5,18 @@ import pathlib
 import sys
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from rra_keras import cli
 
-_RUN = flags.DEFINE_string("run", None, "Run directory that training wrote.", required=True)
-_CSV = flags.DEFINE_bool("csv", False, "Print comma-separated values.")
-_DRAW = flags.DEFINE_string("draw", None, "Folder for a picture of the looks at each photo.")
+FLAGS = flags.FlagValues()
+_RUN = flags.DEFINE_string(
+    "run", None, "Run directory that training wrote.", required=True, flag_values=FLAGS
+)
+_CSV = flags.DEFINE_bool("csv", False, "Print comma-separated values.", flag_values=FLAGS)
+_DRAW = flags.DEFINE_string(
+    "draw", None, "Folder for a picture of the looks at each photo.", flag_values=FLAGS
+)
 _TOP = 5
 
 
@@ -35,11 +40,11 @@ def read_image(path, size):
 
 
 def main(argv):
-    """Predict the photos named on the command line, skipping those that cannot be read."""
+    """Name what is on photos, skipping those that cannot be read; return the exit status."""
+    paths = cli.parse(FLAGS, argv)
     from rra_keras.training.run import Run
 
     with cli.bad_input_exits():
-        paths = argv[1:]
         if not paths:
             raise ValueError("Expected the names of photos. Received none")
         if _DRAW.value:
@@ -71,7 +76,7 @@ def main(argv):
             print("\n".join(f"  {shares[c]:6.1%}  {run.class_names[c]}" for c in ranked))
         if _DRAW.value:
             _draw(model, image, run.class_names, pathlib.Path(_DRAW.value), path)
-    sys.exit(2 if unread else 0)
+    return 2 if unread else 0
 
 
 def _draw(model, image, class_names, folder, path):
@@ -82,4 +87,4 @@ def _draw(model, image, class_names, folder, path):
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=cli.parse_flags)
+    cli.run(main)

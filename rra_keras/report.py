@@ -1,38 +1,54 @@
 """Report on a run: `python -m rra_keras.report --run=RUN` → `RUN/report.html` and `.json`."""
 
-from absl import app, flags
+from absl import flags
 
 from rra_keras import cli
 
-_RUN = flags.DEFINE_string("run", None, "Run directory that training wrote.", required=True)
-_DATASET = flags.DEFINE_string("dataset", None, "Data set; the run's own unless given.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where named data sets are kept.")
-_SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Split to report on.")
+FLAGS = flags.FlagValues()
+_RUN = flags.DEFINE_string(
+    "run", None, "Run directory that training wrote.", required=True, flag_values=FLAGS
+)
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "Data set; the run's own unless given.", flag_values=FLAGS
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Where named data sets are kept.", flag_values=FLAGS
+)
+_SPLIT = flags.DEFINE_enum(
+    "split", "test", ["train", "validation", "test"], "Split to report on.", flag_values=FLAGS
+)
 _BOXES = flags.DEFINE_string(
     "boxes",
     None,
     "With folder:PATH, a CSV file of where the objects are: columns file, y0, x0, y1, x1; file "
     "names relative to PATH, fractions of the image's height and width.",
+    flag_values=FLAGS,
 )
 _IMAGES = flags.DEFINE_integer(
     "images",
     None,
     "Images to report on, spread evenly; all unless given.",
     lower_bound=1,
+    flag_values=FLAGS,
 )
 _STRIPS = flags.DEFINE_integer(
-    "strips", 6, "Strips of images spread evenly, and of errors.", lower_bound=1
+    "strips", 6, "Strips of images spread evenly, and of errors.", lower_bound=1, flag_values=FLAGS
 )
 _FAITHFUL = flags.DEFINE_integer(
     "faithfulness_images",
     32,
     "Images for deletion and insertion; 0 for none.",
     lower_bound=0,
+    flag_values=FLAGS,
 )
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images at a time.", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 16, "Images at a time.", lower_bound=1, flag_values=FLAGS
+)
 
 
-def main(_):
+def main(argv):
+    """Write `report.html` and `report.json` into a run's directory; return the exit status."""
+    cli.parse(FLAGS, argv)
     from rra_keras.training.run import Run
 
     with cli.bad_input_exits():
@@ -60,7 +76,8 @@ def main(_):
         batch_size=_BATCH_SIZE.value,
     )
     print(f"Written: {run.path('report.html')}, {run.path('report.json')}")
+    return 0
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=cli.parse_flags)
+    cli.run(main)

@@ -5,46 +5,31 @@ import io
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
 import keras
 import pytest
+from conftest import SMALL_TRAINING, command, last_line
 from PIL import Image
+
+import train
+from rra_keras import evaluate, predict, report
 
 ROOT = pathlib.Path(__file__).parents[1]
 DRAWS = keras.config.backend() == "tensorflow"  # Grad-CAM by tf-keras-vis
-TINY_FLAGS = (
-    "--backbone=efficientnet_lite0 --weights=none --image_size=64 --glance_size=32 --patch_size=32 "
-    "--steps=2 --units=4 --epochs=1 --batch_size=4"
-).split()
+FLAGS = [*SMALL_TRAINING, "--epochs=1", "--batch_size=4"]
 
 
-def command(*arguments, cwd=ROOT, **environment):
-    """Run a Python command and return its exit status, standard output and standard error."""
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
-def last_error(stderr):
-    """Return the line that a command ends with on standard error."""
-    return stderr.strip().splitlines()[-1]
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def run(photos, tmp_path_factory):
     """The directory of a training on `photos`, and what it printed."""
     directory = tmp_path_factory.mktemp("runs") / "tiny"
     status, printed, errors = command(
-        "train.py", f"--dataset=folder:{photos}", f"--run_dir={directory}", *TINY_FLAGS
+        train.main, f"--dataset=folder:{photos}", f"--run_dir={directory}", *FLAGS
     )
-    assert status == 0, errors
+    assert (status, errors) == (0, "")
     return directory, printed
 
 
@@ -82,8 +67,10 @@ def test_training_writes_the_run(run):
     assert metrics["test_accuracy"] == sum(right) / len(right)
     assert metrics["num_classes"] == 3
     assert metrics["command"].startswith("python train.py --dataset=folder:")
-    assert f"Test accuracy {metrics['test_accuracy']:.1%}" in printed.splitlines()[-2]
-    assert str(directory) in printed.splitlines()[-1]
+    assert f"Test accuracy {metrics['test_accuracy']:.1%}, glance" in printed.splitlines()[-3]
+    assert str(directory) in printed.splitlines()[-2]
+    if DRAWS:
+        assert printed.splitlines()[-1] == f"Drawn: {directory}/focus.png"
     rows = list(csv.DictReader((directory / "history.csv").read_text().splitlines()))
     assert float(rows[0]["val_logits_accuracy"]) == pytest.approx(metrics["val_accuracy"])
 
@@ -91,8 +78,7 @@ def test_training_writes_the_run(run):
 def test_evaluate_gives_the_training_s_own_figures(run, tmp_path):
     directory, _ = run
     status, printed, errors = command(
-        *("-m", "rra_keras.evaluate", f"--run={directory}", "--batch_size=4"),
-        f"--csv={tmp_path / 'said.csv'}",
+        evaluate.main, f"--run={directory}", "--batch_size=4", f"--csv={tmp_path / 'said.csv'}"
     )
     assert status == 0, errors
     assert (tmp_path / "said.csv").read_text() == (directory / "test.csv").read_text()
@@ -114,12 +100,12 @@ def test_predict_ranks_classes_and_draws(run, photos, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no image")
     status, printed, errors = command(
-        *("-m", "rra_keras.predict", f"--run={directory}", "--csv"),
+        *(predict.main, f"--run={directory}", "--csv"),
         *([f"--draw={tmp_path / 'drawn'}"] if DRAWS else []),
         *(upright, broken, turned),
     )
     assert status == 2  # one photo could not be read, the others were
-    assert f"{broken}" in last_error(errors)
+    assert f"{broken}" in last_line(errors)
     rows = list(csv.DictReader(io.StringIO(printed[printed.index("file,rank") :])))
     assert [row["rank"] for row in rows] == ["1", "2", "3"] * 2
     shares = {
@@ -148,18 +134,28 @@ def test_predict_ranks_classes_and_draws(run, photos, tmp_path):
         ("--nonsense=1", "nonsense"),
     ],
 )
-def test_a_flag_error_is_one_line_before_keras_is_imported(flag, named):
-    probe = (
-        "import sys; sys.argv = ['train.py', sys.argv[1]]; import train\n"
-        "try: train.app.run(train.main, flags_parser=train.parse_flags)\n"
-        "finally: print('keras' in sys.modules)"
-    )
-    status, printed, errors = command("-c", probe, flag)
-    assert status == 2
-    assert printed.strip() == "False"
+def test_a_flag_error_is_one_line(flag, named):
+    status, printed, errors = command(train.main, flag)
+    assert (status, printed) == (2, "")
     assert errors.startswith("error: ")
     assert named in errors
-    assert len(errors.strip().splitlines()) == 1
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize("main", [train.main, evaluate.main, predict.main, report.main])
+def test_help_names_every_flag(main):
+    status, printed, errors = command(main, "--help", "--nonsense")
+    assert (status, errors) == (0, "")
+    named = set(re.findall(r"^ +--(?:\[no\])?(\w+):", printed, re.MULTILINE))
+    flags = set(sys.modules[main.__module__].FLAGS)
+    assert named == flags > {"verbosity"}
+
+
+def test_flags_of_one_call_are_not_those_of_the_next(tmp_path):
+    _, _, errors = command(train.main, "--resume", "--overwrite")
+    assert "received both" in errors
+    _, _, errors = command(train.main, "--overwrite", "--dataset=folder:nowhere")
+    assert "nowhere" in errors
 
 
 @pytest.mark.parametrize(
@@ -176,47 +172,91 @@ def test_a_flag_error_is_one_line_before_keras_is_imported(flag, named):
 )
 def test_bad_input_is_one_line_and_leaves_no_run(photos, tmp_path, flags, named):
     flags = [f"--dataset=folder:{photos}", *flags]
-    status, _, errors = command("train.py", f"--run_dir={tmp_path / 'run'}", *flags)
+    status, _, errors = command(train.main, f"--run_dir={tmp_path / 'run'}", *flags)
     assert status == 2
-    assert last_error(errors).startswith("error: ")
-    assert named in last_error(errors)
-    assert "Traceback" not in errors
+    assert last_line(errors).startswith("error: ")
+    assert named in last_line(errors)
+    assert len(errors.splitlines()) == 1
     assert not (tmp_path / "run").exists()
 
 
 def test_a_used_run_directory_is_kept(run, photos):
     directory, _ = run
-    before = (directory / "metrics.json").read_bytes()
-    flags = [f"--dataset=folder:{photos}", f"--run_dir={directory}", *TINY_FLAGS]
-    status, _, errors = command("train.py", *flags)
+    flags = [f"--dataset=folder:{photos}", f"--run_dir={directory}", *FLAGS]
+    status, _, errors = command(train.main, *flags)
     assert status == 2
-    assert "--resume" in last_error(errors)
-    assert "--overwrite" in last_error(errors)
-    status, _, errors = command("train.py", *flags, "--seed=1", "--resume")
+    assert "--resume" in last_line(errors)
+    assert "--overwrite" in last_line(errors)
+    status, _, errors = command(train.main, *flags, "--seed=1", "--resume")
     assert status == 2
-    assert "seed" in last_error(errors)
-    status, printed, errors = command("train.py", *flags, "--resume")
-    assert status == 0, errors
-    assert "nothing to resume" in printed
-    assert (directory / "metrics.json").read_bytes() == before
+    assert "seed" in last_line(errors)
+
+
+def test_a_finished_run_is_noticed_first_and_its_picture_drawn_if_missing(run, photos, monkeypatch):
+    directory, _ = run
+    flags = [f"--dataset=folder:{photos}", f"--run_dir={directory}", *FLAGS, "--resume"]
+    monkeypatch.setattr("rra_keras.training.prepare", None)
+    before = {path.name: path.stat().st_mtime_ns for path in directory.iterdir()}
+    status, printed, errors = command(train.main, *flags)
+    assert (status, errors) == (0, "")
+    assert printed.startswith(f"{directory} is finished: nothing to resume.\nTest accuracy ")
+    assert {path.name: path.stat().st_mtime_ns for path in directory.iterdir()} == before
+    if DRAWS:
+        (directory / "focus.png").unlink()
+        status, printed, errors = command(train.main, *flags)
+        assert (status, errors) == (0, "")
+        assert last_line(printed) == f"Drawn: {directory}/focus.png"
+        assert (directory / "focus.png").is_file()
 
 
 def test_predict_without_a_run(tmp_path):
-    status, _, errors = command("-m", "rra_keras.predict", f"--run={tmp_path}", "photo.jpg")
+    status, _, errors = command(predict.main, f"--run={tmp_path}", "photo.jpg")
     assert status == 2
-    assert "model.keras" in last_error(errors)
+    assert "model.keras" in last_line(errors)
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        ("rra_keras.report", "--run=RUN"),
-        ("rra_keras.predict", "--run=RUN", "--draw=DRAWN", "photo.jpg"),
-        ("export", "--model=MODEL"),
-    ],
+    ("main", "arguments"),
+    [(report.main, ["--run=RUN"]), (predict.main, ["--run=RUN", "--draw=DRAWN", "photo.jpg"])],
 )
-def test_what_needs_tensorflow_says_so_under_jax(arguments):
-    status, _, errors = command("-m", *arguments, KERAS_BACKEND="jax")
+def test_what_needs_tensorflow_says_so_under_jax(main, arguments, monkeypatch):
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    status, _, errors = command(main, *arguments)
     assert status == 2
-    assert errors.count("error:") == 1
-    assert "`KERAS_BACKEND`. Expected 'tensorflow' for" in last_error(errors)
+    assert len(errors.splitlines()) == 1
+    assert "`KERAS_BACKEND`. Expected 'tensorflow' for" in errors
+
+
+# What a training prints where it is no terminal, line by line.
+QUIET = r"""folder:\S+: 3 classes, 18 train, 6 validation, 6 test
+held out of the training images with seed 0: test, validation
+training images a class: 6
+Epoch 1/2
+4/4 - \d+s - .* - loss: \S+ - .* - val_loss: \S+
+Epoch 2/2
+4/4 - \d+s - .* - loss: \S+ - .* - val_loss: \S+
+Testing, once, with the weights that were best on validation:
+2/2 - \d+s - \S+/batch
+Where the time went: data \d+ s, model \d+ s, training \d+ s, validation \d+ s, checkpoints .*
+Test accuracy .*, \d+ M multiply-adds, \d+ s
+Written: \S+/{model.keras,metrics.json,test.csv,…}
+(Drawn: \S+/focus.png|No focus.png: .*)
+"""
+
+
+def test_a_training_shows_its_own_lines_alone(photos, tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    where = (f"--dataset=folder:{photos}", f"--run_dir={tmp_path / 'run'}")
+    done = subprocess.run(
+        [sys.executable, "train.py", *where, *FLAGS, "--epochs=2"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stdout
+    lines, expected = done.stdout.splitlines(), QUIET.splitlines()
+    assert len(lines) == len(expected), done.stdout
+    for line, pattern in zip(lines, expected, strict=True):
+        assert re.fullmatch(pattern, line)

@@ -1,4 +1,7 @@
+import contextlib
 import csv
+import io
+import sys
 
 import keras
 import numpy as np
@@ -18,11 +21,53 @@ TINY = {
 }
 
 
+# Files that run the same code whatever Keras runs on: NumPy, tf.data, LiteRT, or TensorFlow alone.
+SAME_UNDER_JAX = (
+    "augment data_annotated_boxes data_decode data_folder data_named data_pipeline data_sources "
+    "data_splits fgvc_aircraft synthetic_birds "  # tf.data
+    "measures_calibration measures_coarse_to_fine measures_faithfulness measures_localization "
+    "benchmarks readme rooms run "  # NumPy and text
+    "devices explain_activation explain_focus explain_steps report "  # TensorFlow alone
+    "classify export web "
+    "imports processes"  # start processes under JAX themselves
+).split()
+
 # Flags of `train.py` for a small network with batch norms and no dropout.
 SMALL_TRAINING = (
-    "--backbone=mobilenet --weights=none --train_from=conv_pw_13 --image_size=64 --glance_size=32 "
-    "--patch_size=32 --steps=1 --units=4"
+    "--backbone=mobilenet --weights=random --train_from=conv_pw_13 --image_size=64 "
+    "--glance_size=32 --patch_size=32 --steps=1 --units=4"
 ).split()
+
+
+def command(main, *arguments, name="train.py"):
+    """Run a command in this process; returns its exit status and what it printed.
+
+    Args:
+        main: the command's `main`.
+        *arguments: what follows its name.
+        name: what stands in `sys.argv[0]`.
+
+    Returns:
+        The status, standard output and standard error.
+    """
+    arguments = [str(argument) for argument in arguments]
+    printed, errors = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(errors),
+    ):
+        patch.setattr(sys, "argv", [name, *arguments])
+        try:
+            status = main(arguments)
+        except SystemExit as error:
+            status = error.code
+    return status, printed.getvalue(), errors.getvalue()
+
+
+def last_line(text):
+    """Return the last line that is not empty."""
+    return text.strip().splitlines()[-1]
 
 
 def history(run_dir):
@@ -83,6 +128,20 @@ def pytest_configure(config):
             "filterwarnings",
             "ignore:__array__ implementation:DeprecationWarning:keras.src",
         )
+
+
+def pytest_ignore_collect(collection_path):
+    if keras.config.backend() == "jax":
+        name = collection_path.name.removesuffix("_test.py")
+        if name != collection_path.name and name in SAME_UNDER_JAX:
+            return True
+    return None
+
+
+def pytest_report_header():
+    if keras.config.backend() == "jax":
+        return f"{len(SAME_UNDER_JAX)} files left out that run the same code under TensorFlow"
+    return None
 
 
 @pytest.fixture(autouse=True, scope="module")

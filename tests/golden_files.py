@@ -77,6 +77,39 @@ def write_tflite(model, folder):
     (folder / "tflite.json").write_text(json.dumps(expected, indent=2) + "\n")
 
 
+def write_keras(model, folder):
+    """Write `model.keras`, compiled and trained for a step, and `keras.json` with what it says."""
+    import keras
+
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9))
+    model.fit(image()[None], np.array([1]), verbose=0)
+    model.save(folder / "model.keras")
+    answers = {name: np.asarray(value) for name, value in model(image()[None]).items()}
+    rounded = {name: np.round(np.float64(value), 5).tolist() for name, value in answers.items()}
+    (folder / "keras.json").write_text(json.dumps(rounded, indent=2) + "\n")
+
+
+def checkpoint(folder, model):
+    """Return the `Checkpoint` of a training of `model` in `folder`, of 3 epochs by 2 steps."""
+    from rra_keras.training.checkpoint import Checkpoint
+    from rra_keras.training.run import Run
+    from rra_keras.training.stop import StopRequest
+
+    checkpoint = Checkpoint(Run(folder), "val_logits_accuracy", 2, None, StopRequest(), True)
+    checkpoint.set_model(model)
+    return checkpoint
+
+
+def write_state(model, folder):
+    """Write `checkpoints/state.npz` of a training stopped in its second epoch."""
+    kept = checkpoint(folder, model)
+    kept.epoch, kept.step, kept.best = 1, 1, 0.5
+    kept.on_train_end()
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     write_tflite(build(), FOLDER)
+    tiny = build()
+    write_keras(tiny, FOLDER)
+    write_state(tiny, FOLDER)

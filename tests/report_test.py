@@ -3,18 +3,15 @@
 import dataclasses
 import html.parser
 import json
-import os
-import pathlib
 import shlex
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
-from conftest import tensorflow_only
+from conftest import command, last_line, tensorflow_only
 from PIL import Image
 
+from rra_keras import report
 from rra_keras.measures.predictions import accuracies
 from rra_keras.reporting import page, sample
 from rra_keras.reporting import write as reporting
@@ -23,7 +20,6 @@ from rra_keras.training.evaluation import collect
 from rra_keras.training.run import Run
 
 pytestmark = tensorflow_only("Grad-CAM by tf-keras-vis")
-ROOT = pathlib.Path(__file__).parents[1]
 NAMES = ["$x$ & <b>bold", "_plain", "grün"]
 
 
@@ -76,17 +72,6 @@ def run(make_run):
     return make_run(1)
 
 
-def report(run, *flags):
-    done = subprocess.run(
-        [sys.executable, "-m", "rra_keras.report", f"--run={run}", *flags],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
 class Page(html.parser.HTMLParser):
     """What a page refers to, and the text it shows."""
 
@@ -106,8 +91,12 @@ class Page(html.parser.HTMLParser):
 @pytest.fixture(scope="module")
 def written(run, photos):
     """A report's figures and its page."""
-    status, printed, errors = report(
-        run, f"--boxes={photos / 'boxes.csv'}", "--faithfulness_images=2", "--strips=2"
+    status, printed, errors = command(
+        report.main,
+        f"--run={run}",
+        f"--boxes={photos / 'boxes.csv'}",
+        "--faithfulness_images=2",
+        "--strips=2",
     )
     assert status == 0, errors
     assert str(run.path("report.html")) in printed.splitlines()[-1]
@@ -183,7 +172,9 @@ def test_the_command_is_the_one_that_was_given(written):
 
 def test_a_plain_backbone_has_a_report_too(make_run, photos):
     run = make_run(0)
-    status, _, errors = report(run, "--images=5", "--faithfulness_images=0", "--strips=1")
+    status, _, errors = command(
+        report.main, f"--run={run}", "--images=5", "--faithfulness_images=0", "--strips=1"
+    )
     assert status == 0, errors
     figures = json.loads(run.path("report.json").read_text("utf-8"))
     assert figures["images"] == 5
@@ -205,16 +196,15 @@ def test_a_plain_backbone_has_a_report_too(make_run, photos):
 )
 def test_bad_input_is_one_line_and_keeps_the_report(run, written, flags, named):
     before = run.path("report.json").read_bytes()
-    status, _, errors = report(run, *flags)
+    status, _, errors = command(report.main, f"--run={run}", *flags)
     assert status == 2
-    assert errors.strip().splitlines()[-1].startswith("error: ")
-    assert named in errors.strip().splitlines()[-1]
-    assert "Traceback" not in errors
+    assert last_line(errors).startswith("error: ")
+    assert named in last_line(errors)
     assert run.path("report.json").read_bytes() == before
 
 
 def test_without_a_run(tmp_path):
-    status, _, errors = report(tmp_path)
+    status, _, errors = command(report.main, f"--run={tmp_path}")
     assert status == 2
     assert "model.keras" in errors
     assert not list(tmp_path.iterdir())
@@ -230,7 +220,7 @@ def test_without_a_run(tmp_path):
         ),
         (
             {"preset": "paper_vgg19", "strict": True, "epochs": 2, "weights": "none"},
-            "python train.py --preset=paper_vgg19 --strict --weights=none --epochs=2".split(),
+            "python train.py --preset=paper_vgg19 --strict --weights=random --epochs=2".split(),
         ),
         (
             {"model": {"backbone": "mobilenet_v2", "patch_size": (96, 192)}},

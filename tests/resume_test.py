@@ -9,8 +9,9 @@ import time
 
 import numpy as np
 import pytest
-from conftest import SMALL_TRAINING
+from conftest import SMALL_TRAINING, command
 
+import train
 from rra_keras.training.checkpoint import BEST
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -20,29 +21,25 @@ FLAGS = [
 ]
 
 
+def flags(photos, directory, epochs):
+    return [f"--dataset=folder:{photos}", f"--run_dir={directory}", f"--epochs={epochs}", *FLAGS]
+
+
 def start(photos, directory, epochs):
-    """Start a training, or go on with it."""
+    """Start a training, or go on with it, in a process of its own."""
     return subprocess.Popen(
-        [
-            sys.executable,
-            "train.py",
-            f"--dataset=folder:{photos}",
-            f"--run_dir={directory}",
-            f"--epochs={epochs}",
-            *FLAGS,
-        ],
+        [sys.executable, "train.py", *flags(photos, directory, epochs)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
 
 
 def finish(photos, directory, epochs):
-    process = start(photos, directory, epochs)
-    printed, _ = process.communicate()
-    assert process.returncode == 0, printed
+    """Train to the end, in this process."""
+    status, printed, errors = command(train.main, *flags(photos, directory, epochs))
+    assert status == 0, printed + errors
 
 
 def kill_while_training(photos, directory, epochs, rng):
@@ -54,7 +51,7 @@ def kill_while_training(photos, directory, epochs, rng):
         time.sleep(0.01)
     time.sleep(rng.uniform(0, 0.5))
     process.kill()
-    process.communicate()
+    process.wait()
     return process.returncode != 0
 
 
@@ -75,8 +72,8 @@ def kills_survived(photos, directory, epochs, kills):
     return sum(killed)
 
 
-def test_three_kills(photos, tmp_path):
-    assert kills_survived(photos, tmp_path, epochs=4, kills=3) == 3
+def test_a_kill(photos, tmp_path):
+    assert kills_survived(photos, tmp_path, epochs=4, kills=1) == 1
 
 
 @pytest.mark.soak

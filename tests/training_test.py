@@ -5,6 +5,7 @@ import gc
 import json
 import os
 import resource
+import shutil
 import signal
 
 import h5py
@@ -19,33 +20,45 @@ from rra_keras.training.checkpoint import STATE, Checkpoint, StateError
 from rra_keras.training.clock import Clock
 from rra_keras.training.config import configure
 from rra_keras.training.run import Run
-from rra_keras.training.stop import StoppedError
+from rra_keras.training.stop import StoppedError, StopRequest
 
 
-@pytest.fixture
-def train(photos, build, tmp_path, monkeypatch):
-    """Train a tiny model for two epochs of six steps, in a run directory; returns the `Run`.
+@pytest.fixture(scope="module")
+def train(photos, build, tmp_path_factory):
+    """Train a tiny model for two epochs of six steps, in a directory of its own; returns the `Run`.
 
     Of what follows the training only the weights are kept.
     """
-    monkeypatch.setattr(
-        fit,
-        "finish",
-        lambda config, run, source, model, *_: model.save_weights(run.path("end.weights.h5")),
-    )
+    dataset = f"folder:{photos}"
+    source = data.load(dataset, group_regex=r"(g\d+)_")
+    assert source.splits["train"].size // 3 == 6
 
-    def train(name, resume=False, localizer="cam", **options):
-        dataset = f"folder:{photos}"
+    def keep(config, run, source, model, *_):
+        assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+        model.save_weights(run.path("end.weights.h5"))
+
+    def train(run=None, localizer="cam", **options):
         config = configure("edge", dataset=dataset, **{"epochs": 2, "batch_size": 3} | options)
+        resume = run is not None
+        run = Run.create(run or tmp_path_factory.mktemp("runs") / "run", {}, resume=resume)
         keras.utils.set_random_seed(0)
-        run = Run.create(tmp_path / name, {}, resume=resume)
-        model = build(localizer=localizer)
-        source = data.load(dataset, group_regex=r"(g\d+)_")
-        assert source.splits["train"].size // 3 == 6
-        training.train(config, run, source, model, Clock())
+        keras.config.set_dtype_policy(config.precision)
+        try:
+            model = build(localizer=localizer)
+        finally:
+            keras.config.set_dtype_policy("float32")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fit, "finish", keep)
+            training.train(config, training.Prepared(run, source, model, Clock()))
         return run
 
     return train
+
+
+@pytest.fixture(scope="module")
+def whole(train):
+    """A run that nothing stopped."""
+    return train()
 
 
 @contextlib.contextmanager
@@ -61,8 +74,25 @@ def at_step(epoch, step, action):
         yield
 
 
-def cut_the_power(_):
-    raise ZeroDivisionError("power cut")
+class PowerCutError(Exception):
+    def __init__(self, checkpoint):
+        self.run = checkpoint.run
+
+
+def cut_the_power(checkpoint):
+    raise PowerCutError(checkpoint)
+
+
+@pytest.fixture
+def cut(train):
+    """Start a training whose power is cut; returns the `Run`."""
+
+    def cut(epoch, step, **options):
+        with at_step(epoch, step, cut_the_power), pytest.raises(PowerCutError) as error:
+            train(**options)
+        return error.value.run
+
+    return cut
 
 
 def assert_same(run, other):
@@ -77,86 +107,122 @@ def assert_same(run, other):
             np.testing.assert_array_equal(a, b)
 
 
-def test_a_run_cut_in_mid_epoch_ends_bit_for_bit_like_one_that_was_not(train):
+def test_a_run_cut_in_mid_epoch_ends_bit_for_bit_like_one_that_was_not(train, cut):
     options = {"localizer": "random", "augment": "mix", "ema": 0.9}  # boxes are drawn at each step
-    whole = train("whole", **options)
-    with at_step(1, 3, cut_the_power), pytest.raises(ZeroDivisionError):
-        train("cut", **options, checkpoint_every=2)
+    run = cut(1, 3, **options, checkpoint_every=2)
     with pytest.raises(ValueError, match="--resume"):
-        train("cut", **options)
-    with np.load(whole.directory.parent / "cut" / STATE) as state:
+        Run.create(run.directory, {})
+    with np.load(run.path(STATE)) as state:
         assert json.loads(state["progress"].item())["step"] == 2
-    cut = train("cut", **options, resume=True)
-    assert_same(whole, cut)
-    assert not cut.path(STATE).exists()
-    assert not list(cut.directory.rglob(".partial*"))
+    train(run.directory, **options)
+    assert_same(train(**options), run)
+    assert not run.path(STATE).exists()
+    assert not list(run.directory.rglob(".partial*"))
 
 
-def test_a_run_cut_after_its_last_epoch_is_only_tested(train, monkeypatch):
-    whole = train("whole")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"accumulation_steps": 4, "class_weight": "balanced"},  # stopped between two updates
+        {"first_layer_rate": 0.1, "precision": "mixed_float16"},
+    ],
+    ids=["accumulation_class_weight", "first_layer_rate_float16"],
+)
+def test_a_stopped_run_ends_bit_for_bit_like_one_that_was_not(train, monkeypatch, options):
+    monkeypatch.setattr(fit, "balanced", lambda *_: {0: 0.5, 1: 1.0, 2: 4.0})
+
+    def stop(checkpoint):
+        checkpoint.stop.signum = signal.SIGTERM
+        stopped.append(checkpoint.run)
+
+    stopped = []
+    with at_step(1, 2, stop), pytest.raises(StoppedError, match="after epoch 1 and 3 of 6 steps"):
+        train(**options)
+    assert_same(train(**options), train(stopped[0].directory, **options))
+
+
+def test_a_run_cut_after_its_last_epoch_is_only_tested(train, whole, monkeypatch):
+    cut = []
+
+    def end(checkpoint, logs=None, before=Checkpoint.on_train_end):
+        before(checkpoint, logs)
+        cut.append(checkpoint.run)
+        cut_the_power(checkpoint)
+
     with monkeypatch.context() as patch:
-        patch.setattr(fit, "finish", lambda *_: cut_the_power(None))
-        with pytest.raises(ZeroDivisionError):
-            train("cut")
-    with at_step(1, 4, cut_the_power):  # no step is made again
-        assert_same(whole, train("cut", resume=True))
+        patch.setattr(Checkpoint, "on_train_end", end)
+        with pytest.raises(PowerCutError):
+            train()
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Model, "fit", None)  # no step is made again
+        assert_same(whole, train(cut[0].directory))
 
 
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_a_run_after_the_step_with_its_state_on_disk(train, signum, status, capfd):
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_a_request_to_stop(signum, capfd):
     handler = signal.getsignal(signum)
-    with (
-        at_step(1, 2, lambda _: os.kill(os.getpid(), signum)),
-        pytest.raises(StoppedError, match="after epoch 1 and 3 of 6 steps") as stopped,
-    ):
-        train("run")
-    assert stopped.value.status == status
-    assert "once more to stop now" in capfd.readouterr().err
+    with StopRequest() as stop:
+        assert stop.signum is None
+        os.kill(os.getpid(), signum)
+        assert stop.signum == signum
+        assert signal.getsignal(signum) is handler  # the next one ends the process
     assert signal.getsignal(signum) is handler
-    assert train("run", resume=True).path("end.weights.h5").exists()
+    assert capfd.readouterr().err == (
+        f"\n{signum.name}: stopping after this step; once more to stop now.\n"
+    )
 
 
 def test_a_signal_in_the_last_step_lets_the_epoch_finish(train):
     with (
         at_step(0, 5, lambda _: os.kill(os.getpid(), signal.SIGTERM)),
-        pytest.raises(StoppedError, match="after epoch 1 and 0 of 6 steps"),
+        pytest.raises(StoppedError, match="after epoch 1 and 0 of 6 steps") as stopped,
     ):
-        train("run")
-    assert len((train("run", resume=True).path("history.csv")).read_text().splitlines()) == 3
+        train()
+    assert stopped.value.status == 143
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_its_state(train, tmp_path):
-    with pytest.raises(FloatingPointError, match="lower `learning_rate` than 1e\\+30"):
-        train("run", learning_rate=1e30, checkpoint_every=1)
-    with np.load(tmp_path / "run" / STATE) as state:
+def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_its_state(train):
+    runs = []
+    with (
+        at_step(0, 0, lambda checkpoint: runs.append(checkpoint.run)),
+        pytest.raises(FloatingPointError, match=r"lower `learning_rate` than 1e\+30"),
+    ):
+        train(learning_rate=1e30, checkpoint_every=1)
+    with np.load(runs[0].path(STATE)) as state:
         for name in state.files:
             assert name == "progress" or np.isfinite(state[name]).all()
-    assert not (tmp_path / "run" / "end.weights.h5").exists()
+    assert not runs[0].path("end.weights.h5").exists()
 
 
-def test_a_disk_that_takes_no_more_ends_the_run_and_leaves_its_state(train, tmp_path):
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+def test_a_disk_that_takes_no_more_ends_the_run_and_leaves_its_state(train, whole):
+    limit, runs = resource.getrlimit(resource.RLIMIT_FSIZE), []
 
-    def fill(_):
+    def fill(checkpoint):
+        runs.append(checkpoint.run)
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))
 
     try:
         with at_step(1, 3, fill), pytest.raises(OSError, match="--resume goes on") as error:
-            train("run", checkpoint_every=2)
+            train(checkpoint_every=2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert "after epoch 1 and 2 of 6 steps" in str(error.value)
-    assert not list((tmp_path / "run").rglob(".partial*"))
-    assert_same(train("whole"), train("run", resume=True))
+    assert not list(runs[0].directory.rglob(".partial*"))
+    assert_same(whole, train(runs[0].directory))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes to read-only folders, too")
-def test_a_run_directory_made_read_only_ends_the_run_and_leaves_its_state(train, tmp_path):
-    folder = tmp_path / "run" / "checkpoints"
-    with at_step(1, 3, lambda _: folder.chmod(0o500)), pytest.raises(OSError, match="Permission"):
-        train("run", checkpoint_every=2)
-    folder.chmod(0o700)
-    assert train("run", resume=True).path("end.weights.h5").exists()
+def test_a_run_directory_made_read_only_ends_the_run_and_leaves_its_state(train):
+    runs = []
+
+    def close(checkpoint):
+        runs.append(checkpoint.run)
+        checkpoint.run.path("checkpoints").chmod(0o500)
+
+    with at_step(1, 3, close), pytest.raises(OSError, match="Permission"):
+        train(checkpoint_every=2)
+    runs[0].path("checkpoints").chmod(0o700)
+    assert train(runs[0].directory).path("end.weights.h5").exists()
 
 
 @pytest.mark.soak
@@ -170,7 +236,7 @@ def test_memory_is_flat_over_fifty_epochs(train, capsys):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoint, "on_train_batch_begin", begin)
-        train("run", epochs=50, ema=0.9, augment="mix", checkpoint_every=2)
+        train(epochs=50, ema=0.9, augment="mix", checkpoint_every=2)
     with capsys.disabled():
         print(f"\nMiB after epochs 0, 10, …: {[round(size) for size in megabytes[::10]]}")
     assert len(megabytes) == 50
@@ -196,18 +262,30 @@ def of_pickles(state):
     np.savez(state, progress=np.array([_Evil()], object))
 
 
+@pytest.fixture(scope="module")
+def interrupted(train):
+    """A run that was cut, with its state."""
+    with at_step(0, 1, cut_the_power), pytest.raises(PowerCutError) as error:
+        train(checkpoint_every=1)
+    return error.value.run
+
+
 @pytest.mark.parametrize("damage", [cut_short, of_another_model, of_pickles])
-def test_a_state_that_cannot_be_used_is_refused_by_name(train, tmp_path, monkeypatch, damage):
+def test_a_state_that_cannot_be_used_is_refused_by_name(
+    train, interrupted, tmp_path, monkeypatch, damage
+):
     monkeypatch.chdir(tmp_path)
-    with at_step(1, 1, cut_the_power), pytest.raises(ZeroDivisionError):
-        train("run")
+    shutil.copytree(interrupted.directory, tmp_path / "run")
     damage(tmp_path / "run" / STATE)
     with pytest.raises(StateError, match=r"state.npz.*start anew with --overwrite"):
-        train("run", resume=True)
+        train(tmp_path / "run")
     assert not (tmp_path / "evil").exists()
 
 
-def prepare(photos, directory, precision):
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_layers_compute_in_the_precision_asked_for_and_in_no_other_model(
+    photos, tmp_path, precision
+):
     model = {"image_size": 64, "glance_size": 32, "patch_size": 32, "steps": 1, "units": 4}
     config = configure(
         "edge",
@@ -215,26 +293,19 @@ def prepare(photos, directory, precision):
         dataset=f"folder:{photos}",
         weights="none",
         precision=precision,
-        **{"epochs": 1, "batch_size": 4},
     )
-    return config, training.prepare(config, directory)
-
-
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_layers_compute_in_the_precision_asked_for_and_in_no_other_model(
-    photos, tmp_path, precision
-):
-    _, (_, _, model, _) = prepare(photos, tmp_path / "run", precision)
+    model = training.prepare(config, tmp_path / "run").model
     assert model.get_layer("encoder").compute_dtype == precision.removeprefix("mixed_")
     assert {weight.dtype for weight in model.weights} == {"float32"}
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_what_is_kept_of_a_training_in_mixed_precision_computes_in_float32(photos, tmp_path):
-    config, prepared = prepare(photos, tmp_path / "run", "mixed_float16")
-    training.train(config, *prepared)
-    kept = prepared[0].load_model()
-    assert {layer.compute_dtype for layer in kept.layers} == {"float32"}
+def test_a_finished_run_is_not_trained_again(photos, tmp_path):
+    run = Run.create(tmp_path, {})
+    assert run.metrics is None
+    run.write_json("metrics.json", {"test_accuracy": 0.5})
+    prepared = training.Prepared(run, source=None, model=None, clock=None)
+    assert training.train(configure(), prepared) == {"test_accuracy": 0.5}
 
 
 def test_balanced_classes_by_hand(photos):

@@ -83,6 +83,10 @@ def efficientnet_lite(
     The input is already preprocessed, `(rgb − 127) / 128` for the published weights. Spatial
     sizes may be `None`. There is neither dropout nor stochastic depth.
 
+    Example:
+        model = backbones.efficientnet_lite("lite0", include_top=True)
+        logits = model(np.zeros((1, 64, 64, 3)))  # (1, 1000)
+
     Args:
         variant: "lite0", "lite1" or "lite2", trained at 224, 240 and 260 pixels.
         include_top: Whether to end in logits rather than in the feature map.

@@ -33,7 +33,11 @@ _MINIMUM_SIZES = {"vgg19_no_pool": 16, "Xception": 71, "InceptionV3": 75, "Incep
 
 
 def backbone_names():
-    """List the names that `build_encoder` knows, as `list[str]`."""
+    """List the names that `build_encoder` knows, as `list[str]`.
+
+    Example:
+        assert "efficientnet_lite0" in backbones.backbone_names()
+    """
     return list(_MODES)
 
 
@@ -61,6 +65,9 @@ def minimum_size(backbone):
     Args:
         backbone: A name out of `backbone_names()`, or a `keras.Model`, for which it is the side
             of its input, or 1 where that is open.
+
+    Example:
+        assert backbones.minimum_size("xception") == 71
     """
     if isinstance(backbone, keras.Model):
         _check_model(backbone)
@@ -192,6 +199,10 @@ def build_encoder(
     The preprocessing that the backbone was trained with is part of the encoder. Every call makes
     variables of its own, also for a `keras.Model`, which is copied with its weights and left as
     it was; so two encoders come from two calls.
+
+    Example:
+        encoder = backbones.build_encoder("efficientnet_lite0", weights="imagenet")
+        features = encoder(images)  # (9, 2, 2, 1280)
 
     Args:
         backbone: One of

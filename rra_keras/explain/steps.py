@@ -15,6 +15,10 @@ class Explanation:
 
     With `looks=0` there is a glance alone: `T = 0`, and `boxes` is `(B, 0, 4)`.
 
+    Example:
+        seen = explain.Explainer(model)(images[:2])
+        maps = seen.maps_in_image(64)  # (2, 1 + T, 64, 64): the glance, then each step
+
     Attributes:
         classes: `(B,)`, the class that the maps are evidence for.
         logits: `(B, C)`, the answer.
@@ -103,6 +107,10 @@ class Explanation:
 
 class Explainer:
     """Explains what a model saw on batches of images; made once, called often.
+
+    Example:
+        explainer = explain.Explainer(model)
+        boxes = explainer(images[:2]).boxes  # (2, looks, 4)
 
     Args:
         model: an `RRAClassifier`, of any preset and any number of looks.

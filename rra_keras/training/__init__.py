@@ -2,6 +2,6 @@
 
 from rra_keras.training.finish import report_line
 from rra_keras.training.fit import train
-from rra_keras.training.prepare import prepare
+from rra_keras.training.prepare import Prepared, prepare
 
-__all__ = ["prepare", "report_line", "train"]
+__all__ = ["Prepared", "prepare", "report_line", "train"]

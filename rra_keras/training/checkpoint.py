@@ -99,8 +99,8 @@ class Checkpoint(keras.callbacks.Callback):
         """Delete the state: the run is finished."""
         self.run.path(STATE).unlink(missing_ok=True)
 
-    def place(self):
-        """Say in words where the state on disk stands."""
+    def saved_at(self):
+        """Return in words when the state on disk was written."""
         with contextlib.suppress(OSError), np.load(self.run.path(STATE)) as state:
             progress = json.loads(state["progress"].item())
             return (
@@ -151,7 +151,7 @@ class Checkpoint(keras.callbacks.Callback):
         if self.writes:
             self._write()
         if self.stop.signum is not None:
-            raise StoppedError(self.stop.signum, f"{self.run} stopped {self.place()}")
+            raise StoppedError(self.stop.signum, f"{self.run} stopped {self.saved_at()}")
 
     def _write(self):
         model = self.model

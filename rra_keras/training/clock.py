@@ -36,7 +36,7 @@ class Clock(keras.callbacks.Callback):
         self.start("validation")
 
     def on_test_end(self, logs=None):
-        self.start("files")
+        self.start("checkpoints")
 
     def images_per_second(self, batch_size):
         """Return the mean training rate, the first step's compilation included."""

@@ -1,11 +1,18 @@
-"""What a model says of a split."""
+"""What a model answers on a split."""
+
+import sys
 
 import keras
 import numpy as np
 
 
+def progress_style():
+    """Return Keras' `verbose`: a bar on a terminal, one line an epoch elsewhere."""
+    return 1 if sys.stdout.isatty() else 2
+
+
 def collect(model, batches, steps=None):
-    """Run `model` over `batches` of `(images, labels)`, with a progress bar.
+    """Run a model over batches, and say how far it is.
 
     Args:
         model: an `RRAClassifier`.
@@ -15,12 +22,13 @@ def collect(model, batches, steps=None):
     Returns:
         A dict of each stream's logits `(N, C)`, and the labels `(N,)` as integers.
     """
-    view = model.view(*model.streams)
-    bar = keras.utils.Progbar(steps, unit_name="batch")
+    streams = model.view(*model.streams)
+    streams.compile(jit_compile=model.jit_compile)
+    bar = keras.utils.Progbar(steps, verbose=progress_style(), unit_name="batch")
     collected, labels = [], []
     for images, one_hot in batches:
-        collected.append(view.predict_on_batch(np.asarray(images)))
+        collected.append(streams.predict_on_batch(np.asarray(images)))
         labels.append(np.argmax(one_hot, axis=-1))
         bar.add(1)
-    streams = {name: np.concatenate([out[name] for out in collected]) for name in collected[0]}
-    return streams, np.concatenate(labels)
+    joined = {name: np.concatenate([out[name] for out in collected]) for name in model.streams}
+    return joined, np.concatenate(labels)

@@ -5,8 +5,6 @@ import math
 import shlex
 import sys
 
-import keras
-
 from rra_keras.data import pipeline
 from rra_keras.measures.predictions import accuracies, predictions_csv
 from rra_keras.models import costs
@@ -16,32 +14,41 @@ _PACKAGES = ("rra-keras", "keras", "tensorflow", "keras-cv", "tensorflow-dataset
 
 
 def finish(config, run, source, model, clock, val_accuracy):
-    """Test the model, once, and write the run's files, `metrics.json` last.
+    """Test a trained model, once, and write the run's last files.
+
+    1. Run the model over the test split.
+    2. Write `model.keras`, `test.csv` and, last, `metrics.json`.
 
     Args:
         config: the run's `Config`.
         run: the `Run`.
-        source: the data.
+        source: the `Source` it was trained on.
         model: the trained model.
         clock: the `Clock` of the training.
-        val_accuracy: what the model reached on validation.
+        val_accuracy: the model's accuracy on the validation split.
 
     Returns:
         The content of `metrics.json`.
     """
     test = source.splits["test"]
-    print("Testing, once, with the weights that were best on validation:")
+    print("Testing, once, with the weights that were best on validation:", flush=True)
     clock.start("test")
     batches = pipeline.evaluation_batches(
         test, model.image_size, config.batch_size, model.num_classes
     )
     streams, labels = collect(model, batches, math.ceil(test.size / config.batch_size))
-    clock.start("files")
+    clock.start("counting multiply-adds")
+    multiply_adds = costs.multiply_adds(model)
+    clock.start("model file")
+    with run.replacing("model.keras") as path:
+        model.save(path)
+    run.write_text("test.csv", predictions_csv(streams, labels, source.class_names, test.names))
+    clock.stop()
     metrics = {
         **{f"test_{name}": value for name, value in accuracies(streams, labels).items()},
         "val_accuracy": val_accuracy,
         "parameters": costs.parameters(model),
-        "multiply_adds": costs.multiply_adds(model),
+        "multiply_adds": multiply_adds,
         "train_images_per_second": clock.images_per_second(config.batch_size),
         "seconds": sum(clock.seconds.values()),
         "seed": config.seed,
@@ -50,23 +57,20 @@ def finish(config, run, source, model, clock, val_accuracy):
         "command": shlex.join(["python", *sys.argv]),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
     }
-    with run.replacing("model.keras") as path:
-        model.save(path)
-    if keras.config.backend() == "tensorflow":
-        _draw_focus(run, test, model, source.class_names)
-    else:
-        print("No focus.png: Grad-CAM by tf-keras-vis needs the TensorFlow backend.")
-    run.write_text("test.csv", predictions_csv(streams, labels, source.class_names, test.names))
     run.write_json("metrics.json", metrics)
-    clock.stop()
     print("Where the time went: " + clock.summary())
     return metrics
 
 
 def report_line(metrics, run_dir):
-    """Return a run's result in one line, and where it lies in the next."""
+    """Return a run's result in one line, and where it was written in a second one.
+
+    Args:
+        metrics: the content of `metrics.json`.
+        run_dir: the run's directory.
+    """
     parts = [f"Test accuracy {metrics['test_accuracy']:.1%}"]
-    for stream in ("global", "local"):
+    for stream in ("glance", "look"):
         if metrics[f"test_{stream}_accuracy"] is not None:
             parts.append(f"{stream} {metrics[f'test_{stream}_accuracy']:.1%}")
     parts += [
@@ -75,14 +79,3 @@ def report_line(metrics, run_dir):
         f"{metrics['seconds']:.0f} s",
     ]
     return f"{', '.join(parts)}\nWritten: {run_dir}/{{model.keras,metrics.json,test.csv,…}}"
-
-
-def _draw_focus(run, test, model, class_names, photos=4):
-    from rra_keras.explain import focus
-
-    stride = max(1, test.size // photos)
-    spread = test.subset(range(0, test.size, stride)[:photos])
-    batches = pipeline.evaluation_batches(spread, model.image_size, photos, model.num_classes)
-    images, labels = next(batches.as_numpy_iterator())
-    with run.replacing("focus.png") as path:
-        focus.draw(model, images, labels.argmax(-1), class_names, path)

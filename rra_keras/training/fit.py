@@ -1,8 +1,6 @@
 """Fitting, and what keeps a long training safe."""
 
 import contextlib
-import dataclasses
-import json
 
 import keras
 import numpy as np
@@ -10,23 +8,26 @@ import numpy as np
 from rra_keras.data import pipeline
 from rra_keras.training import processes
 from rra_keras.training.checkpoint import Checkpoint
+from rra_keras.training.evaluation import progress_style
 from rra_keras.training.finish import finish
 from rra_keras.training.optimizer import make_optimizer
 from rra_keras.training.stop import StopRequest
 
 
 def train(config, prepared):
-    """Train, keep the weights that were best on validation, test them once, write the run.
+    """Train a model, test it once with its best weights, and write the run's files.
 
-    A run that was begun before goes on where its state on disk stands.
+    1. Go on from the run's state on disk, if there is one.
+    2. Fit; after each epoch, validate, and keep the weights that are best on validation.
+    3. Test the best weights, once, and write what is left of them: see `finish`.
 
     Args:
         config: a `Config`.
         prepared: what `prepare` returned for it.
 
     Returns:
-        The content of `metrics.json`; `None` in a process that shared the training but writes
-        nothing.
+        The content of `metrics.json`, that of before for a finished run; `None` in a process that
+        shared the training but does not write the run.
 
     Raises:
         FloatingPointError: if the loss is no longer finite.
@@ -35,31 +36,31 @@ def train(config, prepared):
         StateError: if the state on disk cannot be used.
         LostProcessError: if another process of the training has ended.
     """
-    run, source, model, clock = (getattr(prepared, f.name) for f in dataclasses.fields(prepared))
+    run, source, model, clock = prepared.run, prepared.source, prepared.model, prepared.clock
     number, count = processes.number_and_count()
-    with processes.losses_told():
-        processes.meet("prepared")
-    if model is None:
-        print(f"{run} is finished: nothing to resume.")
-        return json.loads(run.path("metrics.json").read_text("utf-8"))
+    with processes.raise_lost_process():
+        processes.barrier("prepared")
+    if (metrics := run.metrics) is not None:
+        return metrics
     if number == 0:
-        print(source.summary())
+        print(source.summary(), flush=True)
         run.write_text("labels.txt", "\n".join(source.class_names) + "\n")
 
     steps = pipeline.steps_per_epoch(source.splits["train"], config.batch_size)
     _compile(config, model, steps)
-    # Keras leaves the stream's name out where there is but one.
+    # Keras leaves the stream's name out where there is only one.
     monitor = "val_logits_accuracy" if model.looks else "val_accuracy"
     stop = StopRequest()
     checkpoint = Checkpoint(run, monitor, steps, config.checkpoint_every, stop, number == 0)
     checkpoint.restore(model)
-    with _told(config, checkpoint):
+    with _advice(config, checkpoint):
         if checkpoint.epoch < config.epochs:
             with stop:
-                _fit(config, run, source, model, clock, checkpoint)
-        processes.part()
+                _fit(config, prepared, checkpoint)
+        processes.leave_group()
         if number:
             return None
+        clock.start("checkpoints")
         if config.precision != "float32" or count > 1 or _replicas(model) > 1:
             # What is tested and kept computes as a device will: alone, and in float32.
             model = model.from_config({**model.get_config(), "dtype": "float32"})
@@ -87,13 +88,16 @@ def _replicas(model):
     return strategy.num_replicas_in_sync if strategy else 1
 
 
-def _fit(config, run, source, model, clock, checkpoint):
-    training, validation = source.splits["train"], source.splits["validation"]
-    callbacks = [clock]
+def _fit(config, prepared, checkpoint):
+    model, splits = prepared.model, prepared.source.splits
+    training, validation = splits["train"], splits["validation"]
+    callbacks = [prepared.clock]
     if config.ema is not None:
         callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if checkpoint.writes:
-        callbacks.append(keras.callbacks.TensorBoard(run.path("tensorboard"), write_graph=False))
+        callbacks.append(
+            keras.callbacks.TensorBoard(checkpoint.run.path("tensorboard"), write_graph=False)
+        )
     callbacks.append(checkpoint)  # last: a state finds all that came before it done
     model.fit(
         pipeline.training_batches(
@@ -117,26 +121,34 @@ def _fit(config, run, source, model, clock, checkpoint):
             validation, model.image_size, config.batch_size, model.num_classes
         ),
         callbacks=callbacks,
-        verbose="auto" if checkpoint.writes else 0,
+        verbose=progress_style() if checkpoint.writes else 0,
     )
 
 
 def balanced(split, num_classes):
-    """Return weights by which each class counts alike: class → images / (C · its images)."""
+    """Return class weights that let each class count alike: N / (C · the class's images).
+
+    Args:
+        split: a `Split` of N images.
+        num_classes: C.
+
+    Returns:
+        A dict from class to weight.
+    """
     counts = np.bincount(split.labels, minlength=num_classes)
     return {i: split.size / (num_classes * max(count, 1)) for i, count in enumerate(counts)}
 
 
 @contextlib.contextmanager
-def _told(config, checkpoint):
-    """Say with an error in training what is lost, and how to go on."""
+def _advice(config, checkpoint):
+    """Add to an error in training what is lost and how to go on."""
     try:
-        with processes.losses_told():
+        with processes.raise_lost_process():
             yield
     except processes.LostProcessError as error:
         raise processes.LostProcessError(
-            f"Another process of the training in {checkpoint.run} was lost ({error}). Its state "
-            f"{checkpoint.place()} is intact; start all processes anew with --resume"
+            f"Another process of the training in {checkpoint.run} was lost ({error}). The state "
+            f"{checkpoint.saved_at()} is intact; start all processes anew with --resume"
         ) from error
     except FloatingPointError as error:
         raise FloatingPointError(
@@ -145,6 +157,6 @@ def _told(config, checkpoint):
         ) from error
     except OSError as error:
         raise OSError(
-            f"Training in {checkpoint.run} stopped: {error}. Its state {checkpoint.place()} is "
+            f"Training in {checkpoint.run} stopped: {error}. The state {checkpoint.saved_at()} is "
             "intact; --resume goes on from there"
         ) from error

@@ -20,21 +20,19 @@ class Prepared:
 
     Attributes:
         run: the claimed run directory.
-        source: the data; `None` if the run is finished.
-        model: the model, not compiled; `None` if the run is finished.
+        source: the data.
+        model: the model, not compiled.
         clock: the time that they took.
     """
 
     run: Run
-    source: Source | None
-    model: RRAClassifier | None
+    source: Source
+    model: RRAClassifier
     clock: Clock
 
 
 def prepare(config, run_dir, resume=False, overwrite=False, strategy=None):
     """Check everything that input can get wrong, before any work is lost to it.
-
-    A run that is finished already is noticed before its data and model are built.
 
     Args:
         config: a `Config`.
@@ -55,8 +53,6 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None):
     clock, run = Clock(), Run(run_dir)
     if number == 0:
         run.check_available(stored, resume=resume, overwrite=overwrite)
-    if resume and run.finished:
-        return Prepared(run, None, None, clock)
     devices *= strategy.num_replicas_in_sync if strategy else 1
     if config.batch_size % devices:
         raise ValueError(

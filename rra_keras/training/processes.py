@@ -8,29 +8,31 @@ import threading
 
 import keras
 
-_HEARTBEAT = 60  # seconds without a sign of life after which a process counts as lost
+HEARTBEAT = 60  # seconds without a sign of life after which a process counts as lost
 
 
 class LostProcessError(Exception):
     """Another process of the training has ended."""
 
 
-def join(coordinator, num_processes, process_id, timeout=300):
-    """Meet the other processes of a training, and share every batch with them from here on.
+def join(coordinator, num_processes, process_id, timeout=300, heartbeat=HEARTBEAT):
+    """Join the other processes of a training, and share every batch with them from here on.
 
-    Each process runs the same command with its own `process_id`, and has one device. The one with 0
-    writes the run directory; all read it.
+    Each process runs the same command with its own `process_id`, and has one device. Process 0
+    writes the run directory; all processes read it.
 
     Args:
         coordinator: `host:port` where process 0 listens.
-        num_processes: how many there are.
-        process_id: this one's number, from 0.
-        timeout: seconds to wait for the others; after them this process ends with status 2.
+        num_processes: the number of processes.
+        process_id: the number of this process, from 0.
+        timeout: seconds to wait for the others; after that this process exits with status 2.
+        heartbeat: seconds without a sign of life after which a process counts as lost.
 
     Raises:
-        ValueError: if the backend is not JAX, the address cannot be one, or there are more devices.
+        ValueError: if the backend is not JAX, if `coordinator` is not an address, or if this
+            process has more than one device.
     """
-    if not re.fullmatch(r"[^\s:]+:\d{1,5}", coordinator):  # JAX crashes on some that are none
+    if not re.fullmatch(r"[^\s:]+:\d{1,5}", coordinator):  # JAX crashes on some other strings
         raise ValueError(
             "Invalid value for `--coordinator`. Expected the address of process 0 as HOST:PORT. "
             f"Received: {coordinator!r}"
@@ -44,10 +46,11 @@ def join(coordinator, num_processes, process_id, timeout=300):
 
     def give_up():
         missing = "the others" if process_id == 0 else f"process 0 at {coordinator}"
-        leave(2, f"error: waited {timeout} s for {missing}, in vain")
+        print(f"error: waited {timeout} s for {missing}, in vain", file=sys.stderr, flush=True)
+        exit_now(2)
 
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    # JAX itself would abort, with a stack trace and no word of who is missing.
+    # JAX itself would abort with a stack trace, and not say who is missing.
     timer = threading.Timer(timeout, give_up)
     timer.start()
     jax.distributed.initialize(
@@ -55,7 +58,7 @@ def join(coordinator, num_processes, process_id, timeout=300):
         num_processes,
         process_id,
         initialization_timeout=timeout + 60,
-        heartbeat_timeout_seconds=_HEARTBEAT,
+        heartbeat_timeout_seconds=heartbeat,
     )
     timer.cancel()
     if jax.local_device_count() > 1:
@@ -67,7 +70,7 @@ def join(coordinator, num_processes, process_id, timeout=300):
 
 
 def number_and_count():
-    """Return this process' number among those that share a training, and how many they are."""
+    """Return the number of this process in its training, and how many processes there are."""
     if keras.config.backend() != "jax" or keras.distribution.distribution() is None:
         return 0, 1
     import jax
@@ -75,16 +78,16 @@ def number_and_count():
     return jax.process_index(), jax.process_count()
 
 
-def meet(name):
-    """Wait until all processes have come to the place `name`."""
+def barrier(name):
+    """Wait until every process has reached the barrier of this name."""
     if number_and_count()[1] > 1:
         from jax.experimental import multihost_utils
 
         multihost_utils.sync_global_devices(name)
 
 
-def part():
-    """Part from the other processes: what follows is each one's own. Waits for all of them."""
+def leave_group():
+    """Wait for all processes, then end what they share: each one is on its own from here on."""
     if number_and_count()[1] > 1:
         import jax
 
@@ -93,8 +96,8 @@ def part():
 
 
 @contextlib.contextmanager
-def losses_told():
-    """Raise `LostProcessError` for what JAX raises when another process has ended."""
+def raise_lost_process():
+    """Raise `LostProcessError` in place of what JAX raises when another process has ended."""
     try:
         yield
     except Exception as error:
@@ -103,9 +106,7 @@ def losses_told():
         raise
 
 
-def leave(status, message=None):
-    """End this process at once, as JAX would wait for the others at an ordinary end."""
-    if message:
-        print(message, file=sys.stderr, flush=True)
+def exit_now(status):
+    """End this process at once; at an ordinary exit JAX would wait for the other processes."""
     sys.stdout.flush()
     os._exit(status)

@@ -88,11 +88,6 @@ class Run:
     def __str__(self):
         return str(self.directory)
 
-    @property
-    def finished(self):
-        """Whether the training has ended: `metrics.json` is written last."""
-        return self.path("metrics.json").is_file()
-
     def path(self, name):
         """Return the path of a file in the run."""
         return self.directory / name
@@ -101,6 +96,12 @@ class Run:
     def config(self):
         """What the run was started with."""
         return json.loads(self.path("config.json").read_text("utf-8"))
+
+    @property
+    def metrics(self):
+        """The content of `metrics.json`, which a training writes last; `None` until then."""
+        path = self.path("metrics.json")
+        return json.loads(path.read_text("utf-8")) if path.is_file() else None
 
     @property
     def class_names(self):
