@@ -148,6 +148,6 @@ def fit_on_features(localizer, batches, epochs, learning_rate):
     model = keras.Model(inputs, localizer(inputs))
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(batches))
     model.compile(keras.optimizers.AdamW(rate), loss=box_loss)
-    with tqdm(total=epochs, desc="Learning where", unit="epoch") as bar:
+    with tqdm(total=epochs, desc="Learning where", unit="epoch", disable=None) as bar:
         progress = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: bar.update())
         return model.fit(batches, epochs=epochs, callbacks=[progress], shuffle=False, verbose=0)

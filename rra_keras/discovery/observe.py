@@ -65,7 +65,7 @@ def observe(encoder, photos, sample=320, components=64, batch_size=16, seed=0):
 
 def _encoded(encoder, photos, order, batch_size):
     """Yield the indices of each batch and its feature maps, behind a progress bar."""
-    with tqdm(total=len(order), desc="Looking for objects", unit="photo") as bar:
+    with tqdm(total=len(order), desc="Looking for objects", unit="photo", disable=None) as bar:
         for start in range(0, len(order), batch_size):
             batch = np.sort(order[start : start + batch_size])  # files are read forwards
             yield batch, predict(encoder, photos[batch], batch_size)

@@ -53,7 +53,7 @@ def see(viewer, photos, views, batch_size=16, description="Looking"):
     views = np.asarray(views, "float32")
     count = views.shape[1]
     seen = np.empty((len(photos), count, *viewer.output_shape[1:]), "float16")
-    with tqdm(total=len(photos), desc=description, unit="photo") as bar:
+    with tqdm(total=len(photos), desc=description, unit="photo", disable=None) as bar:
         for start in range(0, len(photos), batch_size):
             rows = slice(start, start + batch_size)
             batch = np.asarray(photos[rows])

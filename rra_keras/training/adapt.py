@@ -13,6 +13,7 @@ from rra_keras.models import RRAClassifier, costs
 
 PHOTOS = 1000  # that are looked at: enough to fit a localizer, and half a gigabyte at 448 pixels
 LOCALIZER = "checkpoints/localizer.npz"
+_COLUMNS = ("file", "y0", "x0", "y1", "x1", "confidence")
 
 
 def adapt(config, prepared):
@@ -64,21 +65,42 @@ def _find_objects(config, run, train, model):
     batches = pipeline.evaluation_batches(subset, model.image_size, 1, model.num_classes)
     for i, (images, _) in enumerate(batches.as_numpy_iterator()):
         photos[i] = images[0].round().clip(0, 255)
+    print(f"Looking for the objects in {subset.size} training photos.", flush=True)
     objects = model.adapt(photos, subset.labels, config.seed)
     with run.replacing(LOCALIZER) as path, path.open("wb") as file:
         np.savez(file, *model.localizer.get_weights())
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["file", "y0", "x0", "y1", "x1", "confidence"])
-    names = subset.names or chosen
-    for name, box, confidence in zip(names, objects.boxes, objects.confidence, strict=True):
-        table.writerow([name, *(f"{edge:.4f}" for edge in box), f"{confidence:.3f}"])
-    run.write_text("objects.csv", text.getvalue())
+    run.write_text("objects.csv", _table(subset.names or chosen, objects))
     choice = objects.choice
     run.write_json(
         "objects.json",  # last: what the others are complete by
         {"hypothesis": objects.name, "accuracy": choice.accuracy, "area": choice.area},
     )
+
+
+def _table(names, objects):
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(_COLUMNS)
+    for name, box, confidence in zip(names, objects.boxes, objects.confidence, strict=True):
+        table.writerow([name, *(f"{edge:.4f}" for edge in box), f"{confidence:.3f}"])
+    return text.getvalue()
+
+
+def read_objects(run, train):
+    """Read a run's `objects.csv`.
+
+    Args:
+        run: a `Run` that `adapt` was called for.
+        train: the training split.
+
+    Returns:
+        Places in the split `(N,)`, boxes `(N, 4)` and their confidence `(N,)`.
+    """
+    rows = list(csv.DictReader(run.path("objects.csv").read_text("utf-8").splitlines()))
+    index = {str(name): i for i, name in enumerate(train.names or range(train.size))}
+    places = np.array([index[row["file"]] for row in rows])
+    values = np.array([[float(row[name]) for name in _COLUMNS[1:]] for row in rows])
+    return places, values[:, :4], values[:, 4]
 
 
 def _plain(config, model):
