@@ -72,14 +72,6 @@ def test_starts_at_half_of_the_photo():
     assert keras.backend.standardize_dtype(boxes.dtype) == "float32"
 
 
-def test_boxes_are_float32_under_mixed_precision():
-    layer = BoxLocalizer(filters=(4, 4), units=4, dtype="mixed_float16")
-    boxes = layer(features().astype("float16"))
-    assert keras.backend.standardize_dtype(boxes.dtype) == "float32"
-    symbolic = layer(keras.Input((8, 8, 5), dtype="float16"))
-    assert (symbolic.shape, symbolic.dtype) == ((None, 4), "float32")
-
-
 def test_equals_numpy():
     rng = np.random.default_rng(1)
     layer = BoxLocalizer(filters=(3, 2), units=4)
