@@ -8,6 +8,7 @@ from rra_keras.discovery import colocalize, fit_localizer, probe
 from rra_keras.discovery.discover import discover_objects, hypothesize
 from rra_keras.discovery.locate import make_locator
 from rra_keras.discovery.observe import Observed, observe
+from rra_keras.discovery.patch import patch_size_for
 from rra_keras.discovery.views import make_viewer, see
 from rra_keras.layers.box_localizer import BoxLocalizer
 from rra_keras.measures.localization import intersection_over_union
@@ -315,3 +316,24 @@ def test_locator_looks_inside_the_last_box(trunk, batch):
     np.testing.assert_allclose(first, [0.3125, 0.3125, 0.6875, 0.6875], atol=1e-6)
     np.testing.assert_allclose(second[2] - second[0], 0.375 * 0.75, atol=1e-6)
     assert boxes.shape == (9, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("sides", "pixels", "size"),
+    [
+        ([(0.4, 0.4), (0.2, 0.2), (0.9, 0.3)], 224**2, (224, 224)),
+        ([(0.3, 0.6)] * 3, 224**2, (160, 320)),
+        ([(0.6, 0.3)] * 3, 224**2, (320, 160)),
+        ([(0.01, 1.0)], 224**2, (128, 384)),
+        ([(0.5, 0.5), (0.0, 0.2)], 1024, (32, 32)),  # what has no area has no shape
+        ([], 224**2, (224, 224)),
+    ],
+)
+def test_patch_has_the_objects_shape(sides, pixels, size):
+    boxes = np.array([[0.05, 0.0, 0.05 + h, w] for h, w in sides]).reshape(-1, 4)
+    assert patch_size_for(boxes, pixels) == size
+
+
+def test_patch_needs_pixels():
+    with pytest.raises(ValueError, match="pixels=1000"):
+        patch_size_for(FRAME, 1000)

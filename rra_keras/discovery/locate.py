@@ -31,8 +31,8 @@ def make_locator(localizer, trunk, image_size, size, looks=1, margin=MARGIN, shr
     images = keras.Input((image_size, image_size, 3), name="images")
     x = keras.layers.AveragePooling2D(shrink)(images) if shrink > 1 else images
     zoom = ZoomCrop(size)
-    nothing = 0.0 * ops.mean(images, axis=(1, 2))[:, :1]  # (B, 1)
-    view = nothing + ops.convert_to_tensor([[0.0, 0.0, 1.0, 1.0]])  # (B, 4)
+    zeros = ops.zeros_like(ops.mean(images, axis=(1, 2)))[:, :1]  # (B, 1)
+    view = zeros + ops.convert_to_tensor([[0.0, 0.0, 1.0, 1.0]])  # (B, 4)
     boxes = []
     for _ in range(1 + looks):
         inside = localizer(trunk(zoom([x, view])))
