@@ -4,8 +4,14 @@ import pytest
 
 from rra_keras.backbones import build_encoder
 from rra_keras.backbones.trunk import build_trunk
-from rra_keras.discovery import colocalize, fit_localizer, probe
+from rra_keras.discovery import colocalize, probe
 from rra_keras.discovery.discover import discover_objects, hypothesize
+from rra_keras.discovery.fit import (
+    fit_localizer,
+    mirrored,
+    random_views,
+    relative_boxes,
+)
 from rra_keras.discovery.locate import make_locator
 from rra_keras.discovery.observe import Observed, observe
 from rra_keras.discovery.patch import patch_size_for
@@ -273,7 +279,7 @@ def test_discover_objects_returns_a_box_for_each_photo(encoder, trunk, labeled):
 
 def test_random_views_hold_the_object():
     boxes = np.array([[0.3, 0.4, 0.5, 0.8], [0, 0, 0.2, 0.2]], "float32")
-    views = fit_localizer.random_views(boxes, 50, np.random.default_rng(0), margins=(0.1, 1.0))
+    views = random_views(boxes, 50, np.random.default_rng(0), margins=(0.1, 1.0))
     np.testing.assert_array_equal(views[:, 0], np.repeat(FRAME, 2, axis=0))
     assert np.all(views[..., :2] <= boxes[:, None, :2] + 1e-6)
     assert np.all(views[..., 2:] >= boxes[:, None, 2:] - 1e-6)
@@ -284,15 +290,15 @@ def test_random_views_hold_the_object():
 
 def test_relative_and_mirrored_boxes():
     box, view = np.array([0.25, 0.5, 0.5, 0.75]), np.array([0.0, 0.5, 0.5, 1.0])
-    np.testing.assert_allclose(fit_localizer.relative_boxes(box, view), [0.5, 0, 1, 0.5])
-    np.testing.assert_allclose(fit_localizer.mirrored(box), [0.25, 0.25, 0.5, 0.5])
+    np.testing.assert_allclose(relative_boxes(box, view), [0.5, 0, 1, 0.5])
+    np.testing.assert_allclose(mirrored(box), [0.25, 0.25, 0.5, 0.5])
 
 
 def fitted(trunk, photos, boxes, **options):
     keras.utils.set_random_seed(0)
     localizer = BoxLocalizer(filters=(8, 8), units=16)
     options = {"size": 32, "views": 2, "epochs": 3, "batch_size": 8} | options
-    history = fit_localizer.fit_localizer(localizer, trunk, photos, boxes, **options)
+    history = fit_localizer(localizer, trunk, photos, boxes, **options)
     return localizer, history.history["loss"]
 
 

@@ -1,5 +1,7 @@
-"""Where the object is, found without a box label: by the training photos, before training."""
+"""Where the object is, found in the training photos without a box label, before any training."""
 
 from rra_keras.discovery.discover import Objects as Objects
 from rra_keras.discovery.discover import discover_objects as discover_objects
-from rra_keras.discovery.fit_localizer import fit_localizer as fit_localizer
+from rra_keras.discovery.fit import fit_localizer as fit_localizer
+from rra_keras.discovery.locate import make_locator as make_locator
+from rra_keras.discovery.patch import patch_size_for as patch_size_for

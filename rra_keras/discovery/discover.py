@@ -29,28 +29,26 @@ class Objects:
     choice: Choice | None = None
 
 
-def hypothesize(coarse, fine, labels=None):
+def hypothesize(coarse, finer, labels=None):
     """Guess where the objects are in several ways.
 
     - `"set"`: what all photos have in common (`common_maps`).
-    - `"norm"`: what excites the network (`norm_maps`).
     - `"class"`: what the photos of each class have in common (`class_maps`), given `labels`.
+    - `"norm"`: what excites the network (`norm_maps`).
 
     Args:
         coarse: `Observed` of the final feature map, of N photos.
-        fine: `Observed` of a map of higher resolution.
+        finer: `Observed` of a map of higher resolution.
         labels: `(N,)` integers.
 
     Returns:
         Name → `(boxes, confidence)` as `boxes_of_maps` returns them.
     """
-    depths = (coarse, fine)
-    maps = {
-        "set": [colocalize.common_maps(depth.features) for depth in depths],
-        "norm": [colocalize.norm_maps(depth.norms) for depth in depths],
-    }
+    depths = (coarse, finer)
+    maps = {"set": [colocalize.common_maps(depth.features) for depth in depths]}
     if labels is not None:
         maps["class"] = [colocalize.class_maps(depth.features, labels) for depth in depths]
+    maps["norm"] = [colocalize.norm_maps(depth.norms) for depth in depths]
     return {
         name: colocalize.boxes_of_maps(colocalize.combine(*pair), THRESHOLDS[name])
         for name, pair in maps.items()
@@ -62,14 +60,14 @@ def discover_objects(encoder, trunk, photos, labels=None, size=128, shrink=1, se
 
     1. The frozen encoder sees each photo as it is (`observe`).
     2. Hypotheses (`hypothesize`).
-    3. With labels, a linear probe on up to 600 of the photos picks the one whose crops tell most
-       of the classes, or the whole frame (`choose_hypothesis`). Without, it is `"set"`.
+    3. With labels, a linear probe on up to 600 of the photos picks one whose crops tell most of
+       the classes, or the whole frame (`choose_hypothesis`). Without, it is `"set"`.
 
     Some 1,000 photos are enough to fit a localizer, which then finds objects in all others.
 
     Args:
-        encoder: a `keras.Model` from images `(B, S, S, 3)`, 0…255, to `[coarse, fine]`, as
-            `build_encoder(..., fine_features=True)` returns.
+        encoder: a `keras.Model` from images `(B, S, S, 3)`, 0…255, to `[coarse, finer]`, as
+            `build_encoder(..., finer=True)` returns.
         trunk: its early layers (`build_trunk`).
         photos: `(N, S, S, 3)`, 0…255.
         labels: `(N,)` integers, or `None`.
@@ -80,8 +78,8 @@ def discover_objects(encoder, trunk, photos, labels=None, size=128, shrink=1, se
     Returns:
         `Objects`.
     """
-    coarse, fine = observe(encoder, photos, seed=seed)
-    found = hypothesize(coarse, fine, labels)
+    coarse, finer = observe(encoder, photos, seed=seed)
+    found = hypothesize(coarse, finer, labels)
     if labels is None:
         return Objects(*found["set"], "set")
     labels = np.asarray(labels)

@@ -37,9 +37,9 @@ def choose_hypothesis(
        them, which do not know the photo's own label.
     2. Each photo is cropped there and seen by the frozen encoder; its features, pooled.
     3. A linear probe names the photos of each fold, fitted to those of the others.
-    4. The most right wins. The whole frame is always among the hypotheses, and wins unless it is
-       beaten beyond chance: by two standard errors of a paired comparison, so that looking closer
-       is left out where it is of little use.
+    4. The first hypothesis wins that no other beats beyond chance, by two standard errors of a
+       paired comparison. The whole frame is always the first: looking closer is left out where it
+       is of no use.
 
     Args:
         encoder: a `keras.Model` from images `(B, size, size, 3)`, 0…255, to a feature map, or to a
@@ -47,7 +47,7 @@ def choose_hypothesis(
         trunk: a `keras.Model` from the same images to an earlier feature map.
         photos: `(N, S, S, 3)`, 0…255.
         labels: `(N,)` integers.
-        hypotheses: boxes `(N, 4)`, `y0 x0 y1 x1` in [0, 1], by name.
+        hypotheses: boxes `(N, 4)`, `y0 x0 y1 x1` in [0, 1], by name, the preferred ones first.
         size: side of glances and crops, pixels.
         folds: parts of the photos, held out in turn.
         shrink: see `make_viewer`.
@@ -70,8 +70,10 @@ def choose_hypothesis(
         right[name] = linear_probe(features, labels, fold) == labels
         area[name] = float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).mean())
     accuracy = {name: float(np.mean(named)) for name, named in right.items()}
-    best = max(accuracy, key=accuracy.get)
-    return Choice(best if beats(right[best], right[FRAME]) else FRAME, accuracy, area)
+    unbeaten = (
+        name for name in right if not any(beats(other, right[name]) for other in right.values())
+    )
+    return Choice(next(unbeaten), accuracy, area)
 
 
 def beats(right, other, errors=2.0):
