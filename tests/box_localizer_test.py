@@ -128,5 +128,5 @@ def test_learns_a_box():
     inputs = keras.Input((8, 8, 1))
     model = keras.Model(inputs, BoxLocalizer(filters=(8, 8), units=32)(inputs))
     model.compile(keras.optimizers.Adam(0.01), loss=box_loss)
-    losses = model.fit(x, targets, batch_size=16, epochs=30, verbose=0).history["loss"]
-    assert losses[-1] < 0.35 * losses[0]
+    losses = model.fit(x, targets, batch_size=16, epochs=12, verbose=0).history["loss"]
+    assert losses[-1] < 0.6 * losses[0]
