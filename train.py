@@ -18,7 +18,7 @@ CONFIG = {field.name: field.type for field in dataclasses.fields(Config) if fiel
 MODEL = {
     "backbone": str,
     "image_size": int,
-    "patch_size": str,  # 224 or 160x320
+    "patch_size": str,  # 224, 160x320 or auto
     "glance_size": int,
     "localizer": str,
     "refinements": int,
@@ -82,11 +82,11 @@ def make_config():
         ValueError: if a value is out of range.
     """
     model = given(MODEL)
-    if "patch_size" in model:
+    if model.get("patch_size", "auto") != "auto":
         sides = model["patch_size"].split("x")
         if not all(side.isdecimal() for side in sides):
             raise ValueError(
-                "Invalid value for `patch_size`. Expected pixels, such as 224 or 160x320. "
+                "Invalid value for `patch_size`. Expected pixels, such as 224 or 160x320, or auto. "
                 f"Received: {model['patch_size']}"
             )
         model["patch_size"] = tuple(map(int, sides if len(sides) > 1 else sides * 2))

@@ -12,7 +12,6 @@ from rra_keras.discovery.fit import (
     random_views,
     relative_boxes,
 )
-from rra_keras.discovery.locate import make_locator
 from rra_keras.discovery.observe import Observed, observe
 from rra_keras.discovery.patch import patch_size_for
 from rra_keras.discovery.views import make_viewer, see
@@ -309,19 +308,6 @@ def test_fit_localizer_learns_and_repeats(trunk):
     again, _ = fitted(trunk, photos, boxes, learning_rate=0.01)
     for one, other in zip(localizer.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
-
-
-def test_locator_looks_inside_the_last_box(trunk, batch):
-    images, _ = batch
-    localizer = BoxLocalizer(filters=(4, 4), units=4)
-    locate = make_locator(localizer, trunk, 64, 32, looks=2)
-    boxes = locate.predict_on_batch(images)
-    # Untrained it boxes the middle half of each view: of the photo, then of that box and a half.
-    glance, first, second = boxes[0]
-    np.testing.assert_allclose(glance, [0.25, 0.25, 0.75, 0.75], atol=1e-6)
-    np.testing.assert_allclose(first, [0.3125, 0.3125, 0.6875, 0.6875], atol=1e-6)
-    np.testing.assert_allclose(second[2] - second[0], 0.375 * 0.75, atol=1e-6)
-    assert boxes.shape == (9, 3, 4)
 
 
 @pytest.mark.parametrize(

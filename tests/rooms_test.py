@@ -15,7 +15,7 @@ ROOMS = {
     "datasets": set(),
     "data": {"datasets"},
     "measures": set(),
-    "training": {"models", "layers", "backbones", "data", "measures"},
+    "training": {"models", "discovery", "layers", "backbones", "data", "measures"},
     "explain": {"layers", "measures"},
     "reporting": {"training", "models", "explain", "data", "measures"},
 }

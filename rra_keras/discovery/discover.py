@@ -29,7 +29,7 @@ class Objects:
     choice: Choice | None = None
 
 
-def hypothesize(coarse, finer, labels=None):
+def hypothesize(coarse, fine, labels=None):
     """Guess where the objects are in several ways.
 
     - `"set"`: what all photos have in common (`common_maps`).
@@ -38,13 +38,13 @@ def hypothesize(coarse, finer, labels=None):
 
     Args:
         coarse: `Observed` of the final feature map, of N photos.
-        finer: `Observed` of a map of higher resolution.
+        fine: `Observed` of a map of higher resolution.
         labels: `(N,)` integers.
 
     Returns:
         Name → `(boxes, confidence)` as `boxes_of_maps` returns them.
     """
-    depths = (coarse, finer)
+    depths = (coarse, fine)
     maps = {"set": [colocalize.common_maps(depth.features) for depth in depths]}
     if labels is not None:
         maps["class"] = [colocalize.class_maps(depth.features, labels) for depth in depths]
@@ -66,8 +66,8 @@ def discover_objects(encoder, trunk, photos, labels=None, size=128, shrink=1, se
     Some 1,000 photos are enough to fit a localizer, which then finds objects in all others.
 
     Args:
-        encoder: a `keras.Model` from images `(B, S, S, 3)`, 0…255, to `[coarse, finer]`, as
-            `build_encoder(..., finer=True)` returns.
+        encoder: a `keras.Model` from images `(B, S, S, 3)`, 0…255, to `[coarse, fine]`, as
+            `build_encoder(..., fine_features=True)` returns.
         trunk: its early layers (`build_trunk`).
         photos: `(N, S, S, 3)`, 0…255.
         labels: `(N,)` integers, or `None`.
@@ -78,8 +78,8 @@ def discover_objects(encoder, trunk, photos, labels=None, size=128, shrink=1, se
     Returns:
         `Objects`.
     """
-    coarse, finer = observe(encoder, photos, seed=seed)
-    found = hypothesize(coarse, finer, labels)
+    coarse, fine = observe(encoder, photos, seed=seed)
+    found = hypothesize(coarse, fine, labels)
     if labels is None:
         return Objects(*found["set"], "set")
     labels = np.asarray(labels)

@@ -53,7 +53,9 @@ class RRAClassifier(StreamModel):
         units: width of the LSTM cells.
         image_size: side `S` of the input, pixels; crops are cut at this resolution.
         patch_size: what each crop is resized to, pixels: a side, or `(height, width)`. Boxes have
-            its aspect, so that nothing is distorted: wide for what is wide.
+            its aspect, so that nothing is distorted: wide for what is wide. With `localizer="box"`
+            boxes have the object's own aspect, and `"auto"` is 224 until `train.py` knows the
+            objects: then it is their shape.
         glance_size: side of the small view of the whole, pixels; `patch_size`'s longer side unless
             given. With `looks=0` the backbone sees `image_size`.
         projection: widths of 1×1 convolutions with ReLU between the glance's features and its
@@ -120,7 +122,7 @@ class RRAClassifier(StreamModel):
     ):
         arguments = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         check_arguments(arguments)
-        crop_size = as_pair(patch_size, "patch_size")
+        crop_size = as_pair(224 if patch_size == "auto" else patch_size, "patch_size")
         shown_size = image_size if looks == 0 else glance_size or max(crop_size)
 
         with _dtype_policy(dtype):

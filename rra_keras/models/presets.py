@@ -117,7 +117,8 @@ def resolve(preset, overrides):
     if arguments["looks"] == 0:
         for name in ("glance_size", "crop_backbone", "shared_encoder"):
             arguments.pop(name, None)
-        height, width = as_pair(arguments["patch_size"], "patch_size")
+        size = arguments["patch_size"]
+        height, width = as_pair(224 if size == "auto" else size, "patch_size")
         side = height if height == width else 32 * round(math.sqrt(height * width) / 32)
         arguments["image_size"] = overrides.get("image_size", side)
     elif "glance_size" in chosen and "glance_size" not in overrides:

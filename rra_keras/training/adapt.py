@@ -6,9 +6,11 @@ import io
 import json
 import math
 
+import keras
 import numpy as np
 
 from rra_keras.data import pipeline, splits
+from rra_keras.discovery import patch_size_for
 from rra_keras.models import RRAClassifier, costs
 
 PHOTOS = 1000  # that are looked at: enough to fit a localizer, and half a gigabyte at 448 pixels
@@ -24,7 +26,7 @@ def adapt(config, prepared):
     3. `objects.csv`, a box and a confidence for each photo, and `objects.json`, what each
        hypothesis is worth, are written to the run.
     4. Where the photos hold no one object, the model is replaced by the plain backbone at about
-       the same cost.
+       the same cost. Otherwise `patch_size="auto"` becomes the objects' shape.
 
     A run that did this before goes on with what was found then. A model that does not learn where
     to look is left as it is.
@@ -50,10 +52,14 @@ def adapt(config, prepared):
         model = _plain(config, model)
         print(f"The photos hold no one object: looking once, at {model.image_size} pixels.")
     else:
+        if config.model["patch_size"] == "auto":
+            model = _build(config, model.num_classes, patch_size=tuple(found["patch_size"]))
         with np.load(run.path(LOCALIZER), allow_pickle=False) as arrays:
             model.localizer.set_weights([arrays[f"arr_{i}"] for i in range(len(arrays.files))])
-        area = found["area"][found["hypothesis"]]
-        print(f"The photos hold one object each, which covers {area:.0%} of them: looking at it.")
+        area, size = found["area"][found["hypothesis"]], "×".join(map(str, model.patch_size))
+        print(
+            f"The photos hold one object each, in {area:.0%} of the frame: read at {size} pixels."
+        )
     prepared.clock.stop()
     return dataclasses.replace(prepared, model=model)
 
@@ -73,7 +79,12 @@ def _find_objects(config, run, train, model):
     choice = objects.choice
     run.write_json(
         "objects.json",  # last: what the others are complete by
-        {"hypothesis": objects.name, "accuracy": choice.accuracy, "area": choice.area},
+        {
+            "hypothesis": objects.name,
+            "accuracy": choice.accuracy,
+            "area": choice.area,
+            "patch_size": patch_size_for(objects.boxes),
+        },
     )
 
 
@@ -105,13 +116,15 @@ def read_objects(run, train):
 
 def _plain(config, model):
     """Return the plain backbone that costs about as much as `model`."""
-    arguments = config.model | {"looks": 0}
-    build = {
-        "num_classes": model.num_classes,
-        "weights": config.weights,
-        "dtype": config.precision,
-    }
-    plain = RRAClassifier.from_preset(config.preset, **build, **arguments | {"image_size": 224})
+    plain = _build(config, model.num_classes, looks=0, image_size=224)
     ratio = costs.multiply_adds(model) / costs.multiply_adds(plain)
     side = 32 * math.ceil(7 * math.sqrt(ratio) - 0.1)  # a hair beyond a multiple does not count
-    return RRAClassifier.from_preset(config.preset, **build, **arguments | {"image_size": side})
+    return _build(config, model.num_classes, looks=0, image_size=side)
+
+
+def _build(config, num_classes, **others):
+    arguments = RRAClassifier.preset_arguments(config.preset, **config.model | others)
+    keras.utils.set_random_seed(config.seed)
+    return RRAClassifier(
+        num_classes=num_classes, weights=config.weights, dtype=config.precision, **arguments
+    )
