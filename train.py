@@ -18,9 +18,10 @@ CONFIG = {field.name: field.type for field in dataclasses.fields(Config) if fiel
 MODEL = {
     "backbone": str,
     "image_size": int,
-    "patch_size": str,  # 224 or 160x320
+    "patch_size": str,  # 224, 160x320 or auto
     "glance_size": int,
     "localizer": str,
+    "refinements": int,
     "looks": int,
     "steps": int,
     "units": int,
@@ -81,11 +82,11 @@ def make_config():
         ValueError: if a value is out of range.
     """
     model = given(MODEL)
-    if "patch_size" in model:
+    if model.get("patch_size", "auto") != "auto":
         sides = model["patch_size"].split("x")
         if not all(side.isdecimal() for side in sides):
             raise ValueError(
-                "Invalid value for `patch_size`. Expected pixels, such as 224 or 160x320. "
+                "Invalid value for `patch_size`. Expected pixels, such as 224 or 160x320, or auto. "
                 f"Received: {model['patch_size']}"
             )
         model["patch_size"] = tuple(map(int, sides if len(sides) > 1 else sides * 2))
@@ -124,6 +125,8 @@ def main(argv):
     except (ValueError, OSError, ImportError) as error:
         return end(2, f"error: {error}")
     try:
+        prepared = training.adapt(config, prepared)
+        draw_objects(run, prepared)
         metrics = training.train(config, prepared)
     except (StateError, OSError, FloatingPointError) as error:
         return end(2, f"error: {error}")
@@ -132,6 +135,23 @@ def main(argv):
     except StoppedError as error:
         return end(error.status, f"{error}; --resume goes on from there")
     return report(run, prepared.source) if metrics else 0
+
+
+def draw_objects(run, prepared, photos=48):
+    """Draw the objects that were found in some of the training photos, if any were looked for."""
+    from rra_keras.data import pipeline
+    from rra_keras.explain import objects
+    from rra_keras.training.adapt import read_objects
+
+    if not run.path("objects.csv").is_file() or run.path("objects.jpg").is_file():
+        return
+    places, boxes, confidence = read_objects(run, prepared.source.splits["train"])
+    chosen = range(0, len(places), max(1, len(places) // photos))[:photos]
+    some = prepared.source.splits["train"].subset(places[chosen])
+    batches = pipeline.evaluation_batches(some, 224, photos, len(prepared.source.class_names))
+    images, _ = next(batches.as_numpy_iterator())
+    with run.replacing("objects.jpg") as path:
+        objects.draw(images, boxes[chosen], confidence[chosen], path)
 
 
 def report(run, source=None):

@@ -2,6 +2,7 @@
 
 from rra_keras import quiet as quiet  # first: it imports Keras
 from rra_keras.layers import ActivationLocalizer as ActivationLocalizer
+from rra_keras.layers import BoxLocalizer as BoxLocalizer
 from rra_keras.layers import CamLocalizer as CamLocalizer
 from rra_keras.layers import CenterLocalizer as CenterLocalizer
 from rra_keras.layers import RandomLocalizer as RandomLocalizer

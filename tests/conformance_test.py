@@ -12,6 +12,7 @@ from keras import layers, ops, tree
 
 from rra_keras import (
     ActivationLocalizer,
+    BoxLocalizer,
     CamLocalizer,
     CenterLocalizer,
     RecursiveAttention,
@@ -57,6 +58,12 @@ TABLE = {
         (FEATURES, SCORES),
         half_output=False,
         unused=(0, 1),
+    ),
+    "box_localizer": Row(
+        BoxLocalizer,
+        {"filters": (4, 3), "units": 5},
+        (FEATURES,),
+        half_output=False,
     ),
     "attention_one_look": Row(RecursiveAttention, {"units": 4, "steps": 3, "depth": 1}, (VECTOR,)),
     "attention_two_looks": Row(
@@ -169,7 +176,10 @@ def test_gradients_reach_every_weight_and_input_that_has_a_say(row):
         layers.Dense(x.shape[-1], "sigmoid", dtype="float32", name=f"input_{i}")(x)
         for i, x in enumerate(inputs)
     ]
-    outputs = row.layer(**row.config)(*tree.pack_sequence_as(symbols(row), below))
+    layer = row.layer(**row.config)
+    outputs = layer(*tree.pack_sequence_as(symbols(row), below))
+    for variable in layer.trainable_variables:  # what starts at 0 lets nothing through
+        variable.assign(np.random.default_rng(0).normal(0, 0.1, variable.shape))
     outputs = {str(i): y for i, y in enumerate(tree.flatten(outputs))}
     # Uneven, as the weights over steps add up to 1 whatever moves.
     gradients = weight_gradients(

@@ -5,7 +5,14 @@ import scipy.special
 from conftest import gradient
 from keras import ops
 
-from rra_keras import ActivationLocalizer, CamLocalizer, CenterLocalizer, RandomLocalizer, ZoomCrop
+from rra_keras import (
+    ActivationLocalizer,
+    BoxLocalizer,
+    CamLocalizer,
+    CenterLocalizer,
+    RandomLocalizer,
+    ZoomCrop,
+)
 from rra_keras.layers.boxes import box_in_box, moment_box, scale_gradient
 from rra_keras.layers.evidence import activation_map, class_activation_map
 
@@ -219,7 +226,8 @@ def test_center_localizer():
 
 
 @pytest.mark.parametrize(
-    "localizer", [ActivationLocalizer, CamLocalizer, CenterLocalizer, RandomLocalizer]
+    "localizer",
+    [ActivationLocalizer, BoxLocalizer, CamLocalizer, CenterLocalizer, RandomLocalizer],
 )
 def test_boxes_stay_float32_in_a_half_precision_model(localizer):
     keras.config.set_dtype_policy("mixed_float16")

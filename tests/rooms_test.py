@@ -10,11 +10,12 @@ PACKAGE = ROOT / "rra_keras"
 ROOMS = {
     "layers": set(),
     "backbones": set(),
-    "models": {"layers", "backbones"},
+    "discovery": {"layers"},
+    "models": {"layers", "backbones", "discovery"},
     "datasets": set(),
     "data": {"datasets"},
     "measures": set(),
-    "training": {"models", "layers", "backbones", "data", "measures"},
+    "training": {"models", "discovery", "layers", "backbones", "data", "measures"},
     "explain": {"layers", "measures"},
     "reporting": {"training", "models", "explain", "data", "measures"},
 }

@@ -27,6 +27,13 @@ def test_the_preset_s_glance_fits_a_smaller_image_but_a_given_one_is_refused():
         configure("edge", {"image_size": 128, "glance_size": 200})
 
 
+def test_a_localizer_that_learns_sees_a_smaller_glance_and_sets_the_patch():
+    model = configure("edge", {"localizer": "box"}).model
+    assert (model["glance_size"], model["patch_size"]) == (128, "auto")
+    given = {"localizer": "box", "glance_size": 160, "patch_size": 192}
+    assert given.items() <= configure("edge", given).model.items()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -35,6 +42,7 @@ def test_the_preset_s_glance_fits_a_smaller_image_but_a_given_one_is_refused():
         {"image_size": 128},
         {"backbone": "mobilenet"},
         {"patch_size": (64, 96), "looks": 2},
+        {"localizer": "box"},
     ],
 )
 @pytest.mark.parametrize("preset", ["edge", "edge_wide"])

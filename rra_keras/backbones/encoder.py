@@ -10,6 +10,7 @@ import keras
 from rra_keras.backbones.efficientnet_lite import efficientnet_lite, load_imagenet_weights
 from rra_keras.backbones.fold import fold_frozen
 from rra_keras.backbones.preprocessing import preprocess_input
+from rra_keras.backbones.trunk import trunk_output
 
 # Mode of `preprocess_input` that each network was trained on; None: its model does it inside.
 # NASNet is left out: built for open input sizes, its padding is wrong.
@@ -185,7 +186,13 @@ def _fine_map(model):
 
 
 def build_encoder(
-    backbone, weights=None, train_from=None, preprocess=None, fine_features=False, name="encoder"
+    backbone,
+    weights=None,
+    train_from=None,
+    preprocess=None,
+    fine_features=False,
+    trunk_features=False,
+    name="encoder",
 ):
     """Build a model from RGB images 0…255, `(B, H, W, 3)`, to a feature map, `(B, h, w, D)`.
 
@@ -213,11 +220,12 @@ def build_encoder(
         preprocess: Layer or callable before a `keras.Model`; named backbones bring their own.
         fine_features: Whether to return, beside the feature map, the last one before the final
             downsampling, `(B, 2·h, 2·w, D')` as a rule: it tells better where something is.
+        trunk_features: Whether to return, last, the feature map that the block `train_from` reads,
+            which training leaves as it is (`build_trunk`).
         name: Name of the encoder.
 
     Returns:
-        A functional `keras.Model`; its output is the feature map, or with `fine_features` a list of
-        two.
+        A functional `keras.Model`; its output is the feature map, or a list that starts with it.
 
     Raises:
         ValueError: If an argument is unknown or does not fit the backbone.
@@ -239,7 +247,12 @@ def build_encoder(
     if train_from is not None:
         _freeze_before(base, train_from)
         base = fold_frozen(base)
+    outputs = [base.output]
     if fine_features:
-        base = keras.Model(base.input, [base.output, _fine_map(base)], name=base.name)
+        outputs.append(_fine_map(base))
+    if trunk_features:
+        outputs.append(trunk_output(base, train_from))
+    if len(outputs) > 1:
+        base = keras.Model(base.input, outputs, name=base.name)
     inputs = keras.Input(base.input_shape[1:], name="image")
     return keras.Model(inputs, base(before(inputs)), name=name)

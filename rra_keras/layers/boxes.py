@@ -76,3 +76,74 @@ def scale_gradient(x, scale):
     if scale == 0:  # and GPU delegates refuse `x - x`
         return fixed
     return fixed + scale * (x - fixed)
+
+
+def box_from_center(center, size):
+    """Return boxes `y0 x0 y1 x1` from their centers and sizes.
+
+    Args:
+        center: `(…, 2)` as `y x`.
+        size: `(…, 2)`, height and width.
+
+    Returns:
+        `(…, 4)`; it may reach beyond [0, 1].
+    """
+    return ops.concatenate([center - 0.5 * size, center + 0.5 * size], axis=-1)
+
+
+def grow_box(boxes, margin):
+    """Return boxes with `margin` of their height and width added in all, inside the image.
+
+    1. Half of the margin is added on either side of the box, in height and in width.
+    2. Clipped to [0, 1]: at the image's edge it grows inwards alone.
+
+    Args:
+        boxes: `(…, 4)` as `y0 x0 y1 x1`.
+        margin: share of the box's sides; 0.5 makes them half as long again.
+    """
+    low, high = ops.split(boxes, 2, axis=-1)  # (…, 2) each
+    reach = 0.5 * margin * (high - low)
+    return ops.clip(ops.concatenate([low - reach, high + reach], axis=-1), 0.0, 1.0)
+
+
+def generalized_iou(boxes, others):
+    """Return the overlap of boxes, and how far apart those are that do not overlap.
+
+    1. IoU: the area that both share, by the area that either covers.
+    2. Less the share of the smallest box around both that neither covers, so that boxes apart
+       have a slope towards each other.
+
+    Args:
+        boxes: `(…, 4)` as `y0 x0 y1 x1`.
+        others: `(…, 4)`.
+
+    Returns:
+        `(…,)` in [-1, 1], 1 for equal boxes; finite, as its slopes are, for boxes of no area.
+
+    Source: Rezatofighi et al., "Generalized Intersection over Union" (CVPR 2019).
+    """
+    low, high = ops.split(boxes, 2, axis=-1)
+    other_low, other_high = ops.split(others, 2, axis=-1)
+    shared = _area(ops.maximum(low, other_low), ops.minimum(high, other_high))
+    covered = _area(low, high) + _area(other_low, other_high) - shared
+    around = _area(ops.minimum(low, other_low), ops.maximum(high, other_high))
+    tiny = 1e-7
+    iou = (shared + tiny) / (covered + tiny)
+    return iou - (around - covered) / (around + tiny)
+
+
+def _area(low, high):
+    return ops.prod(ops.relu(high - low), axis=-1)
+
+
+def box_loss(targets, boxes):
+    """Return how far boxes are from their targets: `1 − GIoU + L1`, `(…,)`.
+
+    GIoU alone has no slope from a box's middle to its target's where one encloses the other; the
+    mean absolute difference of the four edges has.
+
+    Args:
+        targets: `(…, 4)` as `y0 x0 y1 x1` in [0, 1].
+        boxes: `(…, 4)`.
+    """
+    return 1.0 - generalized_iou(boxes, targets) + ops.sum(ops.abs(boxes - targets), axis=-1)

@@ -3,62 +3,20 @@
 import keras
 from keras import ops
 
+from rra_keras.layers.box_localizer import BoxLocalizer
 from rra_keras.layers.boxes import moment_box, sides
 from rra_keras.layers.evidence import activation_map, class_activation_map
+from rra_keras.layers.localizer import ShapedLocalizer
 
 
-class Localizer(keras.layers.Layer):
-    """What every localizer has in common: one call, one output, boxes of one aspect.
-
-    A localizer of one's own overrides `call`, and `get_config` if it has arguments.
-
-    Args:
-        aspect: the box's width by its height, as fractions of the image's.
-        **kwargs: `keras.layers.Layer`'s own.
-
-    Call arguments:
-        features: `(B, h, w, D)`, the encoder's feature map of the view.
-        scores: `(B, h, w, C)`, class scores at each position.
-        fine_features: `(B, H, W, D')`, the encoder's feature map of higher resolution.
-
-    Output:
-        `(B, 4)` float32 as `y0 x0 y1 x1` in [0, 1] of the view that `features` were computed from.
-
-    Raises:
-        ValueError: unless `aspect > 0`.
-    """
-
-    def __init__(self, aspect=1.0, **kwargs):
-        kwargs.setdefault("dtype", "float32")  # a box's moments and edges need it
-        super().__init__(**kwargs)
-        if not aspect > 0:
-            raise ValueError(
-                f"Invalid value for argument `aspect`. Expected above 0. Received: aspect={aspect}"
-            )
-        self.aspect = aspect
-
-    def inside(self, name):
-        """Return the localizer of a look inside this one's: the same, by evidence where it can.
-
-        A crop has its box's aspect already: inside it, an even box keeps it.
-        """
-        return type(self).from_config({**self.get_config(), "aspect": 1.0, "name": name})
-
-    def compute_output_shape(self, features_shape, scores_shape=None, fine_features_shape=None):
-        return (features_shape[0], 4)
-
-    def get_config(self):
-        return {**super().get_config(), "aspect": self.aspect}
-
-
-class MomentLocalizer(Localizer):
+class MomentLocalizer(ShapedLocalizer):
     """Box a map's mass by its moments (`moment_box`). No randomness.
 
     Args:
         spread: half a side in standard deviations of the map.
         min_size: smallest longer side, as a fraction of the image's.
         max_size: largest longer side.
-        aspect: see `Localizer`.
+        aspect: see `ShapedLocalizer`.
         **kwargs: `keras.layers.Layer`'s own.
 
     Raises:
@@ -137,12 +95,12 @@ class ActivationLocalizer(MomentLocalizer):
         return CamLocalizer(name=name)
 
 
-class SizedLocalizer(Localizer):
+class SizedLocalizer(ShapedLocalizer):
     """Boxes of one size, wherever they are: what a localizer has to beat.
 
     Args:
         size: the box's longer side, as a fraction of the image's.
-        aspect: see `Localizer`.
+        aspect: see `ShapedLocalizer`.
         **kwargs: `keras.layers.Layer`'s own.
 
     Raises:
@@ -186,7 +144,7 @@ class RandomLocalizer(SizedLocalizer):
 
     Args:
         size: the box's longer side, as a fraction of the image's.
-        aspect: see `Localizer`.
+        aspect: see `ShapedLocalizer`.
         seed: of the boxes; drawn unless given.
         **kwargs: `keras.layers.Layer`'s own.
 
@@ -213,6 +171,7 @@ class RandomLocalizer(SizedLocalizer):
 
 LOCALIZERS = {
     "activation": ActivationLocalizer,
+    "box": BoxLocalizer,
     "cam": CamLocalizer,
     "center": CenterLocalizer,
     "random": RandomLocalizer,
@@ -240,8 +199,10 @@ def make_localizer(spec, aspect, name="localizer"):
             f"Invalid value for argument `localizer`. Expected one of {sorted(LOCALIZERS)}, a dict "
             f"with such a `name`, or a layer. Received: localizer={spec!r}"
         )
+    if issubclass(LOCALIZERS[kind], ShapedLocalizer):
+        options = {"aspect": aspect, **options}
     try:
-        return LOCALIZERS[kind](**{"aspect": aspect, **options}, name=name)
+        return LOCALIZERS[kind](**options, name=name)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"Invalid value for argument `localizer`. Expected arguments of "

@@ -32,7 +32,8 @@ def check_arguments(arguments):
     for name, lowest in (("num_classes", 2), ("looks", 0), ("steps", 1), ("units", 1)):
         check(_is_integer(arguments[name], lowest), name, f"an integer, at least {lowest}")
     check(_is_integer(arguments["image_size"], least), "image_size", at_least)
-    patch_size = as_pair(arguments["patch_size"], "patch_size")
+    patch_size = arguments["patch_size"]
+    patch_size = as_pair(224 if patch_size == "auto" else patch_size, "patch_size")
     if looks:
         glance_size = arguments["glance_size"]
         least_crop = minimum_size(arguments["crop_backbone"] or backbone)

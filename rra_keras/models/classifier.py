@@ -9,12 +9,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from rra_keras.backbones import build_encoder
-from rra_keras.layers import RecursiveAttention, ZoomCrop
+from rra_keras.backbones import build_encoder, build_trunk
+from rra_keras.discovery import discover_objects, fit_localizer
+from rra_keras.layers import BoxLocalizer, Localizer, RecursiveAttention, ZoomCrop
 from rra_keras.layers.localizers import make_localizer
 from rra_keras.layers.zoom_crop import as_pair
 from rra_keras.models.arguments import check_arguments
-from rra_keras.models.look import Look, Seen, named, shrink
+from rra_keras.models.framing import FramingLook
+from rra_keras.models.look import Look, Seen, named, shrink, whole_factor
 from rra_keras.models.presets import resolve
 from rra_keras.models.streams import StreamModel
 
@@ -51,7 +53,9 @@ class RRAClassifier(StreamModel):
         units: width of the LSTM cells.
         image_size: side `S` of the input, pixels; crops are cut at this resolution.
         patch_size: what each crop is resized to, pixels: a side, or `(height, width)`. Boxes have
-            its aspect, so that nothing is distorted: wide for what is wide.
+            its aspect, so that nothing is distorted: wide for what is wide. With `localizer="box"`
+            boxes have the object's own aspect, and `"auto"` is 224 until `train.py` knows the
+            objects: then it is their shape.
         glance_size: side of the small view of the whole, pixels; `patch_size`'s longer side unless
             given. With `looks=0` the backbone sees `image_size`.
         projection: widths of 1×1 convolutions with ReLU between the glance's features and its
@@ -60,8 +64,11 @@ class RRAClassifier(StreamModel):
         look_loss_weight: weight of the looks' loss.
         glance_loss_weight: weight of the glance's loss.
         localizer: what places looks: `"activation"` (looks inside the first one by `"cam"`),
-            `"cam"`, `"center"`, `"random"`; a dict of such a `name` and arguments of its class,
-            e.g. `{"name": "cam", "spread": 2.2}`; or a layer called as a `Localizer`.
+            `"cam"`, `"center"`, `"random"`; `"box"`, which learns the object's frame (`adapt`); a
+            dict of such a `name` and arguments of its class, e.g. `{"name": "cam", "spread": 2.2}`;
+            or a layer called as a `Localizer`.
+        refinements: with `localizer="box"`, looks of the trunk inside its own box before the object
+            is read, see `FramingLook`.
         box_gradient: share of the crops' gradient that passes through the boxes to the localizer.
             Whole, it is 10 to 60 times the glance's own there, and drowns it: none unless
             given. A localizer with weights of its own needs some.
@@ -100,6 +107,7 @@ class RRAClassifier(StreamModel):
         look_loss_weight=1.0,
         glance_loss_weight=1.0,
         localizer="cam",
+        refinements=1,
         box_gradient=0.0,
         detach_glance=False,
         crop_method="auto",
@@ -114,7 +122,7 @@ class RRAClassifier(StreamModel):
     ):
         arguments = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         check_arguments(arguments)
-        crop_size = as_pair(patch_size, "patch_size")
+        crop_size = as_pair(224 if patch_size == "auto" else patch_size, "patch_size")
         shown_size = image_size if looks == 0 else glance_size or max(crop_size)
 
         with _dtype_policy(dtype):
@@ -124,7 +132,17 @@ class RRAClassifier(StreamModel):
                 "train_from": train_from,
                 "preprocess": preprocess,
             }
-            encoder = build_encoder(backbone, fine_features=looks > 0, name="encoder", **options)
+            place = None
+            if looks:
+                place = make_localizer(localizer, aspect=crop_size[1] / crop_size[0])
+            framing = isinstance(place, BoxLocalizer)
+            encoder = build_encoder(
+                backbone,
+                fine_features=looks > 0,
+                trunk_features=framing,
+                name="encoder",
+                **options,
+            )
             projections = [_projection_layer(width, i) for i, width in enumerate(projection)]
             pool = keras.layers.GlobalAveragePooling2D(name="pool")
             glance_classifier = _classifier_layer(num_classes, "glance_classifier")
@@ -137,9 +155,10 @@ class RRAClassifier(StreamModel):
                         name="crop_encoder",
                         **options,
                     )
-                place = make_localizer(localizer, aspect=crop_size[1] / crop_size[0])
                 inner_place = place
-                if hasattr(place, "inside"):
+                if framing:  # inside the object, evidence tells where to look
+                    inner_place = make_localizer("cam", aspect=1.0, name="inner_localizer")
+                elif isinstance(place, Localizer):
                     inner_place = place.inside(name="inner_localizer")
                 zoom_crop = ZoomCrop(crop_size, crop_method, name="zoom_crop")
                 attention = RecursiveAttention(units, steps, name="recursive_attention")
@@ -151,7 +170,7 @@ class RRAClassifier(StreamModel):
             # === Functional model ===
             images = keras.Input((image_size, image_size, 3), name="images")
             view = shrink(images, image_size, shown_size)
-            features, fine_features = encoder(view) if looks else (encoder(view), None)
+            features, fine_features, trunk_features = _outputs(encoder(view))
             if detach_glance:
                 features = ops.stop_gradient(features)
             features = named(features, "glance_features")
@@ -163,14 +182,32 @@ class RRAClassifier(StreamModel):
             if looks:
                 tensors["glance_logits"] = logits
                 scores = glance_classifier(features)  # (B, h, w, C)
-                look = Look(
-                    *(place, inner_place, zoom_crop, crop_encoder, pool, vote_classifier),
-                    box_gradient,
-                )
-                seen = [Seen(features, fine_features, scores, vector)]
+                layers = {
+                    "localizer": place,
+                    "inner_localizer": inner_place,
+                    "zoom_crop": zoom_crop,
+                    "encoder": crop_encoder,
+                    "pool": pool,
+                    "classifier": vote_classifier,
+                    "box_gradient": box_gradient,
+                }
+                look = Look(**layers)
+                if framing:
+                    place.trainable = False  # by `adapt` alone, so that its boxes do not drift
+                    look = FramingLook(
+                        trunk=build_trunk(encoder, train_from),
+                        zoom_frame=ZoomCrop(shown_size, crop_method, name="zoom_frame"),
+                        shrink=whole_factor(image_size, 2 * shown_size),
+                        refinements=refinements,
+                        **layers,
+                    )
+                first = Seen(features, fine_features, scores, vector, trunk_features=trunk_features)
+                seen = [first]
                 for k in range(1, looks + 1):
                     seen.append(look(images, seen[-1], f"look_{k}"))
                 tensors |= _looks_tensors(seen[1:])
+                if framing:
+                    tensors["object_boxes"] = ops.stack(look.object_boxes, axis=1)
                 tensors |= _decide(seen[1:], attention, step_classifier)
                 logits = logits + look_weight * tensors["look_logits"]
             tensors["logits"] = logits
@@ -188,6 +225,7 @@ class RRAClassifier(StreamModel):
             self.crop_encoder, self.zoom_crop, self.attention = crop_encoder, zoom_crop, attention
             self.localizer, self.inner_localizer = place, inner_place
             self.step_classifier, self.vote_classifier = step_classifier, vote_classifier
+            self.framing = look if framing else None
         self.num_classes, self.looks, self.steps = num_classes, looks, steps
         self.image_size, self.patch_size, self.glance_size = image_size, crop_size, shown_size
         self.look_weight = look_weight
@@ -260,12 +298,57 @@ class RRAClassifier(StreamModel):
         own = self.looks and self.crop_encoder is not self.encoder
         return (self.encoder, self.crop_encoder) if own else (self.encoder,)
 
+    @property
+    def learns_where(self):
+        """Whether the model's localizer learns where objects are (`adapt`)."""
+        return bool(self.looks and self.framing)
+
+    def adapt(self, photos, labels=None, seed=0):
+        """Learn where the objects are, from photos alone: for `localizer="box"`, before `fit`.
+
+        1. Discover the object in each photo, without a box label (`discover_objects`).
+        2. Fit the localizer to find it from a glance, and from a look inside its own box
+           (`fit_localizer`).
+
+        Some 1,000 photos are enough. The same photos and seed give the same boxes.
+
+        Example:
+            model = rra_keras.RRAClassifier.from_preset("edge", 20, localizer="box")
+            objects = model.adapt(photos, labels)  # a box and a confidence for each photo
+
+        Args:
+            photos: `(N, S, S, 3)`, RGB 0…255.
+            labels: `(N,)` integers, of the classes; with them it is found out whether the photos
+                show one object each at all.
+            seed: of everything random.
+
+        Returns:
+            `Objects`: what was found in the photos.
+
+        Raises:
+            ValueError: if the model's localizer does not learn.
+        """
+        if not self.learns_where:
+            raise ValueError(
+                'Invalid model. Expected one with `localizer="box"`, which learns. '
+                f"Received: localizer={self._arguments['localizer']!r}, looks={self.looks}"
+            )
+        framing = self.framing
+        maps = keras.Model(self.encoder.input, self.encoder.output[:2])
+        options = {"size": self.glance_size, "shrink": framing.shrink, "seed": seed}
+        objects = discover_objects(maps, framing.trunk, photos, labels, **options)
+        self.localizer.trainable = True
+        fit_localizer(self.localizer, framing.trunk, photos, objects.boxes, **options)
+        self.localizer.trainable = False
+        return objects
+
     def view(self, *names):
         """Return a `keras.Model` from images to a dict of the named intermediates.
 
         Names: `boxes` `(B, looks, 4)`, `step_weights` `(B, T)`, `states` `(B, T, U)`, `step_logits`
         `(B, T, C)`, `glance_features`, `look_k_box` `(B, 4)`, `look_k_crop`, `look_k_features`,
-        `look_k_vote`, and the outputs.
+        `look_k_vote`, with `localizer="box"` `object_boxes` `(B, 1 + refinements, 4)`, and the
+        outputs.
 
         Example:
             seen = model.view("boxes", "step_weights").predict(images)
@@ -294,6 +377,12 @@ class RRAClassifier(StreamModel):
             if isinstance(config.get(key), dict) and "class_name" in config[key]
         }
         return cls(**config | revived)
+
+
+def _outputs(features):
+    """Return the encoder's feature map, its finer one and the trunk's; `None` for what is not."""
+    features = features if isinstance(features, (list, tuple)) else [features]
+    return [*features, None, None][:3]
 
 
 def _looks_tensors(looks):

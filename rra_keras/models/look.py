@@ -20,6 +20,8 @@ class Seen:
         vote: `(B, C)`, the linear vote of `vector`; `None` without one.
         box: `(B, 4)`, where in the image it was; `None` for the whole.
         crop: `(B, h, w, 3)`, what was seen there; `None` for the whole.
+        trunk_features: `(B, h, w, D')`, those of the encoder's frozen layers, of the whole; `None`
+            where nothing needs them.
     """
 
     features: Any
@@ -29,6 +31,7 @@ class Seen:
     vote: Any = None
     box: Any = None
     crop: Any = None
+    trunk_features: Any = None
 
 
 class Look:
@@ -40,7 +43,7 @@ class Look:
     4. Encode the crop → feature map, pooled vector `(B, D)`.
     5. With a classifier: its scores at each position, and its vote `(B, C)`.
 
-    Another kind of look is a class with another `__call__`.
+    Another kind of look is a class with another `place`.
 
     Args:
         localizer: layer that gives the first look its box.
@@ -74,13 +77,9 @@ class Look:
         Returns:
             A `Seen`.
         """
-        place = self.localizer if last.box is None else self.inner_localizer
-        box = place(last.features, last.scores, last.fine_features)  # (B, 4), inside the last view
-        box = scale_gradient(box, self.box_gradient)
-        box = box if last.box is None else box_in_box(last.box, box)
-        box = named(box, f"{name}_box")
+        box = named(self.place(images, last), f"{name}_box")
         crop = named(self.zoom_crop([images, box]), f"{name}_crop")
-        features, fine_features = self.encoder(crop)
+        features, fine_features = self.encoder(crop)[:2]
         features = named(features, f"{name}_features")
         vector = self.pool(features)  # (B, D)
         scores = vote = None
@@ -88,15 +87,27 @@ class Look:
             vote, scores = self.classifier(vector), self.classifier(features)
         return Seen(features, fine_features, scores, vector, vote, box, crop)
 
+    def place(self, images, last):
+        """Return the box `(B, 4)` to look into, in the image's frame."""
+        localizer = self.localizer if last.box is None else self.inner_localizer
+        box = localizer(last.features, last.scores, last.fine_features)  # inside the last view
+        box = scale_gradient(box, self.box_gradient)
+        return box if last.box is None else box_in_box(last.box, box)
+
 
 def shrink(images, image_size, glance_size):
     """Shrink images `(B, S, S, 3)` to the glance: by averaging whole pixels, then bilinearly."""
-    factor = max(f for f in range(1, image_size // glance_size + 1) if image_size % f == 0)
+    factor = whole_factor(image_size, glance_size)
     if factor > 1:
         images = keras.layers.AveragePooling2D(factor, name="shrink")(images)
     if image_size // factor != glance_size:
         images = keras.layers.Resizing(glance_size, glance_size, name="glance")(images)
     return images
+
+
+def whole_factor(size, least):
+    """Return by how much a side of `size` pixels can be averaged and stay at least `least`."""
+    return max(f for f in range(1, max(size // least, 1) + 1) if size % f == 0)
 
 
 def named(tensor, name):

@@ -94,7 +94,9 @@ def resolve(preset, overrides):
     1. Another backbone than the preset's is trained whole unless `train_from` is given.
     2. With `looks=0` the backbone sees as many pixels as a crop has (the side rounded to 32) unless
        `image_size` is given; what is about looks alone is left out.
-    3. The preset's own glance is no larger than the image.
+    3. With `localizer="box"` the glance is for framing alone, and smaller: 128 pixels; and the
+       patch takes the objects' shape (`"auto"`); unless they are given.
+    4. The preset's own glance is no larger than the image.
 
     Args:
         preset: a name in `PRESETS`.
@@ -109,6 +111,8 @@ def resolve(preset, overrides):
             f"Received: preset={preset!r}"
         )
     chosen = PRESETS[preset].model
+    if overrides.get("localizer") == "box":
+        chosen = chosen | {"glance_size": 128, "patch_size": "auto"}
     arguments = chosen | overrides
     if arguments["backbone"] != chosen["backbone"]:
         arguments["train_from"] = overrides.get("train_from")
@@ -117,7 +121,8 @@ def resolve(preset, overrides):
     if arguments["looks"] == 0:
         for name in ("glance_size", "crop_backbone", "shared_encoder"):
             arguments.pop(name, None)
-        height, width = as_pair(arguments["patch_size"], "patch_size")
+        size = arguments["patch_size"]
+        height, width = as_pair(224 if size == "auto" else size, "patch_size")
         side = height if height == width else 32 * round(math.sqrt(height * width) / 32)
         arguments["image_size"] = overrides.get("image_size", side)
     elif "glance_size" in chosen and "glance_size" not in overrides:

@@ -1,0 +1,158 @@
+"""A localizer learns from discovered boxes, to find the object by itself."""
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from rra_keras.discovery.views import make_viewer, see
+from rra_keras.layers.boxes import box_loss
+
+MARGINS = (0.1, 1.5)  # least and most that is added to a box's sides to make a view of it
+
+
+def random_views(boxes, count, rng, margins=MARGINS):
+    """Draw views to find objects in: the whole photo, and crops around the object's box.
+
+    1. The first view of each photo is the whole.
+    2. The others add a random share of `margins` to the box's height and to its width, spread at
+       random over both sides, and end at the photo's edge.
+
+    Args:
+        boxes: `(N, 4)`, `y0 x0 y1 x1` in [0, 1].
+        count: views of each photo, `V`.
+        rng: a `numpy.random.Generator`.
+        margins: the least and the most to add, as shares of the box's sides.
+
+    Returns:
+        `(N, V, 4)` float32 in [0, 1].
+    """
+    views = np.tile(np.array([0, 0, 1, 1], "float32"), (len(boxes), count, 1))
+    shape = (len(boxes), count - 1, 2)
+    added = rng.uniform(*margins, shape) * (boxes[:, 2:] - boxes[:, :2])[:, None]
+    before = rng.uniform(size=shape) * added
+    views[:, 1:, :2] = np.maximum(boxes[:, None, :2] - before, 0)
+    views[:, 1:, 2:] = np.minimum(boxes[:, None, 2:] + added - before, 1)
+    return views
+
+
+def relative_boxes(boxes, views):
+    """Return boxes `(…, 4)` as fractions of their views `(…, 4)`: `box_in_box` undone."""
+    origin = np.concatenate([views[..., :2]] * 2, axis=-1)
+    sides = np.concatenate([views[..., 2:] - views[..., :2]] * 2, axis=-1)
+    return ((boxes - origin) / np.maximum(sides, 1e-6)).astype("float32")
+
+
+def mirrored(boxes):
+    """Return boxes `(…, 4)` as they are in the photo turned left to right."""
+    y0, x0, y1, x1 = np.moveaxis(boxes, -1, 0)
+    return np.stack([y0, 1 - x1, y1, 1 - x0], axis=-1)
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of features and boxes, in an order that the seed and the epoch set.
+
+    Args:
+        features: `(M, h, w, D)`.
+        boxes: `(M, 4)`.
+        batch_size: rows a batch; what does not fill one is left out, unless there are no more.
+        seed: sets the order.
+    """
+
+    def __init__(self, features, boxes, batch_size, seed):
+        super().__init__()
+        self.features, self.boxes = features, boxes
+        self.batch_size = min(batch_size, len(boxes))
+        self.rng = np.random.default_rng(seed)
+        self.on_epoch_end()
+
+    def __len__(self):
+        return len(self.boxes) // self.batch_size
+
+    def __getitem__(self, step):
+        rows = self.order[step * self.batch_size : (step + 1) * self.batch_size]
+        return self.features[rows].astype("float32"), self.boxes[rows]
+
+    def on_epoch_end(self):
+        self.order = self.rng.permutation(len(self.boxes))
+
+
+def fit_localizer(
+    localizer,
+    trunk,
+    photos,
+    boxes,
+    size=128,
+    views=6,
+    epochs=14,
+    batch_size=64,
+    learning_rate=1e-3,
+    shrink=1,
+    seed=0,
+):
+    """Train a localizer on views of photos whose objects' boxes are known, or guessed.
+
+    1. `random_views` of each photo, half of them mirrored, cut out and seen by the frozen trunk,
+       once and for all: features `(N · V, h, w, D)`, half floats.
+    2. The localizer alone is trained on them by `box_loss`, AdamW, the learning rate falling as a
+       cosine. It averages over what is wrong with the boxes in each photo, and ends up better than
+       they are.
+
+    The weights that it starts from and the seed set the result.
+
+    Example:
+        encoder = backbones.build_encoder("efficientnet_lite0", train_from="block_11")
+        trunk, localizer = backbones.build_trunk(encoder, "block_11"), rra_keras.BoxLocalizer()
+        discovery.fit_localizer(localizer, trunk, images[:2], boxes, size=32, epochs=1)
+
+    Args:
+        localizer: a layer from features `(B, h, w, D)` to boxes `(B, 4)`, such as `BoxLocalizer`.
+        trunk: a `keras.Model` from images `(B, size, size, 3)`, 0…255, to features.
+        photos: `(N, S, S, 3)`, 0…255.
+        boxes: `(N, 4)`, `y0 x0 y1 x1` in [0, 1].
+        size: side of what the trunk sees, pixels.
+        views: views of each photo, `V`.
+        epochs: times that each view is trained on.
+        batch_size: views a step.
+        learning_rate: the first step's.
+        shrink: see `make_viewer`.
+        seed: sets the views and their order.
+
+    Returns:
+        The `keras.callbacks.History` of the training.
+
+    Source: Zhang et al., "Rethinking the Route Towards Weakly Supervised Object Localization"
+    (CVPR 2020), PSOL.
+    """
+    rng = np.random.default_rng(seed)
+    boxes = np.asarray(boxes, "float32")
+    places = random_views(boxes, views, rng)  # (N, V, 4)
+    targets = relative_boxes(boxes[:, None], places)
+    turned = rng.uniform(size=(len(boxes), views, 1)) < 0.5
+    targets = np.where(turned, mirrored(targets), targets)
+    places = np.where(turned, places[..., [0, 3, 2, 1]], places)  # from right to left
+    viewer = make_viewer(trunk, photos.shape[1:], views, size, shrink=shrink)
+    features = see(viewer, photos, places, description="Looking closer")
+    features = features.reshape(-1, *features.shape[2:])
+    batches = Batches(features, targets.reshape(-1, 4), batch_size, seed)
+    return fit_on_features(localizer, batches, epochs, learning_rate)
+
+
+def fit_on_features(localizer, batches, epochs, learning_rate):
+    """Train a localizer on batches of features and boxes, behind a progress bar.
+
+    Args:
+        localizer: a layer from features `(B, h, w, D)` to boxes `(B, 4)`.
+        batches: `Batches`.
+        epochs: times to go through them.
+        learning_rate: the first step's; it falls to 0 as a cosine.
+
+    Returns:
+        The `keras.callbacks.History` of the training.
+    """
+    inputs = keras.Input(batches.features.shape[1:])
+    model = keras.Model(inputs, localizer(inputs))
+    rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(batches))
+    model.compile(keras.optimizers.AdamW(rate), loss=box_loss)
+    with tqdm(total=epochs, desc="Learning where", unit="epoch", disable=None) as bar:
+        progress = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: bar.update())
+        return model.fit(batches, epochs=epochs, callbacks=[progress], shuffle=False, verbose=0)

@@ -1,0 +1,154 @@
+"""Which of several guesses at the objects helps to tell the classes apart, and whether any does."""
+
+import dataclasses
+
+import numpy as np
+
+from rra_keras.discovery.views import make_viewer, see
+
+FRAME = "frame"  # the hypothesis that the whole photo is the object
+BOX_RIDGE = 1e-2  # of the kernel's mean diagonal
+CLASS_RIDGE = 1e-1
+LEAST_SIDE = 0.1  # of a regressed box
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """The hypothesis that was chosen, and by what.
+
+    Attributes:
+        name: the chosen one.
+        accuracy: share of held-out photos named rightly, by hypothesis.
+        area: the boxes' mean area, by hypothesis.
+    """
+
+    name: str
+    accuracy: dict[str, float]
+    area: dict[str, float]
+
+
+def choose_hypothesis(
+    encoder, trunk, photos, labels, hypotheses, size=128, folds=3, shrink=1, seed=0
+):
+    """Compare guesses at where the objects are by what their crops tell of the classes.
+
+    1. Each photo is glanced at by the frozen trunk. The boxes of each hypothesis are regressed
+       from that, those of each fold from the photos of the others: boxes as a model would find
+       them, which do not know the photo's own label.
+    2. Each photo is cropped there and seen by the frozen encoder; its features, pooled.
+    3. A linear probe names the photos of each fold, fitted to those of the others.
+    4. The first hypothesis wins that no other beats beyond chance, by two standard errors of a
+       paired comparison. The whole frame is always the first: looking closer is left out where it
+       is of no use.
+
+    Args:
+        encoder: a `keras.Model` from images `(B, size, size, 3)`, 0…255, to a feature map, or to a
+            list that starts with it.
+        trunk: a `keras.Model` from the same images to an earlier feature map.
+        photos: `(N, S, S, 3)`, 0…255.
+        labels: `(N,)` integers.
+        hypotheses: boxes `(N, 4)`, `y0 x0 y1 x1` in [0, 1], by name, the preferred ones first.
+        size: side of glances and crops, pixels.
+        folds: parts of the photos, held out in turn.
+        shrink: see `make_viewer`.
+        seed: sets the folds.
+
+    Returns:
+        A `Choice`.
+    """
+    frame = np.tile(np.array([0, 0, 1, 1], "float32"), (len(photos), 1))
+    fold = folds_by_class(labels, folds, seed)
+    glancer = make_viewer(trunk, photos.shape[1:], 1, size, shrink=shrink)
+    glance = see(glancer, photos, frame[:, None], description="Glancing at photos")
+    kernel = linear_kernel(glance.reshape(len(photos), -1))
+    cropper = make_viewer(encoder, photos.shape[1:], 1, size, pool=True, shrink=shrink)
+    right, area = {}, {}
+    for name, boxes in {FRAME: frame, **hypotheses}.items():
+        if name != FRAME:
+            boxes = inside_frame(cross_fitted(kernel, boxes, fold, BOX_RIDGE))
+        features = see(cropper, photos, boxes[:, None], description=f"Trying {name}")[:, 0]
+        right[name] = linear_probe(features, labels, fold) == labels
+        area[name] = float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).mean())
+    accuracy = {name: float(np.mean(named)) for name, named in right.items()}
+    unbeaten = (
+        name for name in right if not any(beats(other, right[name]) for other in right.values())
+    )
+    return Choice(next(unbeaten), accuracy, area)
+
+
+def beats(right, other, errors=2.0):
+    """Tell whether one probe is right more often than another, beyond chance.
+
+    Args:
+        right: `(N,)` booleans, which photos the one names rightly.
+        other: `(N,)` booleans, the other.
+        errors: standard errors that it has to be ahead by.
+    """
+    ahead, differ = np.sum(right & ~other) - np.sum(~right & other), np.sum(right != other)
+    return bool(ahead > errors * np.sqrt(differ))
+
+
+def folds_by_class(labels, folds, seed):
+    """Deal the photos of each class in turn, in random order: `(N,)` of `0 … folds − 1`."""
+    rng = np.random.default_rng(seed)
+    fold = np.empty(len(labels), int)
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        fold[members] = (np.arange(len(members)) + rng.integers(folds)) % folds
+    return fold
+
+
+def linear_kernel(features):
+    """Return the products `(N, N)` of features `(N, D)`, each of mean 0 and variance 1.
+
+    Features that hardly vary are left small.
+    """
+    x = np.asarray(features, "float32")
+    x = x - x.mean(axis=0)
+    deviation = x.std(axis=0)
+    x = x / np.maximum(deviation, 1e-3 * deviation.max() + 1e-12)
+    return x @ x.T / x.shape[1]
+
+
+def cross_fitted(kernel, targets, fold, ridge):
+    """Predict each fold's targets by ridge regression on the other folds.
+
+    Args:
+        kernel: `(N, N)`, products of the features.
+        targets: `(N, K)`.
+        fold: `(N,)` integers.
+        ridge: share of the kernel's mean diagonal that is added to it.
+
+    Returns:
+        `(N, K)` float32.
+    """
+    predicted = np.empty(targets.shape, "float32")
+    for held_out in np.unique(fold):
+        rest, out = np.flatnonzero(fold != held_out), np.flatnonzero(fold == held_out)
+        mean = targets[rest].mean(axis=0)
+        # Of mean 0 over the rest: it has no part in the fold that is held out.
+        columns = kernel[:, rest] - kernel[rest][:, rest].mean(axis=0)
+        columns = columns - columns.mean(axis=1, keepdims=True)  # (N, rest)
+        inner = columns[rest]
+        penalty = (ridge * np.trace(inner) / len(rest) + 1e-12) * np.eye(len(rest))
+        dual = np.linalg.solve(inner + penalty, targets[rest] - mean)
+        predicted[out] = columns[out] @ dual + mean
+    return predicted
+
+
+def inside_frame(boxes, least=LEAST_SIDE):
+    """Return boxes `(N, 4)` of at least `least` a side, clipped to the photo."""
+    center = np.clip((boxes[:, :2] + boxes[:, 2:]) / 2, least / 2, 1 - least / 2)
+    half = np.maximum(boxes[:, 2:] - boxes[:, :2], least) / 2
+    return np.clip(np.concatenate([center - half, center + half], axis=1), 0, 1)
+
+
+def linear_probe(features, labels, fold):
+    """Name each fold's photos by a linear classifier fitted to the others, `(N,)` labels.
+
+    Ridge regression on one-hot labels: in closed form, seconds, and the same to the digit.
+    """
+    classes, which = np.unique(labels, return_inverse=True)
+    kernel = linear_kernel(features)
+    scores = cross_fitted(kernel, np.eye(len(classes))[which], fold, CLASS_RIDGE)
+    return classes[scores.argmax(axis=1)]

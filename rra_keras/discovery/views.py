@@ -1,0 +1,67 @@
+"""Photos seen through boxes, by a model that is not trained."""
+
+import keras
+import numpy as np
+from keras import ops
+from tqdm import tqdm
+
+from rra_keras.layers.zoom_crop import ZoomCrop
+
+
+def make_viewer(model, image_shape, count, size, pool=False, shrink=1):
+    """Build a model from photos and boxes to what `model` sees of them there.
+
+    Args:
+        model: a `keras.Model` from images `(B, size, size, 3)` to a feature map, or to a list that
+            starts with one.
+        image_shape: `(S, S, 3)` of the photos.
+        count: views of each photo, `V`.
+        size: side of the views, pixels.
+        pool: average the features over positions.
+        shrink: side of the squares of pixels that are averaged before anything is cut out, so that
+            fine detail does not alias; it divides `S`.
+
+    Returns:
+        A functional `keras.Model` from `[(B, S, S, 3), (B, V, 4)]` to features `(B · V, h, w, D)`,
+        or `(B · V, D)` with `pool`; the views of one photo are B rows apart.
+    """
+    images = keras.Input(image_shape, name="images")
+    views = keras.Input((count, 4), name="views")
+    x = keras.layers.AveragePooling2D(shrink)(images) if shrink > 1 else images
+    zoom = ZoomCrop(size)
+    crops = [zoom([x, box]) for box in ops.unstack(views, count, axis=1)]
+    features = model(ops.concatenate(crops) if count > 1 else crops[0])
+    features = features[0] if isinstance(features, (list, tuple)) else features
+    if pool:
+        features = ops.mean(features, axis=(1, 2))
+    return keras.Model([images, views], features)
+
+
+def see(viewer, photos, views, batch_size=16, description="Looking"):
+    """Run a viewer over photos, behind a progress bar.
+
+    Args:
+        viewer: a model that `make_viewer` returned, of `V` views.
+        photos: `(N, S, S, 3)`, 0…255; memory-mapped arrays do.
+        views: `(N, V, 4)`, `y0 x0 y1 x1` in [0, 1]; `x1 < x0` mirrors.
+        batch_size: photos at a time.
+        description: what the progress bar says.
+
+    Returns:
+        Float16 `(N, V, h, w, D)`, or `(N, V, D)` if the viewer pools.
+    """
+    views = np.asarray(views, "float32")
+    count = views.shape[1]
+    seen = np.empty((len(photos), count, *viewer.output_shape[1:]), "float16")
+    with tqdm(total=len(photos), desc=description, unit="photo", disable=None) as bar:
+        for start in range(0, len(photos), batch_size):
+            rows = slice(start, start + batch_size)
+            batch = np.asarray(photos[rows])
+            filled = (0, batch_size - len(batch))  # always as many, so that it compiles once
+            inputs = [np.pad(batch, [filled] + [(0, 0)] * 3)]
+            inputs.append(np.pad(views[rows], [filled, (0, 0), (0, 0)]))
+            features = np.asarray(viewer.predict_on_batch(inputs))
+            features = features.reshape(count, batch_size, *features.shape[1:]).swapaxes(0, 1)
+            seen[rows] = features[: len(batch)]
+            bar.update(len(batch))
+    return seen

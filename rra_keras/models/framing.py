@@ -1,0 +1,59 @@
+"""A look that frames the object first, by the encoder's early, frozen layers alone."""
+
+import keras
+from keras import ops
+
+from rra_keras.layers import BoxJitter
+from rra_keras.layers.boxes import box_in_box, grow_box
+from rra_keras.models.look import Look, named
+
+INNER_MARGIN = 0.5  # of a box's sides, added before looking inside it again
+PATCH_MARGIN = 0.1  # added before it is read
+
+
+class FramingLook(Look):
+    """Frames the object, then looks at it: where by the trunk alone, what by the whole encoder.
+
+    1. `localizer(trunk features of the glance)` → the object's box.
+    2. `refinements` times: the box, grown by a half, is cropped at the glance's size; the same
+       trunk and the same localizer → the box inside it. Recursion with the same weights.
+    3. The box, grown by a tenth, is where the look is; moved at random in training (`BoxJitter`).
+    4. From there on as any `Look`. A look inside a framed one is placed as any other.
+
+    Args:
+        trunk: model from crops to the features that `localizer` reads, `(B, h, w, D)`.
+        zoom_frame: a `ZoomCrop` to the trunk's size.
+        shrink: side of the squares of pixels that are averaged before those crops, so that fine
+            detail does not alias.
+        refinements: looks of the trunk inside its own box.
+        **look: the arguments of `Look`.
+    """
+
+    def __init__(self, *, trunk, zoom_frame, shrink, refinements, **look):
+        super().__init__(**look)
+        self.trunk = trunk
+        self.zoom_frame = zoom_frame
+        self.shrink = shrink
+        self.refinements = refinements
+        self.jitter = BoxJitter(name="box_jitter")
+        self.object_boxes = []  # one for the glance and one for each refinement, in the image
+
+    def place(self, images, last):
+        """Return the box `(B, 4)` of the object, with a margin, in the image's frame."""
+        if last.box is not None:
+            return super().place(images, last)
+        if self.shrink > 1:
+            images = keras.layers.AveragePooling2D(self.shrink, name="shrink_frame")(images)
+        box = _inside_image(self.localizer(last.trunk_features))
+        self.object_boxes = [box]
+        for _ in range(self.refinements):
+            view = grow_box(box, INNER_MARGIN)
+            inner = self.localizer(self.trunk(self.zoom_frame([images, view])))
+            box = _inside_image(box_in_box(view, inner))
+            self.object_boxes.append(box)
+        box = named(ops.stop_gradient(box), "object_box")
+        return _inside_image(self.jitter(grow_box(box, PATCH_MARGIN)))
+
+
+def _inside_image(box):
+    return ops.clip(box, 0.0, 1.0)

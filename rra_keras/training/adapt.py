@@ -1,0 +1,134 @@
+"""Learning where to look from the training photos alone, before the classes are learned."""
+
+import csv
+import dataclasses
+import io
+import json
+import math
+
+import keras
+import numpy as np
+
+from rra_keras.data import pipeline, splits
+from rra_keras.discovery import patch_size_for
+from rra_keras.models import RRAClassifier, costs
+
+PHOTOS = 1000  # that are looked at: enough to fit a localizer, and half a gigabyte at 448 pixels
+LOCALIZER = "checkpoints/localizer.npz"
+_COLUMNS = ("file", "y0", "x0", "y1", "x1", "confidence")
+
+
+def adapt(config, prepared):
+    """Let a model that learns where to look learn it, once a run.
+
+    1. At most `PHOTOS` training photos, of every class in turn.
+    2. `RRAClassifier.adapt` discovers their objects and fits the localizer.
+    3. `objects.csv`, a box and a confidence for each photo, and `objects.json`, what each
+       hypothesis is worth, are written to the run.
+    4. Where the photos hold no one object, the model is replaced by the plain backbone at about
+       the same cost. Otherwise `patch_size="auto"` becomes the objects' shape.
+
+    A run that did this before goes on with what was found then. A model that does not learn where
+    to look is left as it is.
+
+    Example:
+        config = training.configure("edge", {"looks": 0}, dataset=f"folder:{photos}")
+        prepared = training.adapt(config, training.prepare(config, "runs/mine"))
+
+    Args:
+        config: a `Config`.
+        prepared: what `prepare` returned for it.
+
+    Returns:
+        `Prepared`, with the model to train.
+
+    Raises:
+        OSError: if a file cannot be written.
+    """
+    run, model = prepared.run, prepared.model
+    if model is None or not model.learns_where:
+        return prepared
+    prepared.clock.start("objects")
+    if not run.path("objects.json").is_file():
+        _find_objects(config, run, prepared.source.splits["train"], model)
+    found = json.loads(run.path("objects.json").read_text("utf-8"))
+    if found["hypothesis"] == "frame":
+        model = _plain(config, model)
+        print(f"The photos hold no one object: looking once, at {model.image_size} pixels.")
+    else:
+        if config.model["patch_size"] == "auto":
+            model = _build(config, model.num_classes, patch_size=tuple(found["patch_size"]))
+        with np.load(run.path(LOCALIZER), allow_pickle=False) as arrays:
+            model.localizer.set_weights([arrays[f"arr_{i}"] for i in range(len(arrays.files))])
+        area, size = found["area"][found["hypothesis"]], "×".join(map(str, model.patch_size))
+        print(
+            f"The photos hold one object each, in {area:.0%} of the frame: read at {size} pixels."
+        )
+    prepared.clock.stop()
+    return dataclasses.replace(prepared, model=model)
+
+
+def _find_objects(config, run, train, model):
+    chosen = splits.by_turns(train.labels, PHOTOS, config.seed)
+    subset = train.subset(chosen)
+    photos = np.empty((subset.size, model.image_size, model.image_size, 3), "uint8")
+    batches = pipeline.evaluation_batches(subset, model.image_size, 1, model.num_classes)
+    for i, (images, _) in enumerate(batches.as_numpy_iterator()):
+        photos[i] = images[0].round().clip(0, 255)
+    print(f"Looking for the objects in {subset.size} training photos.", flush=True)
+    objects = model.adapt(photos, subset.labels, config.seed)
+    with run.replacing(LOCALIZER) as path, path.open("wb") as file:
+        np.savez(file, *model.localizer.get_weights())
+    run.write_text("objects.csv", _table(subset.names or chosen, objects))
+    choice = objects.choice
+    run.write_json(
+        "objects.json",  # last: what the others are complete by
+        {
+            "hypothesis": objects.name,
+            "accuracy": choice.accuracy,
+            "area": choice.area,
+            "patch_size": patch_size_for(objects.boxes),
+        },
+    )
+
+
+def _table(names, objects):
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(_COLUMNS)
+    for name, box, confidence in zip(names, objects.boxes, objects.confidence, strict=True):
+        table.writerow([name, *(f"{edge:.4f}" for edge in box), f"{confidence:.3f}"])
+    return text.getvalue()
+
+
+def read_objects(run, train):
+    """Read a run's `objects.csv`.
+
+    Args:
+        run: a `Run` that `adapt` was called for.
+        train: the training split.
+
+    Returns:
+        Places in the split `(N,)`, boxes `(N, 4)` and their confidence `(N,)`.
+    """
+    rows = list(csv.DictReader(run.path("objects.csv").read_text("utf-8").splitlines()))
+    index = {str(name): i for i, name in enumerate(train.names or range(train.size))}
+    places = np.array([index[row["file"]] for row in rows])
+    values = np.array([[float(row[name]) for name in _COLUMNS[1:]] for row in rows])
+    return places, values[:, :4], values[:, 4]
+
+
+def _plain(config, model):
+    """Return the plain backbone that costs about as much as `model`."""
+    plain = _build(config, model.num_classes, looks=0, image_size=224)
+    ratio = costs.multiply_adds(model) / costs.multiply_adds(plain)
+    side = 32 * math.ceil(7 * math.sqrt(ratio) - 0.1)  # a hair beyond a multiple does not count
+    return _build(config, model.num_classes, looks=0, image_size=side)
+
+
+def _build(config, num_classes, **others):
+    arguments = RRAClassifier.preset_arguments(config.preset, **config.model | others)
+    keras.utils.set_random_seed(config.seed)
+    return RRAClassifier(
+        num_classes=num_classes, weights=config.weights, dtype=config.precision, **arguments
+    )

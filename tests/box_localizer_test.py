@@ -1,0 +1,132 @@
+import keras
+import numpy as np
+import pytest
+from conftest import gradient
+from keras import ops
+
+from rra_keras.layers.box_localizer import BoxLocalizer
+from rra_keras.layers.boxes import box_from_center, box_loss, generalized_iou, grow_box
+
+
+def array(*rows):
+    return np.array(rows, "float32")
+
+
+def features(batch=3, size=8, channels=5):
+    return np.random.default_rng(0).normal(size=(batch, size, size, channels)).astype("float32")
+
+
+def test_box_from_center():
+    boxes = box_from_center(array([0.5, 0.25]), array([0.5, 0.25]))
+    np.testing.assert_allclose(boxes, [[0.25, 0.125, 0.75, 0.375]])
+
+
+@pytest.mark.parametrize(
+    ("box", "margin", "grown"),
+    [
+        ([0.4, 0.2, 0.6, 0.6], 0.5, [0.35, 0.1, 0.65, 0.7]),
+        ([0.4, 0.2, 0.6, 0.6], 0.0, [0.4, 0.2, 0.6, 0.6]),
+        ([0.0, 0.5, 0.4, 1.0], 0.5, [0.0, 0.375, 0.5, 1.0]),  # at the edge inwards alone
+        ([0.3, 0.3, 0.3, 0.3], 0.5, [0.3, 0.3, 0.3, 0.3]),
+    ],
+)
+def test_grow_box(box, margin, grown):
+    np.testing.assert_allclose(grow_box(array(box), margin), [grown], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("box", "other", "value"),
+    [
+        ([0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0], 1.0),
+        ([0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.5, 0.5], 0.25),  # enclosed: IoU alone
+        ([0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0], -0.5),  # half of what is around both
+        ([0.0, 0.0, 0.2, 1.0], [0.1, 0.0, 0.3, 1.0], 1 / 3),
+    ],
+)
+def test_generalized_iou(box, other, value):
+    np.testing.assert_allclose(generalized_iou(array(box), array(other)), [value], atol=1e-5)
+    np.testing.assert_allclose(generalized_iou(array(other), array(box)), [value], atol=1e-5)
+
+
+def test_loss_is_nothing_for_equal_boxes_and_grows_with_distance():
+    target = array([0.2, 0.2, 0.6, 0.6])
+    losses = [float(box_loss(target, target + shift)[0]) for shift in (0.0, 0.1, 0.3, 0.9)]
+    assert losses[0] == pytest.approx(0, abs=1e-6)
+    assert losses == sorted(losses)
+    # IoU 0.09 / 0.23, all but 0.02 of 0.25 covered, and a tenth for each edge.
+    assert losses[1] == pytest.approx(1 - 0.09 / 0.23 + 0.02 / 0.25 + 0.1 * 4, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "box", [[0.5, 0.5, 0.5, 0.5], [0.7, 0.7, 0.3, 0.3], [0.2, 0.2, 0.6, 0.6], [3.0, 3.0, 4.0, 4.0]]
+)
+@pytest.mark.parametrize("target", [[0.2, 0.2, 0.6, 0.6], [0.4, 0.4, 0.4, 0.4]])
+def test_loss_has_a_finite_slope(box, target):
+    slope = gradient(lambda boxes: ops.sum(box_loss(array(target), boxes)), array(box))
+    assert np.all(np.isfinite(slope))
+
+
+def test_starts_at_half_of_the_photo():
+    boxes = BoxLocalizer(filters=(4, 4), units=4)(features())
+    np.testing.assert_allclose(boxes, np.tile([0.25, 0.25, 0.75, 0.75], (3, 1)))
+    assert keras.backend.standardize_dtype(boxes.dtype) == "float32"
+
+
+def test_equals_numpy():
+    rng = np.random.default_rng(1)
+    layer = BoxLocalizer(filters=(3, 2), units=4)
+    x = features(batch=2, size=4)
+    layer(x)
+    layer.set_weights([rng.normal(size=w.shape).astype("float32") for w in layer.weights])
+    w = [np.asarray(weight) for weight in layer.get_weights()]
+
+    def conv(x, kernel, bias, stride):
+        # "same" pads an even side by one cell at its end for stride 2, by one on each side for 1.
+        before = 2 - stride
+        x = np.pad(x, [(0, 0), (before, 1), (before, 1), (0, 0)])
+        size = (x.shape[1] - 3) // stride + 1
+        y = np.zeros((len(x), size, size, kernel.shape[-1]))
+        for i in range(size):
+            for j in range(size):
+                patch = x[:, i * stride : i * stride + 3, j * stride : j * stride + 3]
+                y[:, i, j] = np.tensordot(patch, kernel, 3) + bias
+        return np.clip(y, 0, 6)
+
+    y = conv(conv(x, w[0], w[1], 2), w[2], w[3], 1).reshape(2, -1)
+    y = 1 / (1 + np.exp(-(np.clip(y @ w[4] + w[5], 0, 6) @ w[6] + w[7])))
+    center, size = y[:, :2], y[:, 2:]
+    expected = np.concatenate([center - size / 2, center + size / 2], axis=1)
+    np.testing.assert_allclose(layer(x), expected, atol=1e-5)
+
+
+def test_config_and_weights_survive_saving(tmp_path):
+    inputs = keras.Input((8, 8, 5))
+    model = keras.Model(inputs, BoxLocalizer(filters=(4, 3), units=6, name="where")(inputs))
+    model.set_weights([w + 0.1 for w in model.get_weights()])
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    config = again.get_layer("where").get_config()
+    assert set(config) == {"name", "trainable", "dtype", "filters", "units"}
+    assert (tuple(config["filters"]), config["units"]) == ((4, 3), 6)
+    np.testing.assert_allclose(again(features()), model(features()))
+
+
+@pytest.mark.parametrize("arguments", [{"filters": (4,)}, {"filters": (4, 0)}, {"units": 0}])
+def test_refuses_sizes_that_are_none(arguments):
+    with pytest.raises(ValueError, match="positive"):
+        BoxLocalizer(**arguments)
+
+
+def test_learns_a_box():
+    rng = np.random.default_rng(0)
+    x = np.zeros((64, 8, 8, 1), "float32")
+    targets = np.zeros((64, 4), "float32")
+    for i, (y, x0, h, w) in enumerate(rng.integers([0, 0, 3, 3], [3, 3, 6, 6], (64, 4))):
+        x[i, y : y + h, x0 : x0 + w] = 1
+        targets[i] = np.array([y, x0, y + h, x0 + w]) / 8
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8, 8, 1))
+    model = keras.Model(inputs, BoxLocalizer(filters=(8, 8), units=32)(inputs))
+    model.compile(keras.optimizers.Adam(0.01), loss=box_loss)
+    losses = model.fit(x, targets, batch_size=16, epochs=12, verbose=0).history["loss"]
+    assert losses[-1] < 0.6 * losses[0]

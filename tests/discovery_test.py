@@ -1,0 +1,331 @@
+import keras
+import numpy as np
+import pytest
+
+from rra_keras.backbones import build_encoder
+from rra_keras.backbones.trunk import build_trunk
+from rra_keras.discovery import colocalize, probe
+from rra_keras.discovery.discover import discover_objects, hypothesize
+from rra_keras.discovery.fit import (
+    fit_localizer,
+    mirrored,
+    random_views,
+    relative_boxes,
+)
+from rra_keras.discovery.observe import Observed, observe
+from rra_keras.discovery.patch import patch_size_for
+from rra_keras.discovery.views import make_viewer, see
+from rra_keras.layers.box_localizer import BoxLocalizer
+from rra_keras.measures.localization import intersection_over_union
+
+FRAME = np.array([[0.0, 0.0, 1.0, 1.0]], "float32")
+
+
+def squares(count=12, size=12, depth=6, seed=0):
+    """Noise with a block of one common direction: features, and the blocks' boxes."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(scale=0.3, size=(count, size, size, depth)).astype("float32") + 5
+    boxes = np.zeros((count, 4))
+    direction = rng.normal(size=depth)
+    for i, (y, x) in enumerate(rng.integers(1, size - 6, (count, 2))):
+        features[i, y : y + 5, x : x + 4] += 2 * direction
+        boxes[i] = np.array([y, x, y + 5, x + 4]) / size
+    return features, boxes
+
+
+def test_principal_components_equal_numpy():
+    features, _ = squares()
+    mean, components = colocalize.principal_components(features, 2)
+    flat = features.reshape(-1, 6)
+    np.testing.assert_allclose(mean, flat.mean(axis=0), atol=1e-5)
+    values, vectors = np.linalg.eigh(np.cov(flat.T))
+    assert components.shape == (6, 2)
+    for i in (0, 1):
+        cosine = components[:, i] @ vectors[:, np.argsort(-values)[i]]
+        assert abs(cosine) == pytest.approx(1, abs=1e-4)
+
+
+def test_components_are_no_more_than_there_are():
+    _, components = colocalize.principal_components(squares(depth=3)[0], 64)
+    assert components.shape == (3, 3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_finds_what_photos_have_in_common(dtype):
+    features, truth = squares()
+    maps = colocalize.common_maps(features.astype(dtype))
+    boxes, confidence = colocalize.boxes_of_maps(maps, 0.3)
+    np.testing.assert_allclose(boxes, truth, atol=1e-6)
+    assert np.all((confidence > 0.5) & (confidence <= 1))
+
+
+def test_each_class_has_what_is_common_to_itself():
+    features, truth = squares(8)
+    others, other_truth = squares(8, seed=1)
+    both = np.concatenate([features, others])
+    maps = colocalize.class_maps(both, np.repeat([3, 7], 8))
+    boxes, _ = colocalize.boxes_of_maps(maps, 0.5)
+    np.testing.assert_allclose(boxes, np.concatenate([truth, other_truth]), atol=1e-6)
+
+
+def test_foreground_is_what_borders_are_not():
+    maps = np.full((2, 3, 3), -1.0)
+    maps[:, 1, 1] = 2
+    expected = np.zeros((2, 3, 3))
+    expected[:, 1, 1] = 2
+    np.testing.assert_array_equal(colocalize.foreground(maps), expected)
+    np.testing.assert_array_equal(colocalize.foreground(-maps), expected)
+
+
+def test_norm_maps_are_above_the_mean():
+    norms = np.array([[[1.0, 3.0], [2.0, 6.0]]])
+    np.testing.assert_array_equal(colocalize.norm_maps(norms), [[[0, 0], [0, 3]]])
+
+
+def test_resize_is_bilinear_between_cell_centers():
+    maps = np.array([[[0.0, 4.0]]])
+    np.testing.assert_allclose(colocalize.resize(maps, 4)[0, 0], [0, 1, 3, 4])
+    np.testing.assert_allclose(colocalize.resize(maps, 4)[0, 3], [0, 1, 3, 4])
+
+
+def test_combine_is_a_geometric_mean():
+    coarse, fine = np.zeros((1, 2, 2)), np.zeros((1, 4, 4))
+    coarse[0, 0, 0] = 9
+    fine[0, 1, 1] = fine[0, 3, 3] = 5
+    combined = colocalize.combine(coarse, fine, grid=4)
+    assert combined.max() == 1
+    assert combined[0, 1, 1] == 1
+    assert combined[0, 3, 3] == 0
+
+
+def test_boxes_of_maps_take_the_largest_region():
+    values = np.zeros((1, 10, 10))
+    values[0, 1:3, 1:3] = 10
+    values[0, 5:9, 4:8] = 4
+    values[0, 9, 8] = 4  # touches at a corner
+    boxes, confidence = colocalize.boxes_of_maps(values)
+    np.testing.assert_allclose(boxes, [[0.5, 0.4, 1.0, 0.9]])
+    np.testing.assert_allclose(confidence, [68 / 108])
+    boxes, confidence = colocalize.boxes_of_maps(values, 0.5)
+    np.testing.assert_allclose(boxes, [[0.1, 0.1, 0.3, 0.3]])
+    np.testing.assert_allclose(confidence, [40 / 108])
+
+
+def test_an_empty_map_is_the_whole_frame_without_confidence():
+    boxes, confidence = colocalize.boxes_of_maps(colocalize.scaled(np.zeros((2, 5, 5))))
+    np.testing.assert_array_equal(boxes, np.repeat(FRAME, 2, axis=0))
+    np.testing.assert_array_equal(confidence, [0, 0])
+
+
+def test_refuses_a_threshold_out_of_range():
+    with pytest.raises(ValueError, match="threshold=1"):
+        colocalize.boxes_of_maps(np.ones((1, 2, 2)), 1)
+
+
+@pytest.fixture(scope="module")
+def encoder(backbone):
+    return build_encoder(backbone, train_from="block_1", fine_features=True)
+
+
+@pytest.fixture(scope="module")
+def trunk(encoder):
+    return build_trunk(encoder, "block_1")
+
+
+def test_trunk_is_the_encoder_before_its_trainable_block(encoder, trunk, batch):
+    images, _ = batch
+    _, fine = encoder(images)
+    assert trunk.output_shape == (None, None, None, 8)
+    np.testing.assert_allclose(trunk(images), fine)  # block 0 is the last of its size
+    assert not trunk.trainable_weights
+
+
+def test_trunk_keeps_the_preprocessing():
+    encoder = build_encoder("efficientnet_lite0", train_from="block_1", fine_features=True)
+    trunk = build_trunk(encoder, "block_1")
+    assert trunk.output_shape == (None, None, None, 16)
+    assert "preprocess" in [layer.name for layer in trunk.layers]
+
+
+def test_trunk_refuses_a_block_that_is_not_there(encoder):
+    with pytest.raises(ValueError, match="train_from='block_9'"):
+        build_trunk(encoder, "block_9")
+
+
+def test_observe_keeps_components_and_norms(encoder, batch):
+    images, _ = batch
+    observed = observe(encoder, images, sample=4, components=5, batch_size=2, seed=1)
+    for seen, features in zip(observed, encoder(images), strict=True):
+        features = np.asarray(features)
+        norms = np.linalg.norm(features, axis=-1)
+        np.testing.assert_allclose(seen.norms, norms, rtol=1e-3)
+        first = np.random.default_rng(1).permutation(len(images))[:4]
+        basis = colocalize.principal_components(features[first].astype("float16"), 5)
+        expected = colocalize.project(features, *basis)
+        tolerance = 2e-2 * np.abs(expected).max()
+        # A component's sign is open.
+        np.testing.assert_allclose(np.abs(seen.features), np.abs(expected), atol=tolerance)
+
+
+def test_views_are_crops_seen_by_the_model(trunk, batch):
+    images, _ = batch
+    viewer = make_viewer(trunk, images.shape[1:], 1, 64)
+    whole = see(viewer, images, np.tile(FRAME, (9, 1, 1)), batch_size=4)
+    np.testing.assert_allclose(whole[:, 0], trunk(images.astype("float32")), atol=1e-2)
+    views = np.tile(FRAME, (9, 2, 1))
+    views[:, 1] = [0, 1, 1, 0]
+    viewer = make_viewer(trunk, images.shape[1:], 2, 64, pool=True)
+    both = see(viewer, images, views, batch_size=4)
+    assert both.shape == (9, 2, 8)
+    mirrored = np.asarray(trunk(images[:, :, ::-1].astype("float32")))
+    np.testing.assert_allclose(both[:, 0], whole[:, 0].mean((1, 2), "float32"), atol=1e-2)
+    np.testing.assert_allclose(both[:, 1], mirrored.mean(axis=(1, 2)), atol=1e-2)
+
+
+def test_cross_fitting_never_sees_its_own_target():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(30, 4))
+    fold = np.arange(30) % 3
+    kernel = probe.linear_kernel(features)
+    targets = features @ rng.normal(size=(4, 2))
+    predicted = probe.cross_fitted(kernel, targets, fold, 1e-4)
+    np.testing.assert_allclose(predicted, targets, atol=0.05)
+    changed = targets.copy()
+    changed[fold == 1] += 100
+    again = probe.cross_fitted(kernel, changed, fold, 1e-4)
+    np.testing.assert_allclose(again[fold == 1], predicted[fold == 1], atol=1e-5)
+
+
+def test_folds_are_even_within_classes():
+    labels = np.repeat([2, 5, 9], [9, 6, 3])
+    fold = probe.folds_by_class(labels, 3, 0)
+    for label, each in ((2, 3), (5, 2), (9, 1)):
+        np.testing.assert_array_equal(np.bincount(fold[labels == label]), [each] * 3)
+
+
+def test_constant_features_tell_nothing_but_stay_finite():
+    labels = np.arange(12) % 2
+    fold = probe.folds_by_class(labels, 3, 0)
+    assert set(probe.linear_probe(np.ones((12, 4)), labels, fold)) <= {0, 1}
+
+
+def test_boxes_regressed_stay_inside_the_frame():
+    boxes = probe.inside_frame(np.array([[-1, 0.5, 2, 0.5], [0.99, 0.99, 3, 3]], "float32"))
+    np.testing.assert_allclose(boxes[0], [0, 0.45, 1, 0.55])
+    assert np.all((boxes >= 0) & (boxes <= 1))
+    assert np.all(boxes[:, 2:] - boxes[:, :2] >= 0.1 - 1e-6)
+
+
+def small_marks(count=48, size=64):
+    """Gray noise with a small square at one of four places, striped one way or the other."""
+    rng = np.random.default_rng(0)
+    photos = rng.integers(90, 110, (count, size, size, 3)).astype("uint8")
+    labels = np.arange(count) % 2
+    boxes = np.zeros((count, 4), "float32")
+    stripes = np.zeros((16, 16), "uint8")
+    stripes[::4] = stripes[1::4] = 255
+    for i, (y, x) in enumerate(rng.integers(0, 2, (count, 2)) * 32 + 8):
+        photos[i, y : y + 16, x : x + 16] = (stripes if labels[i] else stripes.T)[..., None]
+        boxes[i] = np.array([y, x, y + 16, x + 16]) / size
+    return photos, labels, boxes
+
+
+def test_probe_ranks_hypotheses_and_always_tries_the_frame(encoder, trunk):
+    photos, labels, boxes = small_marks()
+    wrong = np.tile(np.array([0.4, 0.4, 0.6, 0.6], "float32"), (len(photos), 1))
+    choice = probe.choose_hypothesis(
+        encoder, trunk, photos, labels, {"object": boxes, "middle": wrong}, size=32
+    )
+    assert set(choice.accuracy) == set(choice.area) == {"frame", "object", "middle"}
+    assert choice.name == "frame"  # its own stripes tell the whole photo as well
+    assert choice.area["frame"] == 1
+    assert choice.accuracy["object"] > choice.accuracy["middle"]
+    alone = probe.choose_hypothesis(encoder, trunk, photos, labels, {}, size=32)
+    assert alone.name == "frame"
+
+
+def test_beats_is_a_paired_comparison():
+    right = np.arange(100) < 60
+    assert not probe.beats(right, right)
+    assert probe.beats(right, np.arange(100) < 55)  # right in 5 more, wrong in none: 2.2 errors
+    assert not probe.beats(right, np.arange(100) < 56)  # 4 more: 2 errors
+    assert not probe.beats(right, (np.arange(100) >= 40) & (np.arange(100) < 95))
+
+
+def test_hypotheses_need_labels_for_classes():
+    features, truth = squares()
+    norms = np.linalg.norm(features, axis=-1)
+    seen = Observed(features.astype("float16"), norms)
+    labels = np.arange(len(features)) % 2
+    assert set(hypothesize(seen, seen)) == {"set", "norm"}
+    found = hypothesize(seen, seen, labels)
+    assert set(found) == {"set", "norm", "class"}
+    boxes, confidence = found["set"]
+    assert intersection_over_union(boxes, truth).mean() > 0.7
+    assert confidence.shape == (len(features),)
+
+
+@pytest.mark.parametrize("labeled", [True, False])
+def test_discover_objects_returns_a_box_for_each_photo(encoder, trunk, labeled):
+    photos, labels, _ = small_marks()
+    objects = discover_objects(encoder, trunk, photos, labels if labeled else None, size=32)
+    assert objects.boxes.shape == (len(photos), 4)
+    assert np.all((objects.boxes >= 0) & (objects.boxes <= 1))
+    assert np.all((objects.confidence >= 0) & (objects.confidence <= 1))
+    assert objects.name == (objects.choice.name if labeled else "set")
+    assert objects.name in {"frame", "set", "norm", "class"}
+
+
+def test_random_views_hold_the_object():
+    boxes = np.array([[0.3, 0.4, 0.5, 0.8], [0, 0, 0.2, 0.2]], "float32")
+    views = random_views(boxes, 50, np.random.default_rng(0), margins=(0.1, 1.0))
+    np.testing.assert_array_equal(views[:, 0], np.repeat(FRAME, 2, axis=0))
+    assert np.all(views[..., :2] <= boxes[:, None, :2] + 1e-6)
+    assert np.all(views[..., 2:] >= boxes[:, None, 2:] - 1e-6)
+    assert np.all((views >= 0) & (views <= 1))
+    sides = (views[..., 2:] - views[..., :2])[0, 1:] / (boxes[0, 2:] - boxes[0, :2])
+    assert 1.1 <= sides.min() < 1.2 < 1.8 < sides.max() <= 2.0
+
+
+def test_relative_and_mirrored_boxes():
+    box, view = np.array([0.25, 0.5, 0.5, 0.75]), np.array([0.0, 0.5, 0.5, 1.0])
+    np.testing.assert_allclose(relative_boxes(box, view), [0.5, 0, 1, 0.5])
+    np.testing.assert_allclose(mirrored(box), [0.25, 0.25, 0.5, 0.5])
+
+
+def fitted(trunk, photos, boxes, **options):
+    keras.utils.set_random_seed(0)
+    localizer = BoxLocalizer(filters=(8, 8), units=16)
+    options = {"size": 32, "views": 2, "epochs": 3, "batch_size": 8} | options
+    history = fit_localizer(localizer, trunk, photos, boxes, **options)
+    return localizer, history.history["loss"]
+
+
+def test_fit_localizer_learns_and_repeats(trunk):
+    photos, _, boxes = small_marks(12)
+    localizer, losses = fitted(trunk, photos, boxes, learning_rate=0.01)
+    assert losses[-1] < losses[0]
+    again, _ = fitted(trunk, photos, boxes, learning_rate=0.01)
+    for one, other in zip(localizer.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sides", "pixels", "size"),
+    [
+        ([(0.4, 0.4), (0.2, 0.2), (0.9, 0.3)], 224**2, (224, 224)),
+        ([(0.3, 0.6)] * 3, 224**2, (160, 320)),
+        ([(0.6, 0.3)] * 3, 224**2, (320, 160)),
+        ([(0.01, 1.0)], 224**2, (128, 384)),
+        ([(0.5, 0.5), (0.0, 0.2)], 1024, (32, 32)),  # what has no area has no shape
+        ([], 224**2, (224, 224)),
+    ],
+)
+def test_patch_has_the_objects_shape(sides, pixels, size):
+    boxes = np.array([[0.05, 0.0, 0.05 + h, w] for h, w in sides]).reshape(-1, 4)
+    assert patch_size_for(boxes, pixels) == size
+
+
+def test_patch_needs_pixels():
+    with pytest.raises(ValueError, match="pixels=1000"):
+        patch_size_for(FRAME, 1000)
