@@ -37,6 +37,7 @@ def main(_):
     config = configure(model.pop("preset", "edge"), model, seed=_SEED.value, **options)
     name = f"{_DATA.value}-{_ROW.value}-{_SEED.value}"
     prepared = training.prepare(config, f"runs/benchmarks/{name}", resume=True)
+    prepared = training.adapt(config, prepared)
     metrics = training.train(config, prepared)
 
     shutil.copy(prepared.run.path("test.csv"), RESULTS / f"{name}.csv")

@@ -17,6 +17,8 @@ ROWS = {
     "no_skip": {"linear_vote": False},
     "lambda_1": {"look_weight": 1.0, "look_loss_weight": 1.0},
     "box_gradient": {"look_weight": 1.0, "look_loss_weight": 1.0, "box_gradient": 0.01},
+    # A localizer that learns the object's frame from the training photos.
+    "box": {"localizer": "box"},
     # For wide objects, and one change each.
     "wide": {"preset": "edge_wide"},
     "wide_units_256": {"preset": "edge_wide", "units": 256},

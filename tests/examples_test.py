@@ -2,8 +2,9 @@
 
 An example is the indented code under a line `Example:`. It finds these names:
 
-- `np`, `keras`, `ops` (of Keras), `rra_keras`, the rooms (`backbones`, `data`, `discovery`, `explain`,
-  `layers`, `measures`, `models`, `reporting`, `training`), and its own module by its last name (`pipeline`);
+- `np`, `keras`, `ops` (of Keras), `rra_keras`, the rooms (`backbones`, `data`, `discovery`,
+  `explain`, `layers`, `measures`, `models`, `reporting`, `training`), and its own module by its
+  last name (`pipeline`);
 - `images` uint8 `(9, 64, 64, 3)` and `labels` int64 `(9,)` of three classes;
 - `features` float32 `(2, 8, 8, 16)` and `boxes` `(2, 4)`, for layers;
 - `photos`, the path of a folder of three classes by ten photos; `source` and `split`, its train
