@@ -134,7 +134,7 @@ def test_a_run_learns_where_once_and_goes_on_from_it(hypothesis, photos, tmp_pat
         choice = discovery.probe.Choice(hypothesis, {"frame": 0.5, "set": 0.6}, {"set": 0.36})
         return discovery.Objects(boxes, np.ones(len(photos)), hypothesis, choice)
 
-    monkeypatch.setattr("rra_keras.models.classifier.discover_objects", discover)
+    monkeypatch.setattr("rra_keras.discovery.discover_objects", discover)
     weights = []
     for _ in range(2):
         prepared = training.prepare(config, tmp_path / "run", resume=True)

@@ -1,7 +1,12 @@
-"""What the classifier's arguments must be, checked before anything is built."""
+"""What the classifier's arguments must be, and how they are stored."""
 
+import contextlib
+import copy
 import math
 import operator
+
+import keras
+import numpy as np
 
 from rra_keras.backbones import minimum_size
 from rra_keras.layers.localizers import LOCALIZERS
@@ -79,3 +84,37 @@ def _is_integer(value, least):
         return operator.index(value) >= least
     except TypeError:
         return False
+
+
+@contextlib.contextmanager
+def dtype_policy(dtype):
+    """Let the layers made meanwhile compute by a policy."""
+    before = keras.config.dtype_policy()
+    if dtype is not None:
+        keras.config.set_dtype_policy(keras.dtype_policies.get(dtype))
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def serialized(value):
+    """Return what `get_config` holds for an argument: itself where JSON knows it."""
+    if isinstance(value, (list, tuple)):
+        return tuple(serialized(item) for item in value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, (str, int, float, dict)):
+        return value
+    return keras.saving.serialize_keras_object(value)
+
+
+def revived(config):
+    """Return constructor arguments from what `get_config` holds."""
+    objects = {
+        # A copy, because Keras takes nested configs apart as it reads them.
+        name: keras.saving.deserialize_keras_object(copy.deepcopy(value))
+        for name, value in config.items()
+        if isinstance(value, dict) and "class_name" in value
+    }
+    return config | objects

@@ -1,21 +1,24 @@
 """The classifier: glance at the whole image, look closer where it tells, decide from both."""
 
-import contextlib
-import copy
 import difflib
 import inspect
 
 import keras
-import numpy as np
 from keras import ops
 
 from rra_keras.backbones import build_encoder, build_trunk
-from rra_keras.discovery import discover_objects, fit_localizer
 from rra_keras.layers import BoxLocalizer, Localizer, RecursiveAttention, ZoomCrop
 from rra_keras.layers.localizers import make_localizer
 from rra_keras.layers.zoom_crop import as_pair
-from rra_keras.models.arguments import check_arguments
+from rra_keras.models.arguments import check_arguments, dtype_policy, revived, serialized
 from rra_keras.models.framing import FramingLook
+from rra_keras.models.heads import (
+    as_outputs,
+    classifier_layer,
+    decide,
+    looks_tensors,
+    projection_layer,
+)
 from rra_keras.models.look import Look, Seen, named, shrink, whole_factor
 from rra_keras.models.presets import resolve
 from rra_keras.models.streams import StreamModel
@@ -125,7 +128,7 @@ class RRAClassifier(StreamModel):
         crop_size = as_pair(224 if patch_size == "auto" else patch_size, "patch_size")
         shown_size = image_size if looks == 0 else glance_size or max(crop_size)
 
-        with _dtype_policy(dtype):
+        with dtype_policy(dtype):
             # === Layers ===
             options = {
                 "weights": None if weights == "random" else weights,
@@ -143,9 +146,9 @@ class RRAClassifier(StreamModel):
                 name="encoder",
                 **options,
             )
-            projections = [_projection_layer(width, i) for i, width in enumerate(projection)]
+            projections = [projection_layer(width, i) for i, width in enumerate(projection)]
             pool = keras.layers.GlobalAveragePooling2D(name="pool")
-            glance_classifier = _classifier_layer(num_classes, "glance_classifier")
+            glance_classifier = classifier_layer(num_classes, "glance_classifier")
             if looks:
                 crop_encoder = encoder
                 if not shared_encoder:
@@ -162,15 +165,15 @@ class RRAClassifier(StreamModel):
                     inner_place = place.inside(name="inner_localizer")
                 zoom_crop = ZoomCrop(crop_size, crop_method, name="zoom_crop")
                 attention = RecursiveAttention(units, steps, name="recursive_attention")
-                step_classifier = _classifier_layer(num_classes, "step_classifier")
+                step_classifier = classifier_layer(num_classes, "step_classifier")
                 vote_classifier = None
                 if linear_vote:
-                    vote_classifier = _classifier_layer(num_classes, "vote_classifier")
+                    vote_classifier = classifier_layer(num_classes, "vote_classifier")
 
             # === Functional model ===
             images = keras.Input((image_size, image_size, 3), name="images")
             view = shrink(images, image_size, shown_size)
-            features, fine_features, trunk_features = _outputs(encoder(view))
+            features, fine_features, trunk_features = as_outputs(encoder(view))
             if detach_glance:
                 features = ops.stop_gradient(features)
             features = named(features, "glance_features")
@@ -205,10 +208,10 @@ class RRAClassifier(StreamModel):
                 seen = [first]
                 for k in range(1, looks + 1):
                     seen.append(look(images, seen[-1], f"look_{k}"))
-                tensors |= _looks_tensors(seen[1:])
+                tensors |= looks_tensors(seen[1:])
                 if framing:
                     tensors["object_boxes"] = ops.stack(look.object_boxes, axis=1)
-                tensors |= _decide(seen[1:], attention, step_classifier)
+                tensors |= decide(seen[1:], attention, step_classifier)
                 logits = logits + look_weight * tensors["look_logits"]
             tensors["logits"] = logits
             streams = ("logits", "glance_logits", "look_logits") if looks else ("logits",)
@@ -239,7 +242,7 @@ class RRAClassifier(StreamModel):
         self._tensors = tensors
         # Serialized: a model kept as an attribute would count as part of this one.
         self._arguments = {
-            **{name: _serialized(value) for name, value in arguments.items()},
+            **{name: serialized(value) for name, value in arguments.items()},
             "weights": "random",  # a saved model brings its own
         }
 
@@ -333,6 +336,8 @@ class RRAClassifier(StreamModel):
                 'Invalid model. Expected one with `localizer="box"`, which learns. '
                 f"Received: localizer={self._arguments['localizer']!r}, looks={self.looks}"
             )
+        from rra_keras.discovery import discover_objects, fit_localizer  # they need SciPy
+
         framing = self.framing
         maps = keras.Model(self.encoder.input, self.encoder.output[:2])
         options = {"size": self.glance_size, "shrink": framing.shrink, "seed": seed}
@@ -370,87 +375,4 @@ class RRAClassifier(StreamModel):
 
     @classmethod
     def from_config(cls, config):
-        revived = {
-            # A copy, because Keras takes nested configs apart as it reads them.
-            key: keras.saving.deserialize_keras_object(copy.deepcopy(config[key]))
-            for key in ("backbone", "localizer", "crop_backbone", "preprocess", "dtype")
-            if isinstance(config.get(key), dict) and "class_name" in config[key]
-        }
-        return cls(**config | revived)
-
-
-def _outputs(features):
-    """Return the encoder's feature map, its finer one and the trunk's; `None` for what is not."""
-    features = features if isinstance(features, (list, tuple)) else [features]
-    return [*features, None, None][:3]
-
-
-def _looks_tensors(looks):
-    """Return the looks' intermediates by name."""
-    tensors = {"boxes": ops.stack([look.box for look in looks], axis=1)}  # (B, looks, 4)
-    for k, look in enumerate(looks, start=1):
-        tensors[f"look_{k}_box"] = look.box
-        tensors[f"look_{k}_crop"] = look.crop
-        tensors[f"look_{k}_features"] = look.features
-        if look.vote is not None:
-            tensors[f"look_{k}_vote"] = look.vote
-    return tensors
-
-
-def _decide(looks, attention, step_classifier):
-    """Return what the looks say together, and step by step."""
-    aggregate, states, step_weights = attention([look.vector for look in looks])
-    look_logits = step_classifier(aggregate)
-    step_logits = step_classifier(states)  # (B, T, C)
-    votes = [look.vote for look in looks if look.vote is not None]
-    if votes:
-        vote = keras.layers.average(votes) if len(votes) > 1 else votes[0]
-        look_logits = look_logits + vote
-        step_logits = step_logits + ops.expand_dims(vote, 1)
-    return {
-        "states": states,
-        "step_weights": step_weights,
-        "step_logits": step_logits,
-        "look_logits": look_logits,
-    }
-
-
-@contextlib.contextmanager
-def _dtype_policy(dtype):
-    """Let the layers made meanwhile compute by a policy."""
-    before = keras.config.dtype_policy()
-    if dtype is not None:
-        keras.config.set_dtype_policy(keras.dtype_policies.get(dtype))
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-def _projection_layer(width, index):
-    return keras.layers.Conv2D(
-        width,
-        1,
-        activation="relu",
-        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out"),
-        name=f"projection_{index}",
-    )
-
-
-def _classifier_layer(num_classes, name):
-    initializer = keras.initializers.RandomNormal(stddev=0.01)
-    # Logits stay float32 under mixed precision.
-    return keras.layers.Dense(
-        num_classes, kernel_initializer=initializer, dtype="float32", name=name
-    )
-
-
-def _serialized(value):
-    """Return what `get_config` holds for an argument: itself where JSON knows it."""
-    if isinstance(value, (list, tuple)):
-        return tuple(_serialized(item) for item in value)
-    if isinstance(value, np.generic):
-        return value.item()
-    if value is None or isinstance(value, (str, int, float, dict)):
-        return value
-    return keras.saving.serialize_keras_object(value)
+        return cls(**revived(config))
