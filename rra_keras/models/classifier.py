@@ -315,10 +315,6 @@ class RRAClassifier(StreamModel):
 
         Some 1,000 photos are enough. The same photos and seed give the same boxes.
 
-        Example:
-            model = rra_keras.RRAClassifier.from_preset("edge", 20, localizer="box")
-            objects = model.adapt(photos, labels)  # a box and a confidence for each photo
-
         Args:
             photos: `(N, S, S, 3)`, RGB 0…255.
             labels: `(N,)` integers, of the classes; with them it is found out whether the photos
