@@ -122,11 +122,11 @@ def main(argv):
             processes.join(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
         strategy = mirrored(FLAGS.devices)
         prepared = training.prepare(config, run.directory, FLAGS.resume, FLAGS.overwrite, strategy)
+        prepared = training.adapt(config, prepared)
+        draw_objects(run, prepared)
     except (ValueError, OSError, ImportError) as error:
         return end(2, f"error: {error}")
     try:
-        prepared = training.adapt(config, prepared)
-        draw_objects(run, prepared)
         metrics = training.train(config, prepared)
     except (StateError, OSError, FloatingPointError) as error:
         return end(2, f"error: {error}")

@@ -1,5 +1,6 @@
 """Learning where to look from the training photos alone, before the classes are learned."""
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -12,6 +13,8 @@ import numpy as np
 from rra_keras.data import pipeline, splits
 from rra_keras.discovery import patch_size_for
 from rra_keras.models import RRAClassifier, costs
+from rra_keras.training import processes
+from rra_keras.training.devices import synchronize
 
 PHOTOS = 1000  # that are looked at: enough to fit a localizer, and half a gigabyte at 448 pixels
 LOCALIZER = "checkpoints/localizer.npz"
@@ -43,6 +46,7 @@ def adapt(config, prepared):
         `Prepared`, with the model to train.
 
     Raises:
+        ValueError: if several processes share the training of a run that has not done this yet.
         OSError: if a file cannot be written.
     """
     run, model = prepared.run, prepared.model
@@ -50,6 +54,11 @@ def adapt(config, prepared):
         return prepared
     prepared.clock.start("objects")
     if not run.path("objects.json").is_file():
+        if processes.number_and_count()[1] > 1:
+            raise ValueError(
+                "Invalid value for `--localizer`. Expected a run whose objects are known, for "
+                f"several processes: start it with one, and go on with --resume. Received: {run}"
+            )
         _find_objects(config, run, prepared.source.splits["train"], model)
     found = json.loads(run.path("objects.json").read_text("utf-8"))
     if found["hypothesis"] == "frame":
@@ -57,7 +66,7 @@ def adapt(config, prepared):
         print(f"The photos hold no one object: looking once, at {model.image_size} pixels.")
     else:
         if config.model["patch_size"] == "auto":
-            model = _build(config, model.num_classes, patch_size=tuple(found["patch_size"]))
+            model = _build(config, model, patch_size=tuple(found["patch_size"]))
         with np.load(run.path(LOCALIZER), allow_pickle=False) as arrays:
             model.localizer.set_weights([arrays[f"arr_{i}"] for i in range(len(arrays.files))])
         area, size = found["area"][found["hypothesis"]], "×".join(map(str, model.patch_size))
@@ -120,15 +129,24 @@ def read_objects(run, train):
 
 def _plain(config, model):
     """Return the plain backbone that costs about as much as `model`."""
-    plain = _build(config, model.num_classes, looks=0, image_size=224)
+    plain = _build(config, model, looks=0, image_size=224)
     ratio = costs.multiply_adds(model) / costs.multiply_adds(plain)
     side = 32 * math.ceil(7 * math.sqrt(ratio) - 0.1)  # a hair beyond a multiple does not count
-    return _build(config, model.num_classes, looks=0, image_size=side)
+    return _build(config, model, looks=0, image_size=side)
 
 
-def _build(config, num_classes, **others):
+def _build(config, model, **others):
+    """Return the model of a `Config` with other arguments, on the same devices as `model`."""
     arguments = RRAClassifier.preset_arguments(config.preset, **config.model | others)
+    strategy = getattr(model, "distribute_strategy", None)
     keras.utils.set_random_seed(config.seed)
-    return RRAClassifier(
-        num_classes=num_classes, weights=config.weights, dtype=config.precision, **arguments
-    )
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        built = RRAClassifier(
+            num_classes=model.num_classes,
+            weights=config.weights,
+            dtype=config.precision,
+            **arguments,
+        )
+    if strategy:
+        synchronize(built)
+    return built
