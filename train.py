@@ -8,8 +8,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is impor
 
 from absl import flags
 
-from rra_keras import RRAClassifier, cli
-from rra_keras.training.config import Config, configure, default_run_dir
+from rra_keras import RRAClassifier, cli, quiet
+
+quiet.load("tensorflow")  # which reads the data, whatever Keras runs on
+
+from rra_keras.training.config import Config, configure, default_run_dir  # noqa: E402
 
 FLAGS = flags.FlagValues()
 

@@ -26,7 +26,8 @@ SAME_UNDER_JAX = (
     "augment data_annotated_boxes data_decode data_folder data_named data_pipeline data_sources "
     "data_splits fgvc_aircraft synthetic_birds "  # tf.data
     "measures_calibration measures_coarse_to_fine measures_faithfulness measures_localization "
-    "benchmarks readme rooms run "  # NumPy and text
+    "benchmarks examples readme rooms run "  # NumPy and text
+    "backbones commands resume "  # Keras' own layers, flags and files; training runs under both
     "devices explain_activation explain_focus explain_steps report "  # TensorFlow alone
     "classify export web "
     "imports processes"  # start processes under JAX themselves
