@@ -66,6 +66,35 @@ def test_a_learned_frame_is_saved_with_the_model(build, batch, tmp_path):
     assert np.ptp(ours["object_boxes"][:, 0], axis=0).max() > 1e-4  # boxes of their own
 
 
+@tensorflow_only("Grad-CAM by tf-keras-vis")
+def test_it_can_be_explained(build, batch):
+    from rra_keras.explain import Explainer
+    from rra_keras.explain.activation import activations
+
+    model = build(**FRAMING)
+    seen = Explainer(model)(batch[0][:2])
+    assert seen.maps_in_image(32).shape == (2, 3, 32, 32)
+    assert activations(model, batch[0][:2], seen.boxes).shape == (2, 2, 8, 8)  # of the finer map
+
+
+@tensorflow_only("TFLite")
+def test_it_can_be_exported(build, batch, tmp_path):
+    from export import inference, tflite
+    from export.classify import Classifier
+
+    model = build(**FRAMING)
+    signatures = inference.Signatures(inference.rebuild(model, "gather"))
+    path = tmp_path / "model.tflite"
+    metadata = {"image_size": 64, "confidence": None}
+    content = tflite.convert(signatures, ["fp32"])["fp32"]
+    path.write_bytes(tflite.attach(content, ["a", "b", "c"], metadata))
+    photo = batch[0][:1].astype("float32")
+    said = Classifier(path).run("full", images=photo)
+    expected = model.view("boxes", "logits").predict(photo, verbose=0)
+    np.testing.assert_allclose(said["boxes"], expected["boxes"], atol=1e-4)
+    np.testing.assert_allclose(said["logits"], expected["logits"], atol=1e-4)
+
+
 def test_it_needs_a_trunk(build):
     with pytest.raises(ValueError, match=r"`train_from`.*Received: train_from=None"):
         build(localizer="box")

@@ -25,6 +25,6 @@ def activations(model, images, boxes):
     maps = []
     for box in (np.tile(WHOLE, (len(images), 1)), *boxes.swapaxes(0, 1)):
         crops = np.asarray(model.zoom_crop([images, box]))
-        features, fine_features = model.crop_encoder.predict_on_batch(crops)
+        features, fine_features = model.crop_encoder.predict_on_batch(crops)[:2]
         maps.append(np.asarray(activation_map(features, fine_features), "float32"))
     return np.stack(maps, axis=1)

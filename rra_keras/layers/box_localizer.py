@@ -70,5 +70,10 @@ class BoxLocalizer(Localizer):
         center, size = ops.split(numbers, 2, axis=-1)
         return box_from_center(center, size)
 
+    def show_whole(self):
+        """Give the whole view as the box from now on, to within 1e-4: there is no one object."""
+        self.box.kernel.assign(ops.zeros_like(self.box.kernel))
+        self.box.bias.assign([0.0, 0.0, 10.0, 10.0])  # center and size, through a sigmoid
+
     def get_config(self):
         return {**super().get_config(), "filters": self.filters, "units": self.units}

@@ -34,7 +34,13 @@ def check_arguments(arguments):
     least, at_least = minimum_size(backbone), "a number of pixels"
     if least > 1:
         at_least = f"at least {least} pixels, the minimum of {_name(backbone)}"
-    for name, lowest in (("num_classes", 2), ("looks", 0), ("steps", 1), ("units", 1)):
+    for name, lowest in (
+        ("num_classes", 2),
+        ("looks", 0),
+        ("steps", 1),
+        ("units", 1),
+        ("refinements", 0),
+    ):
         check(_is_integer(arguments[name], lowest), name, f"an integer, at least {lowest}")
     check(_is_integer(arguments["image_size"], least), "image_size", at_least)
     patch_size = arguments["patch_size"]

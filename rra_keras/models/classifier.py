@@ -311,7 +311,7 @@ class RRAClassifier(StreamModel):
 
         1. Discover the object in each photo, without a box label (`discover_objects`).
         2. Fit the localizer to find it from a glance, and from a look inside its own box
-           (`fit_localizer`).
+           (`fit_localizer`); or to show the whole, where the photos hold no one object.
 
         Some 1,000 photos are enough. The same photos and seed give the same boxes.
 
@@ -332,15 +332,18 @@ class RRAClassifier(StreamModel):
                 'Invalid model. Expected one with `localizer="box"`, which learns. '
                 f"Received: localizer={self._arguments['localizer']!r}, looks={self.looks}"
             )
-        from rra_keras.discovery import discover_objects, fit_localizer  # they need SciPy
+        from rra_keras.discovery import FRAME, discover_objects, fit_localizer  # they need SciPy
 
         framing = self.framing
         maps = keras.Model(self.encoder.input, self.encoder.output[:2])
         options = {"size": self.glance_size, "shrink": framing.shrink, "seed": seed}
         objects = discover_objects(maps, framing.trunk, photos, labels, **options)
-        self.localizer.trainable = True
-        fit_localizer(self.localizer, framing.trunk, photos, objects.boxes, **options)
-        self.localizer.trainable = False
+        if objects.name == FRAME:
+            self.localizer.show_whole()
+        else:
+            self.localizer.trainable = True
+            fit_localizer(self.localizer, framing.trunk, photos, objects.boxes, **options)
+            self.localizer.trainable = False
         return objects
 
     def view(self, *names):

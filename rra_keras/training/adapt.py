@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from rra_keras.data import pipeline, splits
-from rra_keras.discovery import patch_size_for
+from rra_keras.discovery import FRAME, patch_size_for
 from rra_keras.models import RRAClassifier, costs
 from rra_keras.training import processes
 from rra_keras.training.devices import synchronize
@@ -50,7 +50,7 @@ def adapt(config, prepared):
         OSError: if a file cannot be written.
     """
     run, model = prepared.run, prepared.model
-    if model is None or not model.learns_where:
+    if not model.learns_where:
         return prepared
     prepared.clock.start("objects")
     if not run.path("objects.json").is_file():
@@ -61,7 +61,7 @@ def adapt(config, prepared):
             )
         _find_objects(config, run, prepared.source.splits["train"], model)
     found = json.loads(run.path("objects.json").read_text("utf-8"))
-    if found["hypothesis"] == "frame":
+    if found["hypothesis"] == FRAME:
         model = _plain(config, model)
         print(f"The photos hold no one object: looking once, at {model.image_size} pixels.")
     else:
