@@ -451,6 +451,8 @@ def test_overrides_replace_a_presets_arguments():
         ("localizer", {"localizer": {"name": "cam", "spread": -2.0}}),
         ("steps", {"steps": 0}),
         ("units", {"units": 0}),
+        ("refinements", {"refinements": -1}),
+        ("patch_size", {"patch_size": "auto"}),
         ("localizer", {"localizer": "oracle"}),
         ("method", {"crop_method": "nearest"}),
         ("linear_vote", {"looks": 2, "linear_vote": False}),

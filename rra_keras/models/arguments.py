@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from rra_keras.backbones import minimum_size
+from rra_keras.layers import BoxLocalizer
 from rra_keras.layers.localizers import LOCALIZERS
 from rra_keras.layers.zoom_crop import as_pair
 
@@ -44,7 +45,13 @@ def check_arguments(arguments):
         check(_is_integer(arguments[name], lowest), name, f"an integer, at least {lowest}")
     check(_is_integer(arguments["image_size"], least), "image_size", at_least)
     patch_size = arguments["patch_size"]
-    patch_size = as_pair(224 if patch_size == "auto" else patch_size, "patch_size")
+    if patch_size == "auto":
+        localizer = arguments["localizer"]
+        kind = localizer.get("name") if isinstance(localizer, dict) else localizer
+        learns = kind == "box" or isinstance(localizer, BoxLocalizer)
+        check(learns, "patch_size", 'pixels, or "auto" with localizer="box"')
+        patch_size = 224
+    patch_size = as_pair(patch_size, "patch_size")
     if looks:
         glance_size = arguments["glance_size"]
         least_crop = minimum_size(arguments["crop_backbone"] or backbone)
