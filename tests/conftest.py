@@ -27,9 +27,9 @@ SAME_UNDER_JAX = (
     "data_splits fgvc_aircraft synthetic_birds "  # tf.data
     "measures_calibration measures_coarse_to_fine measures_faithfulness measures_localization "
     "benchmarks examples readme rooms run "  # NumPy and text
-    "backbones commands resume "  # Keras' own layers, flags and files; training runs under both
+    "backbones classifier_arguments commands resume "  # Keras' layers, flags, files
     "devices explain_activation explain_focus explain_steps report "  # TensorFlow alone
-    "classify export web "
+    "classify export export_limits web "
     "imports processes"  # start processes under JAX themselves
 ).split()
 

@@ -1,0 +1,103 @@
+"""What an export is judged by: early stopping, limits, latencies; in NumPy."""
+
+import numpy as np
+import pytest
+from conftest import tensorflow_only
+
+from export import benchmark, early_stop, limits, measure
+from export.reference import Reference
+
+pytestmark = tensorflow_only("export")
+
+
+def test_glance_curve_and_threshold():
+    big, small = 4.0, 0.1
+    sure_right = [[big, 0.0], [big, 0.0]]
+    doubtful = [[small, 0.0], [small, 0.0]]
+    glance_logits = np.array([*sure_right, *doubtful])
+    full_logits = np.array([[1.0, 0], [1.0, 0], [0, 1.0], [0, 1.0]])
+    labels = np.array([0, 0, 1, 1])
+    costs = {"glance": 10.0, "focus": 90.0}
+    points = early_stop.curve(glance_logits, full_logits, labels, costs)
+    np.testing.assert_allclose(points["share"], [1.0, 0.5, 0.0])
+    np.testing.assert_allclose(points["accuracy"], [0.5, 1.0, 1.0])
+    np.testing.assert_allclose(points["multiply_adds"], [10.0, 55.0, 100.0])
+    sure = 1 / (1 + np.exp(-big))
+    assert early_stop.calibrate(points) == pytest.approx(sure)
+    assert early_stop.calibrate(points, loss=0.5) == 0.0
+    assert early_stop.thin(points, 2)[0]["multiply_adds"] == 10.0
+    between = {"confidence": 0.9, "share": 0.5, "accuracy": 1.0, "multiply_adds": 55.0}
+    assert early_stop.point_at(points, 0.9) == between
+    assert early_stop.point_at(points, 3.0)["share"] == 0.0
+
+
+def row(**changes):
+    measured = {
+        "finite": True,
+        "accuracy": 0.8,
+        "accuracy_error": 0.0,
+        "agreement": 1.0,
+        "boxes_max_difference": 1e-6,
+        "boxes_p99_difference": 1e-6,
+        "focus_max_difference": 0.0,
+        "flex_operators": [],
+        "gpu": {
+            "fully_accelerated": True,
+            "unsupported": [],
+            "max_difference": {"probabilities": 1e-5, "boxes": 1e-6},
+        },
+    }
+    return measured | changes
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("fp32", {}, None),
+        ("fp32", {"finite": False}, "not finite"),
+        ("fp32", {"agreement": 0.99}, "99.00%"),
+        ("fp16", {"agreement": 0.996}, None),
+        ("fp16", {"boxes_p99_difference": 0.02}, "boxes_p99"),
+        ("fp32", {"boxes_max_difference": None}, "boxes_max"),
+        ("int8", {"accuracy": 0.785, "agreement": 0.9}, "78.50%"),
+        ("int8", {"accuracy": 0.795, "agreement": 0.9}, None),
+        ("int8", {"accuracy": 0.785, "accuracy_error": 0.01}, None),
+        ("int8", {"accuracy": 0.77, "accuracy_error": 0.01}, "77.00%"),
+        ("int8", {"focus_max_difference": 1.0}, "`glance` and `focus`"),
+        ("fp32", {"flex_operators": ["custom:FlexCropAndResize"]}, "FlexCropAndResize"),
+        ("fp16", {"gpu": row()["gpu"] | {"fully_accelerated": False}}, "whole on the GPU"),
+        ("fp32", {"gpu": row()["gpu"] | {"max_difference": {"boxes": 0.5}}}, "differs"),
+        ("fp32", {"gpu": None}, None),
+    ],
+)
+def test_checks(name, changes, expected):
+    found = limits.failures(f"model_{name}.tflite", row(**changes), accuracy=0.8, images=500)
+    assert bool(found) == bool(expected)
+    assert expected is None or expected in found[0]
+
+
+def test_error_of_an_accuracy_is_that_of_paired_images():
+    keras_logits = np.eye(2)[[0, 0, 1, 1]]
+    reference = Reference(None, np.array([0, 0, 0, 1]), {"logits": keras_logits})
+    compared = measure.compare({"logits": np.eye(2)[[0, 1, 0, 1]]}, reference)
+    assert compared["accuracy"] == 0.75  # one right less, one more, as Keras has
+    assert compared["accuracy_error"] == pytest.approx(np.sqrt(2 / 4) / np.sqrt(4))
+    assert measure.compare({"logits": keras_logits}, reference)["accuracy_error"] == 0.0
+
+
+def test_contenders_are_timed_in_turn():
+    calls = []
+    seconds = benchmark.time_in_turn([lambda: calls.append("a"), lambda: calls.append("b")], runs=2)
+    assert "".join(calls) == "ab" * 5
+    assert seconds.shape == (2, 2)
+    contender = benchmark.Contender("fp32", 10, 3, 0, 7, None)
+    line = benchmark.row(contender, np.array([0.001, 0.002, 0.003]))
+    assert line == {
+        "name": "fp32",
+        "bytes": 10,
+        "operators": 3,
+        "flex_operators": 0,
+        "multiply_adds": 7,
+        "median_ms": 2.0,
+        "p90_ms": 2.8,
+    }
