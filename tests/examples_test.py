@@ -16,7 +16,6 @@ The current directory is empty and may be written to.
 
 import ast
 import importlib
-import inspect
 import pathlib
 import textwrap
 
@@ -64,7 +63,7 @@ def public():
         names = {a.name for n in nodes if isinstance(n, ast.ImportFrom) for a in n.names}
         names |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
         things = (getattr(package, name) for name in names if not name.startswith("_"))
-        found |= {(t.__module__, t.__name__) for t in things if not inspect.ismodule(t)}
+        found |= {(t.__module__, t.__name__) for t in things if callable(t)}
     return sorted(found)
 
 
