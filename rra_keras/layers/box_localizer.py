@@ -72,7 +72,7 @@ class BoxLocalizer(Localizer):
 
     def show_whole(self):
         """Give the whole view as the box from now on, to within 1e-4: there is no one object."""
-        self.box.kernel.assign(ops.zeros_like(self.box.kernel))
+        self.box.kernel.assign(ops.zeros(self.box.kernel.shape))
         self.box.bias.assign([0.0, 0.0, 10.0, 10.0])  # center and size, through a sigmoid
 
     def get_config(self):
