@@ -126,7 +126,8 @@ def main(argv):
         strategy = mirrored(FLAGS.devices)
         prepared = training.prepare(config, run.directory, FLAGS.resume, FLAGS.overwrite, strategy)
         prepared = training.adapt(config, prepared)
-        draw_objects(run, prepared)
+        if processes.number_and_count()[0] == 0:
+            draw_objects(run, prepared)
     except (ValueError, OSError, ImportError) as error:
         return end(2, f"error: {error}")
     try:

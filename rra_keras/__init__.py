@@ -1,7 +1,6 @@
 """Recursively Refined Attention for fine-grained image classification in Keras."""
 
 from rra_keras import quiet as quiet  # first: it imports Keras
-from rra_keras.layers import ActivationLocalizer as ActivationLocalizer
 from rra_keras.layers import BoxLocalizer as BoxLocalizer
 from rra_keras.layers import CamLocalizer as CamLocalizer
 from rra_keras.layers import CenterLocalizer as CenterLocalizer

@@ -11,7 +11,6 @@ from conftest import tensorflow_only, weight_gradients
 from keras import layers, ops, tree
 
 from rra_keras import (
-    ActivationLocalizer,
     BoxLocalizer,
     CamLocalizer,
     CenterLocalizer,
@@ -31,7 +30,6 @@ class Row(NamedTuple):
 
 IMAGES_AND_BOXES = [keras.InputSpec(shape=(2, 12, 9, 3)), keras.InputSpec(shape=(2, 4))]
 FEATURES, SCORES = keras.InputSpec(shape=(2, 5, 4, 6)), keras.InputSpec(shape=(2, 5, 4, 3))
-FINER = keras.InputSpec(shape=(2, 10, 8, 5))
 VECTOR = keras.InputSpec(shape=(2, 6))
 TABLE = {
     "zoom_crop_tf_image": Row(
@@ -44,13 +42,6 @@ TABLE = {
         (FEATURES, SCORES),
         half_output=False,
         unused=(0,),
-    ),
-    "activation_localizer": Row(
-        ActivationLocalizer,
-        {"spread": 1.5, "min_size": 0.2, "max_size": 0.9, "aspect": 1.5},
-        (FEATURES, SCORES, FINER),
-        half_output=False,
-        unused=(1,),
     ),
     "center_localizer": Row(
         CenterLocalizer,

@@ -36,7 +36,7 @@ SAME_UNDER_JAX = (
 # Flags of `train.py` for a small network with batch norms and no dropout.
 SMALL_TRAINING = (
     "--backbone=mobilenet --weights=random --train_from=conv_pw_13 --image_size=64 "
-    "--glance_size=32 --patch_size=32 --steps=1 --units=4"
+    "--glance_size=32 --patch_size=32 --steps=1 --units=4 --localizer=cam"
 ).split()
 
 

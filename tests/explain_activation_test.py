@@ -2,8 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from rra_keras.explain.activation import activations
-from rra_keras.layers.evidence import activation_map
+from rra_keras.explain.activation import activation_map, activations
 from rra_keras.measures.localization import peaks
 
 
@@ -46,3 +45,14 @@ def test_it_leaves_the_model_as_it_was(build, batch, tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(again.predict(images, verbose=0), before, atol=1e-5)
+
+
+def test_activation_map_by_hand():
+    features = np.zeros((1, 1, 2, 2), "float32")
+    features[0, 0, 0] = [3, -4]  # root of the mean square: √12.5, half of it above the mean
+    fine_features = np.zeros((1, 2, 4, 1), "float32")
+    fine_features[0, 0, 0] = 8  # the mean is 1
+    above = 12.5**0.5 / 2 * np.array([1, 0.5, 0, 0])  # bilinearly twice as wide: 1, 3/4, 1/4, 0
+    expected = np.zeros((1, 2, 4))
+    expected[0, 0, 0] = np.sqrt(above[0] * 7)
+    np.testing.assert_allclose(activation_map(features, fine_features), expected, atol=2e-3)

@@ -45,12 +45,6 @@ def test_each_step_s_map_is_grad_cam_of_its_own_score_through_the_whole_model(bu
     assert seen.step_maps.max() > 0
 
 
-@pytest.mark.parametrize("options", [{"detach_glance": True}, {"looks": 2, "detach_glance": True}])
-def test_a_glance_whose_encoder_is_detached_has_a_map(build, batch, options):
-    seen = Explainer(spread_out(build(**options)))(batch[0][:3].astype("float32"))
-    assert seen.glance_map.max() > 0
-
-
 def test_a_map_s_mean_is_the_first_order_part_of_the_score(build, batch):
     # With one dense layer on pooled features of one sign, Grad-CAM has no rest.
     model = build(looks=0)

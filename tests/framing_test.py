@@ -24,6 +24,13 @@ def spots():
     return photos, np.concatenate([corners, corners + 28], axis=1) / 64
 
 
+def know(localizer):
+    """Give a localizer weights of its own, as if it had learned."""
+    rng = np.random.default_rng(0)
+    for variable in localizer.variables:
+        variable.assign(rng.normal(0, 0.1, variable.shape))
+
+
 def test_before_it_learns_it_looks_at_half_of_the_middle_and_a_margin(build, batch):
     seen = (
         build(**FRAMING, refinements=0).view("object_boxes", "boxes").predict(batch[0], verbose=0)
@@ -44,6 +51,7 @@ def test_the_trunk_is_what_training_leaves_as_it_is(build, batch):
     model = build(**FRAMING)
     trunk = {variable.path for variable in model.framing.trunk.variables}
     localizer = {variable.path for variable in model.localizer.variables}
+    know(model.localizer)
     assert {path for path in trunk if "block_0_conv" in path}
     assert not (trunk | localizer) & {variable.path for variable in model.trainable_variables}
     before = model.view("object_boxes").predict(batch[0], verbose=0)["object_boxes"]
@@ -53,10 +61,12 @@ def test_the_trunk_is_what_training_leaves_as_it_is(build, batch):
     np.testing.assert_array_equal(after, before)
 
 
-def test_a_learned_frame_is_saved_with_the_model(build, batch, tmp_path):
-    model = build(**FRAMING, looks=2)
-    for variable in model.localizer.variables:
-        variable.assign(np.random.default_rng(0).normal(0, 0.1, variable.shape))
+@pytest.mark.parametrize("options", [{"looks": 2}, {"train_from": None}])
+def test_a_learned_frame_is_saved_with_the_model(build, batch, tmp_path, options):
+    model = build(**FRAMING | options)
+    know(model.localizer)
+    for variable in model.encoder.trainable_variables:  # of another mind than the trunk
+        variable.assign(1.5 * variable)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     names = ("object_boxes", "boxes", "logits")
@@ -95,9 +105,26 @@ def test_it_can_be_exported(build, batch, tmp_path):
     np.testing.assert_allclose(said["logits"], expected["logits"], atol=1e-4)
 
 
-def test_it_needs_a_trunk(build):
-    with pytest.raises(ValueError, match=r"`train_from`.*Received: train_from=None"):
-        build(localizer="box")
+def test_where_the_whole_backbone_trains_the_trunk_is_a_copy_that_stays(build, batch):
+    model = build(localizer="box", glance_size=32)
+    copied = {id(variable) for variable in model.framing.trunk.variables}
+    assert not copied & {id(variable) for variable in model.trainable_variables}
+    assert len(model.encoder.trainable_variables) == 4
+    know(model.localizer)
+    before = model.view("object_boxes").predict(batch[0], verbose=0)["object_boxes"]
+    model.compile(keras.optimizers.SGD(0.1))
+    model.fit(*batch, batch_size=9, verbose=0)
+    after = model.view("object_boxes").predict(batch[0], verbose=0)["object_boxes"]
+    np.testing.assert_array_equal(after, before)
+
+
+def test_fit_warns_where_nothing_was_learned_of_objects(build, batch, monkeypatch):
+    monkeypatch.setattr(keras.Model, "fit", lambda *arguments, **options: None)
+    model = build(**FRAMING)
+    with pytest.warns(UserWarning, match=r"each look is at the middle.*model.adapt"):
+        model.fit(*batch, verbose=0)
+    know(model.localizer)
+    model.fit(*batch, verbose=0)
 
 
 def test_a_model_that_does_not_learn_where_says_so(build, batch):

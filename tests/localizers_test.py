@@ -6,7 +6,6 @@ from conftest import gradient
 from keras import ops
 
 from rra_keras import (
-    ActivationLocalizer,
     BoxLocalizer,
     CamLocalizer,
     CenterLocalizer,
@@ -14,7 +13,7 @@ from rra_keras import (
     ZoomCrop,
 )
 from rra_keras.layers.boxes import box_in_box, moment_box, scale_gradient
-from rra_keras.layers.evidence import activation_map, class_activation_map
+from rra_keras.layers.evidence import class_activation_map
 
 
 def blob(rows, columns, size=20, value=1.0):
@@ -184,28 +183,6 @@ def test_cam_localizer_leaves_room_around_the_evidence():
     np.testing.assert_allclose(CamLocalizer()(scores, scores), expected, atol=2e-3)
 
 
-def test_activation_map_by_hand():
-    features = np.zeros((1, 1, 2, 2), "float32")
-    features[0, 0, 0] = [3, -4]  # root of the mean square: √12.5, half of it above the mean
-    fine_features = np.zeros((1, 2, 4, 1), "float32")
-    fine_features[0, 0, 0] = 8  # the mean is 1
-    above = 12.5**0.5 / 2 * np.array([1, 0.5, 0, 0])  # bilinearly twice as wide: 1, 3/4, 1/4, 0
-    expected = np.zeros((1, 2, 4))
-    expected[0, 0, 0] = np.sqrt(above[0] * 7)
-    np.testing.assert_allclose(activation_map(features, fine_features), expected, atol=2e-3)
-
-
-def test_activation_localizer_frames_what_responds_in_both_maps():
-    rng = np.random.default_rng(0)
-    features = rng.normal(size=(1, 10, 10, 64)).astype("float32")
-    fine_features = rng.normal(size=(1, 20, 20, 64)).astype("float32")
-    features[:, 2:6, 4:8] *= 5  # rows 0.2 … 0.6, columns 0.4 … 0.8
-    fine_features[:, 4:12, 8:16] *= 5
-    fine_features[:, 15:19, 1:5] *= 5  # what the coarse map does not know of
-    boxes = ActivationLocalizer(spread=3**0.5)(features, fine_features=fine_features)
-    np.testing.assert_allclose(boxes, [[0.2, 0.4, 0.6, 0.8]], atol=0.03)
-
-
 def test_random_localizer_draws_boxes_of_its_size_inside_the_image():
     features = np.ones((300, 6, 5, 8), "float32")
     layer = RandomLocalizer(0.4, aspect=2.0, seed=0)
@@ -226,8 +203,7 @@ def test_center_localizer():
 
 
 @pytest.mark.parametrize(
-    "localizer",
-    [ActivationLocalizer, BoxLocalizer, CamLocalizer, CenterLocalizer, RandomLocalizer],
+    "localizer", [BoxLocalizer, CamLocalizer, CenterLocalizer, RandomLocalizer]
 )
 def test_boxes_stay_float32_in_a_half_precision_model(localizer):
     keras.config.set_dtype_policy("mixed_float16")

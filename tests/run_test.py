@@ -17,8 +17,8 @@ def test_the_plain_backbone_sees_the_patch_size():
 
 
 def test_the_plain_backbone_beside_a_wide_crop_sees_as_many_pixels_in_a_square():
-    assert configure("edge_wide").model["patch_size"] == (160, 320)
-    assert configure("edge_wide", {"looks": 0}).model["image_size"] == 224  # √(160 · 320) = 226
+    plain = {"looks": 0, "patch_size": (160, 320)}
+    assert configure("edge", plain).model["image_size"] == 224  # √(160 · 320) = 226
 
 
 def test_the_preset_s_glance_fits_a_smaller_image_but_a_given_one_is_refused():
@@ -27,10 +27,12 @@ def test_the_preset_s_glance_fits_a_smaller_image_but_a_given_one_is_refused():
         configure("edge", {"image_size": 128, "glance_size": 200})
 
 
-def test_a_localizer_that_learns_sees_a_smaller_glance_and_sets_the_patch():
-    model = configure("edge", {"localizer": "box"}).model
-    assert (model["glance_size"], model["patch_size"]) == (128, "auto")
-    given = {"localizer": "box", "glance_size": 160, "patch_size": 192}
+def test_a_localizer_that_reads_classes_sees_a_larger_glance():
+    model = configure("edge").model
+    assert (model["localizer"], model["glance_size"], model["patch_size"]) == ("box", 128, "auto")
+    model = configure("edge", {"localizer": {"name": "cam", "spread": 2.0}}).model
+    assert (model["glance_size"], model["patch_size"]) == (160, 224)
+    given = {"localizer": "cam", "glance_size": 128, "patch_size": 192}
     assert given.items() <= configure("edge", given).model.items()
 
 
@@ -42,14 +44,13 @@ def test_a_localizer_that_learns_sees_a_smaller_glance_and_sets_the_patch():
         {"image_size": 128},
         {"backbone": "mobilenet"},
         {"patch_size": (64, 96), "looks": 2},
-        {"localizer": "box"},
+        {"localizer": "cam"},
     ],
 )
-@pytest.mark.parametrize("preset", ["edge", "edge_wide"])
-def test_python_and_commands_mean_the_same_model(preset, arguments):
-    config = configure(preset, arguments, weights="random")
+def test_python_and_commands_mean_the_same_model(arguments):
+    config = configure("edge", arguments, weights="random")
     by_command = RRAClassifier(num_classes=3, weights="random", **config.model)
-    in_python = RRAClassifier.from_preset(preset, 3, weights="random", **arguments)
+    in_python = RRAClassifier.from_preset("edge", 3, weights="random", **arguments)
     assert in_python.get_config() == by_command.get_config()
     assert len(in_python.trainable_variables) == len(by_command.trainable_variables)
 

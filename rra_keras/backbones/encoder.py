@@ -10,7 +10,6 @@ import keras
 from rra_keras.backbones.efficientnet_lite import efficientnet_lite, load_imagenet_weights
 from rra_keras.backbones.fold import fold_frozen
 from rra_keras.backbones.preprocessing import preprocess_input
-from rra_keras.backbones.trunk import trunk_output
 
 # Mode of `preprocess_input` that each network was trained on; None: its model does it inside.
 # NASNet is left out: built for open input sizes, its padding is wrong.
@@ -191,7 +190,6 @@ def build_encoder(
     train_from=None,
     preprocess=None,
     fine_features=False,
-    trunk_features=False,
     name="encoder",
 ):
     """Build a model from RGB images 0…255, `(B, H, W, 3)`, to a feature map, `(B, h, w, D)`.
@@ -220,8 +218,6 @@ def build_encoder(
         preprocess: Layer or callable before a `keras.Model`; named backbones bring their own.
         fine_features: Whether to return, beside the feature map, the last one before the final
             downsampling, `(B, 2·h, 2·w, D')` as a rule: it tells better where something is.
-        trunk_features: Whether to return, last, the feature map that the block `train_from` reads,
-            which training leaves as it is (`build_trunk`).
         name: Name of the encoder.
 
     Returns:
@@ -250,8 +246,6 @@ def build_encoder(
     outputs = [base.output]
     if fine_features:
         outputs.append(_fine_map(base))
-    if trunk_features:
-        outputs.append(trunk_output(base, train_from))
     if len(outputs) > 1:
         base = keras.Model(base.input, outputs, name=base.name)
     inputs = keras.Input(base.input_shape[1:], name="image")

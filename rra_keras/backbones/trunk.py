@@ -23,12 +23,12 @@ def trunk_output(backbone, train_from):
     return starts[0].input
 
 
-def build_trunk(encoder, train_from):
-    """Return the layers of an encoder before its first trainable block, as a model.
+def build_trunk(encoder, train_from=None):
+    """Return the early layers of an encoder, as a model.
 
-    The trunk shares the encoder's layers and weights. Where they are frozen, as by
-    `build_encoder(..., train_from=...)`, what is learned from its features stays true while the
-    deeper layers train.
+    The trunk shares the encoder's layers and weights. What is learned from its features stays true
+    only while they stay: where `build_encoder(..., train_from=...)` froze them, or in an encoder
+    that is trained nowhere.
 
     Example:
         encoder = backbones.build_encoder("efficientnet_lite0", train_from="block_11")
@@ -36,17 +36,19 @@ def build_trunk(encoder, train_from):
 
     Args:
         encoder: a model that `build_encoder` returned.
-        train_from: name of the first layer or block that is not part of the trunk.
+        train_from: name of the first layer or block that is not part of the trunk; without it the
+            trunk ends where the encoder's finer map comes from (`fine_features=True`).
 
     Returns:
         A functional `keras.Model` from images `(B, H, W, 3)`, 0…255, to the feature map that
-        `train_from` reads, `(B, h, w, D)`.
+        `train_from` reads, or the finer map: `(B, h, w, D)`.
 
     Raises:
         ValueError: if there is no such block, or it reads other than one feature map.
     """
     (backbone,) = [layer for layer in encoder.layers if isinstance(layer, keras.Model)]
-    early = keras.Model(backbone.input, trunk_output(backbone, train_from), name="trunk")
+    last = trunk_output(backbone, train_from) if train_from else backbone.output[1]
+    early = keras.Model(backbone.input, last, name="trunk")
     # The preprocessing comes before the backbone, in the encoder's own graph.
     nodes = [node for depth in encoder._nodes_by_depth.values() for node in depth]
     (call,) = [node for node in nodes if node.operation is backbone]

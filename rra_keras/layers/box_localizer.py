@@ -70,6 +70,13 @@ class BoxLocalizer(Localizer):
         center, size = ops.split(numbers, 2, axis=-1)
         return box_from_center(center, size)
 
+    @property
+    def learned(self):
+        """Whether it knows where objects are: as it starts, its box is the same for every view."""
+        if not self.box.built:
+            return False
+        return any(ops.convert_to_numpy(variable).any() for variable in self.box.weights)
+
     def show_whole(self):
         """Give the whole view as the box from now on, to within 1e-4: there is no one object."""
         self.box.kernel.assign(ops.zeros(self.box.kernel.shape))

@@ -5,7 +5,7 @@ from keras import ops
 
 from rra_keras.layers.box_localizer import BoxLocalizer
 from rra_keras.layers.boxes import moment_box, sides
-from rra_keras.layers.evidence import activation_map, class_activation_map
+from rra_keras.layers.evidence import class_activation_map
 from rra_keras.layers.localizer import ShapedLocalizer
 
 
@@ -64,35 +64,6 @@ class CamLocalizer(MomentLocalizer):
 
     def call(self, features, scores, fine_features=None):
         return self.box(class_activation_map(scores))
-
-
-@keras.saving.register_keras_serializable("rra_keras")
-class ActivationLocalizer(MomentLocalizer):
-    """Box what excites the backbone: the object, whatever its class.
-
-    1. `features` `(B, h, w, D)` and `fine_features` `(B, H, W, D')` → activation map `(B, H, W)`
-       (`activation_map`); `features` stand for `fine_features` unless given.
-    2. Map → box `(B, 4)` from its moments (`moment_box`). No randomness.
-
-    The spread is wider than `CamLocalizer`'s: a map is strongest inside the object and ends before
-    it does. Call and output as `Localizer`'s, arguments as `MomentLocalizer`'s.
-
-    Example:
-        features, fine_features = np.ones((2, 7, 7, 8)), np.random.normal(size=(2, 14, 14, 4))
-        boxes = rra_keras.ActivationLocalizer()(features, fine_features=fine_features)  # (2, 4)
-    """
-
-    def __init__(self, spread=2.25, min_size=0.3, max_size=0.9, aspect=1.0, **kwargs):
-        super().__init__(spread, min_size, max_size, aspect, **kwargs)
-
-    def call(self, features, scores=None, fine_features=None):
-        return self.box(
-            activation_map(features, features if fine_features is None else fine_features)
-        )
-
-    def inside(self, name):
-        """Return the localizer inside the object's box: there, evidence tells where to look."""
-        return CamLocalizer(name=name)
 
 
 class SizedLocalizer(ShapedLocalizer):
@@ -170,7 +141,6 @@ class RandomLocalizer(SizedLocalizer):
 
 
 LOCALIZERS = {
-    "activation": ActivationLocalizer,
     "box": BoxLocalizer,
     "cam": CamLocalizer,
     "center": CenterLocalizer,

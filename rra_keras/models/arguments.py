@@ -46,9 +46,7 @@ def check_arguments(arguments):
     check(_is_integer(arguments["image_size"], least), "image_size", at_least)
     patch_size = arguments["patch_size"]
     if patch_size == "auto":
-        localizer = arguments["localizer"]
-        kind = localizer.get("name") if isinstance(localizer, dict) else localizer
-        learns = kind == "box" or isinstance(localizer, BoxLocalizer)
+        learns = is_learned(arguments["localizer"])
         check(learns, "patch_size", 'pixels, or "auto" with localizer="box"')
         patch_size = 224
     patch_size = as_pair(patch_size, "patch_size")
@@ -86,6 +84,12 @@ def check_arguments(arguments):
         f'"imagenet" or a file, as train_from={train_from!r} would freeze random weights; '
         '"random" if that is meant',
     )
+
+
+def is_learned(localizer):
+    """Tell whether the argument `localizer` stands for a `BoxLocalizer`, which learns."""
+    kind = localizer.get("name") if isinstance(localizer, dict) else localizer
+    return kind == "box" or isinstance(localizer, BoxLocalizer)
 
 
 def _name(backbone):

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import warnings
 
 import keras
 from keras import ops
@@ -29,7 +30,8 @@ class RRAClassifier(StreamModel):
     """Recursively Refined Attention on an ordinary backbone.
 
     1. Glance: shrink `images` `(B, S, S, 3)`, encode them → `glance_features` `(B, h, w, D)` →
-       `glance_logits` `(B, C)`.
+       `glance_logits` `(B, C)`. With `localizer="box"` the encoder's early, frozen layers do it
+       alone: where to look needs no more, and the encoder learns from crops, as it is used.
     2. For each look (`Look`): a localizer turns the last feature map and its class scores into a
        box inside the last box; `ZoomCrop` cuts it from the full image; encode → `look_k_features`.
     3. `RecursiveAttention` refines the looks' pooled vectors over `steps` steps each and weighs all
@@ -75,9 +77,6 @@ class RRAClassifier(StreamModel):
         box_gradient: share of the crops' gradient that passes through the boxes to the localizer.
             Whole, it is 10 to 60 times the glance's own there, and drowns it: none unless
             given. A localizer with weights of its own needs some.
-        detach_glance: train the encoder by the looks alone: of the glance only its classifier
-            learns. Objects have another size in the glance than in a crop, and the two losses pull
-            a shared encoder apart.
         crop_method: see `ZoomCrop`.
         shared_encoder: encode crops with the same weights as the glance.
         crop_backbone: backbone of the crops' own encoder, if it differs from `backbone`.
@@ -112,7 +111,6 @@ class RRAClassifier(StreamModel):
         localizer="cam",
         refinements=1,
         box_gradient=0.0,
-        detach_glance=False,
         crop_method="auto",
         shared_encoder=True,
         crop_backbone=None,
@@ -139,13 +137,14 @@ class RRAClassifier(StreamModel):
             if looks:
                 place = make_localizer(localizer, aspect=crop_size[1] / crop_size[0])
             framing = isinstance(place, BoxLocalizer)
-            encoder = build_encoder(
-                backbone,
-                fine_features=looks > 0,
-                trunk_features=framing,
-                name="encoder",
-                **options,
-            )
+            encoder = build_encoder(backbone, fine_features=looks > 0, name="encoder", **options)
+            trunk = None
+            if framing and train_from is None:  # a copy, which training leaves as it is
+                copy = build_encoder(backbone, fine_features=True, name="trunk_encoder", **options)
+                trunk = build_trunk(copy)
+                trunk.trainable = False
+            elif framing:
+                trunk = build_trunk(encoder, train_from)
             projections = [projection_layer(width, i) for i, width in enumerate(projection)]
             pool = keras.layers.GlobalAveragePooling2D(name="pool")
             glance_classifier = classifier_layer(num_classes, "glance_classifier")
@@ -173,9 +172,7 @@ class RRAClassifier(StreamModel):
             # === Functional model ===
             images = keras.Input((image_size, image_size, 3), name="images")
             view = shrink(images, image_size, shown_size)
-            features, fine_features, trunk_features = as_outputs(encoder(view))
-            if detach_glance:
-                features = ops.stop_gradient(features)
+            features, fine_features = as_outputs((trunk or encoder)(view))
             features = named(features, "glance_features")
             tensors = {"glance_features": features}
             for layer in projections:
@@ -198,14 +195,13 @@ class RRAClassifier(StreamModel):
                 if framing:
                     place.trainable = False  # by `adapt` alone, so that its boxes do not drift
                     look = FramingLook(
-                        trunk=build_trunk(encoder, train_from),
+                        trunk=trunk,
                         zoom_frame=ZoomCrop(shown_size, crop_method, name="zoom_frame"),
                         shrink=whole_factor(image_size, 2 * shown_size),
                         refinements=refinements,
                         **layers,
                     )
-                first = Seen(features, fine_features, scores, vector, trunk_features=trunk_features)
-                seen = [first]
+                seen = [Seen(features, fine_features, scores, vector)]
                 for k in range(1, looks + 1):
                     seen.append(look(images, seen[-1], f"look_{k}"))
                 tensors |= looks_tensors(seen[1:])
@@ -305,6 +301,16 @@ class RRAClassifier(StreamModel):
     def learns_where(self):
         """Whether the model's localizer learns where objects are (`adapt`)."""
         return bool(self.looks and self.framing)
+
+    def fit(self, *args, **kwargs):
+        """Train, as `keras.Model.fit`; warn where `adapt` was to come first."""
+        if self.learns_where and not self.localizer.learned:
+            warnings.warn(
+                "The localizer has not learned where the objects are, so that each look is at the "
+                "middle. Call `model.adapt(photos)` before `fit`.",
+                stacklevel=2,
+            )
+        return super().fit(*args, **kwargs)
 
     def adapt(self, photos, labels=None, seed=0):
         """Learn where the objects are, from photos alone: for `localizer="box"`, before `fit`.

@@ -44,7 +44,7 @@ class FramingLook(Look):
             return super().place(images, last)
         if self.shrink > 1:
             images = keras.layers.AveragePooling2D(self.shrink, name="shrink_frame")(images)
-        box = _inside_image(self.localizer(last.trunk_features))
+        box = _inside_image(self.localizer(last.features))
         self.object_boxes = [box]
         for _ in range(self.refinements):
             view = grow_box(box, INNER_MARGIN)

@@ -25,9 +25,9 @@ def projection_layer(width, index):
 
 
 def as_outputs(features):
-    """Return the encoder's feature map, its finer one and the trunk's; `None` for what is not."""
+    """Return the encoder's feature map and its finer one, `None` where there is none."""
     features = features if isinstance(features, (list, tuple)) else [features]
-    return [*features, None, None][:3]
+    return [*features, None][:2]
 
 
 def looks_tensors(looks):

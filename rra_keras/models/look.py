@@ -20,8 +20,6 @@ class Seen:
         vote: `(B, C)`, the linear vote of `vector`; `None` without one.
         box: `(B, 4)`, where in the image it was; `None` for the whole.
         crop: `(B, h, w, 3)`, what was seen there; `None` for the whole.
-        trunk_features: `(B, h, w, D')`, those of the encoder's frozen layers, of the whole; `None`
-            where nothing needs them.
     """
 
     features: Any
@@ -31,7 +29,6 @@ class Seen:
     vote: Any = None
     box: Any = None
     crop: Any = None
-    trunk_features: Any = None
 
 
 class Look:

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 from rra_keras.layers.zoom_crop import as_pair
+from rra_keras.models.arguments import is_learned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,47 +20,29 @@ class Preset:
     training: dict
 
 
-_EDGE_MODEL = {
-    "backbone": "efficientnet_lite0",
-    "looks": 1,
-    "steps": 4,
-    "units": 128,
-    "image_size": 448,
-    "glance_size": 160,
-    "train_from": "block_11",
-}
-_EDGE_TRAINING = {
-    "epochs": 6,
-    "batch_size": 16,
-    "learning_rate": 0.03,
-    "schedule": "cosine",
-    "weight_decay": 1e-4,
-    "augment": "light",
-}
-
 PRESETS = {
-    # For a phone: one backbone, its first glance at half of the pixels that the crop gets.
+    # For a phone: one backbone. Its frozen early layers find the object, and it reads a crop of it.
     "edge": Preset(
         model={
-            **_EDGE_MODEL,
-            "patch_size": 224,
-            "look_weight": 2.0,  # the crop knows better than so small a glance
-            "look_loss_weight": 2.0,
+            "backbone": "efficientnet_lite0",
+            "looks": 1,
+            "steps": 4,
+            "units": 128,
+            "image_size": 448,
+            "patch_size": "auto",
+            "glance_size": 128,
+            "localizer": "box",
+            "train_from": "block_11",
+            "look_weight": 4.0,  # the crop knows better than so small a glance
         },
-        training=_EDGE_TRAINING,
-    ),
-    # For objects twice as wide as high that fill much of the frame, aircraft or ships: a crop of
-    # their shape, framed by what excites the backbone, which learns from the crops alone.
-    "edge_wide": Preset(
-        model={
-            **_EDGE_MODEL,
-            "patch_size": (160, 320),
-            "localizer": "activation",
-            "detach_glance": True,
-            "look_weight": 4.0,
-            "glance_loss_weight": 0.25,
+        training={
+            "epochs": 6,
+            "batch_size": 16,
+            "learning_rate": 0.03,
+            "schedule": "cosine",
+            "weight_decay": 1e-4,
+            "augment": "light",
         },
-        training=_EDGE_TRAINING,
     ),
     # The paper's own network and training, but for where its crops come from: our localizer.
     "paper_vgg19": Preset(
@@ -94,8 +77,8 @@ def resolve(preset, overrides):
     1. Another backbone than the preset's is trained whole unless `train_from` is given.
     2. With `looks=0` the backbone sees as many pixels as a crop has (the side rounded to 32) unless
        `image_size` is given; what is about looks alone is left out.
-    3. With `localizer="box"` the glance is for framing alone, and smaller: 128 pixels; and the
-       patch takes the objects' shape (`"auto"`); unless they are given.
+    3. Another localizer than a preset's `"box"` reads classes in the glance, which is larger then:
+       160 pixels; and the patch has 224; unless they are given.
     4. The preset's own glance is no larger than the image.
 
     Args:
@@ -111,8 +94,8 @@ def resolve(preset, overrides):
             f"Received: preset={preset!r}"
         )
     chosen = PRESETS[preset].model
-    if overrides.get("localizer") == "box":
-        chosen = chosen | {"glance_size": 128, "patch_size": "auto"}
+    if is_learned(chosen.get("localizer")) and not is_learned(overrides.get("localizer", "box")):
+        chosen = chosen | {"glance_size": 160, "patch_size": 224}
     arguments = chosen | overrides
     if arguments["backbone"] != chosen["backbone"]:
         arguments["train_from"] = overrides.get("train_from")
