@@ -10,8 +10,14 @@ import sys
 from absl import app, flags
 from rows import ROWS
 
-_DATA = flags.DEFINE_enum("data", None, ["synthetic_birds", "aircraft25"], "Data.", required=True)
-_PATH = flags.DEFINE_string("path", None, "Folder of aircraft25.")
+# Options of `Config` by the name of the data; those that are folders have none of their own.
+DATA = {
+    "synthetic_birds": {"dataset": "synthetic_birds"},
+    "aircraft25": {"group_regex": r"^(.*)_\d+"},  # whole airlines are held out
+    "grocery": {},
+}
+_DATA = flags.DEFINE_enum("data", None, list(DATA), "Data.", required=True)
+_PATH = flags.DEFINE_string("path", None, "Folder of aircraft25 or grocery.")
 _ROW = flags.DEFINE_enum("row", None, list(ROWS), "Row.", required=True)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed.", lower_bound=0)
 
@@ -28,11 +34,11 @@ def main(_):
     from rra_keras import training
     from rra_keras.training.config import configure
 
-    options = {"dataset": "synthetic_birds"}
-    if _DATA.value == "aircraft25":
+    options = dict(DATA[_DATA.value])
+    if "dataset" not in options:
         if not _PATH.value:
-            sys.exit("error: --path: expected the folder of aircraft25, received none")
-        options = {"dataset": f"folder:{_PATH.value}", "group_regex": r"^(.*)_\d+"}
+            sys.exit(f"error: --path: expected the folder of {_DATA.value}, received none")
+        options["dataset"] = f"folder:{_PATH.value}"
     model = dict(ROWS[_ROW.value])
     config = configure(model.pop("preset", "edge"), model, seed=_SEED.value, **options)
     name = f"{_DATA.value}-{_ROW.value}-{_SEED.value}"

@@ -276,6 +276,12 @@ def test_discover_objects_returns_a_box_for_each_photo(encoder, trunk, labeled):
     assert objects.name in {"frame", "set", "norm", "class"}
 
 
+def test_labels_that_no_two_photos_share_say_nothing(encoder, trunk):
+    photos, _, _ = small_marks(4)
+    objects = discover_objects(encoder, trunk, photos, np.arange(4), size=32)
+    assert (objects.name, objects.choice) == ("set", None)
+
+
 def test_random_views_hold_the_object():
     boxes = np.array([[0.3, 0.4, 0.5, 0.8], [0, 0, 0.2, 0.2]], "float32")
     views = random_views(boxes, 50, np.random.default_rng(0), margins=(0.1, 1.0))

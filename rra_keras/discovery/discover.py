@@ -32,6 +32,11 @@ class Objects:
     name: str
     choice: Choice | None = None
 
+    @property
+    def area(self):
+        """The boxes' mean area, as a share of the frame."""
+        return float(np.prod(self.boxes[:, 2:] - self.boxes[:, :2], axis=1).mean())
+
 
 def hypothesize(coarse, fine, labels=None):
     """Guess where the objects are in several ways.
@@ -65,7 +70,8 @@ def discover_objects(encoder, trunk, photos, labels=None, size=128, shrink=1, se
     1. The frozen encoder sees each photo as it is (`observe`).
     2. Hypotheses (`hypothesize`).
     3. With labels, a linear probe on up to 600 of the photos picks one whose crops tell most of
-       the classes, or the whole frame (`choose_hypothesis`). Without, it is `"set"`.
+       the classes, or the whole frame (`choose_hypothesis`). Without, or where no class has two
+       photos to compare, it is `"set"`.
 
     Some 1,000 photos are enough to fit a localizer, which then finds objects in all others.
 
@@ -91,7 +97,7 @@ def discover_objects(encoder, trunk, photos, labels=None, size=128, shrink=1, se
     """
     coarse, fine = observe(encoder, photos, seed=seed)
     found = hypothesize(coarse, fine, labels)
-    if labels is None:
+    if labels is None or np.unique(labels, return_counts=True)[1].max() < 2:
         return Objects(*found["set"], "set")
     labels = np.asarray(labels)
     drawn = np.sort(np.random.default_rng(seed).permutation(len(photos))[:PROBED])

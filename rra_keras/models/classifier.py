@@ -145,7 +145,10 @@ class RRAClassifier(StreamModel):
                 trunk.trainable = False
             elif framing:
                 trunk = build_trunk(encoder, train_from)
-            projections = [projection_layer(width, i) for i, width in enumerate(projection)]
+            before_classifier = [projection_layer(width, i) for i, width in enumerate(projection)]
+            if framing:  # the trunk's features are of any size, and stay as they are
+                norm = keras.layers.BatchNormalization(name="glance_norm")
+                before_classifier = [norm, *before_classifier]
             pool = keras.layers.GlobalAveragePooling2D(name="pool")
             glance_classifier = classifier_layer(num_classes, "glance_classifier")
             if looks:
@@ -175,13 +178,14 @@ class RRAClassifier(StreamModel):
             features, fine_features = as_outputs((trunk or encoder)(view))
             features = named(features, "glance_features")
             tensors = {"glance_features": features}
-            for layer in projections:
-                features = layer(features)
-            vector = pool(features)  # (B, D)
+            x = features
+            for layer in before_classifier:
+                x = layer(x)
+            vector = pool(x)  # (B, D)
             logits = glance_classifier(vector)  # (B, C)
             if looks:
                 tensors["glance_logits"] = logits
-                scores = glance_classifier(features)  # (B, h, w, C)
+                scores = glance_classifier(x)  # (B, h, w, C)
                 layers = {
                     "localizer": place,
                     "inner_localizer": inner_place,
@@ -218,7 +222,7 @@ class RRAClassifier(StreamModel):
                 self.dtype_policy = keras.dtype_policies.get(dtype)
 
         # === Config ===
-        self.encoder, self.projections, self.pool = encoder, projections, pool
+        self.encoder, self.before_classifier, self.pool = encoder, before_classifier, pool
         self.glance_classifier = glance_classifier
         if looks:
             self.crop_encoder, self.zoom_crop, self.attention = crop_encoder, zoom_crop, attention

@@ -93,13 +93,13 @@ def _find_objects(config, run, train, model):
     with run.replacing(LOCALIZER) as path, path.open("wb") as file:
         np.savez(file, *model.localizer.get_weights())
     run.write_text("objects.csv", _table(subset.names or chosen, objects))
-    choice = objects.choice
+    tried = objects.choice
     run.write_json(
         "objects.json",  # last: what the others are complete by
         {
             "hypothesis": objects.name,
-            "accuracy": choice.accuracy,
-            "area": choice.area,
+            "accuracy": tried.accuracy if tried else {},
+            "area": tried.area if tried else {objects.name: objects.area},
             "patch_size": patch_size_for(objects.boxes),
         },
     )
