@@ -152,6 +152,7 @@ def test_the_combined_map_weighs_steps_and_thins_evidence_over_larger_boxes():
         step_logits=np.zeros((1, 2, 2)),
         step_weights=np.array([[0.25, 0.75]]),
         boxes=boxes,
+        object_boxes=boxes[:, :0],
         glance_map=np.zeros((1, 1, 1)),
         step_maps=np.array([[[[2.0]], [[1.0]]]]),
         look_weight=1.0,

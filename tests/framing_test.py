@@ -84,6 +84,8 @@ def test_it_can_be_explained(build, batch):
     model = build(**FRAMING)
     seen = Explainer(model)(batch[0][:2])
     assert seen.maps_in_image(32).shape == (2, 3, 32, 32)
+    boxes = model.view("object_boxes").predict(batch[0][:2], verbose=0)["object_boxes"]
+    np.testing.assert_allclose(seen.object_boxes, boxes, atol=1e-6)
     assert activations(model, batch[0][:2], seen.boxes).shape == (2, 2, 8, 8)  # of the finer map
 
 

@@ -22,12 +22,13 @@ MIX_UP_ALPHA = 0.2
 CUT_MIX_ALPHA = 1.0
 
 
-def random_crop_and_flip(image, seed):
-    """Crop to 80 to 100 % of both sides at a random place; flip half of all images.
+def random_crop_and_flip(image, seed, smallest=SMALLEST_CROP):
+    """Crop to a share of both sides, at least `smallest`, at a random place; flip half of all.
 
     Args:
         image: `(H, W, 3)`, any type.
         seed: int64 `(2,)`.
+        smallest: least share of the sides to keep; with 1 nothing is cropped.
 
     Returns:
         `(h, w, 3)`, same type; not resized, so that the one resampling comes after it.
@@ -38,7 +39,7 @@ def random_crop_and_flip(image, seed):
     """
     share, y, x, flip = tf.unstack(tf.random.stateless_uniform([4], seed))
     sides = tf.cast(tf.shape(image)[:2], tf.float32)
-    crop_sides = tf.math.ceil((SMALLEST_CROP + (1.0 - SMALLEST_CROP) * share) * sides)
+    crop_sides = tf.math.ceil((smallest + (1.0 - smallest) * share) * sides)
     corner = tf.cast(tf.stack([y, x]) * (sides - crop_sides + 1.0), tf.int32)
     height, width = tf.unstack(tf.cast(crop_sides, tf.int32))
     crop = image[corner[0] : corner[0] + height, corner[1] : corner[1] + width]

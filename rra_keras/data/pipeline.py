@@ -18,6 +18,7 @@ def training_batches(
     batch_size,
     num_classes,
     augment="light",
+    smallest_crop=augmentation.SMALLEST_CROP,
     seed=0,
     epochs=1,
     start_epoch=0,
@@ -41,6 +42,8 @@ def training_batches(
         num_classes: C.
         augment: `"none"`; `"light"` (crop, flip, color); `"rand"` (crop and flip, then
             RandAugment); `"mix"` (light, then MixUp or CutMix of the batch).
+        smallest_crop: least share of an image's sides that a crop of it keeps; 1 leaves images
+            whole, for a model that crops by itself.
         seed: sets order and augmentation.
         epochs: the epoch to stop before, counted from 0.
         start_epoch: the first epoch.
@@ -95,7 +98,7 @@ def training_batches(
         key = tf.random.fold_in([seed, example["epoch"]], example["index"])
         crop_seed, color_seed = tf.unstack(tf.random.split(key))
         if augment != "none":
-            image = augmentation.random_crop_and_flip(image, crop_seed)
+            image = augmentation.random_crop_and_flip(image, crop_seed, smallest_crop)
         image = resize(image, image_size)
         if augment in ("light", "mix"):
             image = augmentation.light_color(image, color_seed)

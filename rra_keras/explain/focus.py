@@ -24,7 +24,8 @@ _GRAY = np.array([0.299, 0.587, 0.114])  # of red, green, blue (ITU-R BT.601)
 def draw(model, images, labels, class_names, path, columns=6):
     """Draw a strip for each photo, one below the other.
 
-    A strip shows the photo with the looks' boxes; the glance's evidence for the answer; each
+    A strip shows the photo with the looks' boxes, dashed those of a localizer on its way there; the
+    glance's evidence for the answer; each
     look's crop and each of its steps' evidence in it, all on one color scale; the weight of each
     step; and the answer's probability on the way from the glance over the steps to the end.
 
@@ -128,11 +129,12 @@ class _Strip:
             _title(axes, said.replace(", is ", ",\nis "), color, _FONT + 3, 4)
         else:  # above the other titles
             _title(axes, said, color, _FONT + 3, 4 + 72 * layout.tile * _TITLE)
-        for look, (y0, x0, y1, x1) in enumerate(seen.boxes[row] * (image.shape[0] - 1)):
-            for color, width in (("white", 4.5), (_color(look), 2.5)):
-                axes.add_patch(
-                    Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec=color, lw=width)
-                )
+        last = image.shape[0] - 1
+        for box in seen.object_boxes[row] * last:
+            _outline(axes, box, "white", 1.0, linestyle=(0, (4, 3)))
+        for look, box in enumerate(seen.boxes[row] * last):
+            _outline(axes, box, "white", 4.5)
+            _outline(axes, box, _color(look), 2.5)
 
         axes = self.axes(layout.left, layout.top + _TITLE)
         _evidence(axes, image, seen.glance_map[row], most)
@@ -227,6 +229,13 @@ def _color(look):
 
 def _title(axes, text, color="black", size=_FONT, pad=3):
     axes.set_title(text, fontsize=size, color=color, pad=pad, loc="left", parse_math=False)
+
+
+def _outline(axes, box, color, width, **style):
+    y0, x0, y1, x1 = box
+    axes.add_patch(
+        Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec=color, lw=width, **style)
+    )
 
 
 def _photo(axes, image, color="none"):

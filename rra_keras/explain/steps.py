@@ -26,6 +26,8 @@ class Explanation:
         step_logits: `(B, T, C)`, what each step says.
         step_weights: `(B, T)`, the attention on each step; a row adds up to 1.
         boxes: `(B, looks, 4)`, `y0 x0 y1 x1`; 0 is the center of the first pixel, 1 of the last.
+        object_boxes: `(B, K, 4)`, where the localizer found the object: in the glance, then in each
+            look inside its own box; K = 0 unless it learned to.
         glance_map: `(B, h, w)`, evidence on the whole image.
         step_maps: `(B, T, h, w)`, evidence on the crop that each step belongs to.
         look_weight: λ, the steps' share in the answer.
@@ -37,6 +39,7 @@ class Explanation:
     step_logits: np.ndarray
     step_weights: np.ndarray
     boxes: np.ndarray
+    object_boxes: np.ndarray
     glance_map: np.ndarray
     step_maps: np.ndarray
     look_weight: float
@@ -127,6 +130,8 @@ class Explainer:
         if model.looks:
             names += ["boxes", "step_weights", "step_logits", *self._features]
             self._activation = ClassActivation(model, self._features, "step_logits", method)
+        if model.learns_where:
+            names.append("object_boxes")
         self._view = model.view(*dict.fromkeys(names))
         self._view.run_eagerly = run_eagerly
 
@@ -156,6 +161,7 @@ class Explainer:
             step_logits=seen.get("step_logits", np.zeros((count, 0, classes_in_all), "float32")),
             step_weights=seen.get("step_weights", np.zeros((count, 0), "float32")),
             boxes=seen.get("boxes", np.zeros((count, 0, 4), "float32")),
+            object_boxes=seen.get("object_boxes", np.zeros((count, 0, 4), "float32")),
             glance_map=self._glance_activation(seen, "glance_features", classes),
             step_maps=(
                 np.stack(step_maps, axis=1) if step_maps else np.zeros((count, 0, 1, 1), "float32")

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from rra_keras.data import pipeline
+from rra_keras.data.augment import SMALLEST_CROP
 from rra_keras.training import processes
 from rra_keras.training.checkpoint import Checkpoint
 from rra_keras.training.evaluation import progress_style
@@ -116,6 +117,8 @@ def _fit(config, prepared, checkpoint):
             config.batch_size,
             model.num_classes,
             augment=config.augment,
+            # Where looks frame the object, what moves at random in training are their boxes.
+            smallest_crop=1.0 if model.learns_where else SMALLEST_CROP,
             seed=config.seed,
             epochs=config.epochs,
             start_epoch=checkpoint.epoch,
