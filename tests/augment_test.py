@@ -45,6 +45,13 @@ def test_crops_are_parts_of_the_image_or_of_its_mirror():
     np.testing.assert_allclose(np.sum(corners, 0) / np.sum(margins, 0), 0.5, atol=0.1)
 
 
+def test_the_whole_image_is_kept_for_who_crops_by_itself():
+    image = noise(7, 5, 3)
+    for seed in seeds(20):
+        kept = augment.random_crop_and_flip(image, seed, smallest=1.0).numpy()
+        assert any(np.array_equal(kept, each) for each in (image, image[:, ::-1]))
+
+
 def test_light_color_keeps_a_gray_image_gray_and_shifts_it_by_a_tenth():
     means = []
     for seed in seeds(100):
