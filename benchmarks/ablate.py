@@ -1,9 +1,10 @@
 """Take a trained run's parts away: `python benchmarks/ablate.py RUN [BOXES.csv]`.
 
 On the test split, with the run's own weights: other boxes for its first look (of the same mean
-size: in the middle, anywhere; the true box, where a file of boxes is given); the last step or the
-mean of all in place of attention; the crops' linear vote or the recurrence alone. Prints a CSV
-and, of each look, image pixels per crop pixel.
+size: in the middle, anywhere; the true box, where a file of boxes is given; with a localizer that
+learned, what it found in the glance, not refined); the last step or the mean of all in place of
+attention; the crops' linear vote or the recurrence alone. Prints a CSV and, of each look, image
+pixels per crop pixel; with true boxes, how well the objects were found.
 """
 
 import csv
@@ -15,7 +16,9 @@ import numpy as np
 from keras import ops
 
 from rra_keras.data import pipeline
-from rra_keras.layers.boxes import box_around, sides
+from rra_keras.layers.boxes import box_around, grow_box, sides
+from rra_keras.measures.localization import intersection_over_union
+from rra_keras.models.framing import PATCH_MARGIN
 from rra_keras.reporting import sample
 from rra_keras.training.run import Run
 
@@ -32,6 +35,11 @@ def framed(boxes, aspect):
     return np.asarray(box_around((y0 + y1) / 2, (x0 + x1) / 2, half * share_y, half * share_x))
 
 
+def grown(boxes):
+    """Return object boxes `(N, 4)` as a look takes them."""
+    return np.clip(ops.convert_to_numpy(grow_box(boxes, PATCH_MARGIN)), 0, 1)
+
+
 def main(directory, boxes_file=None):
     """Print the test accuracy of a run, and of the run less one of its parts."""
     run = Run.open(directory)
@@ -39,13 +47,14 @@ def main(directory, boxes_file=None):
     model = run.load_model()
     source, box = model.inputs[0], model.view("look_1_box").output["look_1_box"]
     looks = [f"look_{look}_features" for look in range(1, model.looks + 1)]
-    names = ("logits", "glance_logits", "look_logits", "step_logits", "boxes", *looks)
+    names = ["logits", "glance_logits", "look_logits", "step_logits", "boxes", *looks]
+    if model.learns_where:
+        names.append("object_boxes")
     tensors = model.view(*names).output
     whole = keras.Model(source, tensors)
     at_boxes = keras.Model([source, box], tensors["logits"])
 
     aspect = model.patch_size[1] / model.patch_size[0]
-    share_y, share_x = sides(aspect)
     batches = list(pipeline.evaluation_batches(test, model.image_size, BATCH, model.num_classes))
     labels = np.concatenate([one_hot.numpy().argmax(-1) for _, one_hot in batches])
     seen = []
@@ -55,20 +64,18 @@ def main(directory, boxes_file=None):
             seen[-1][name] = np.mean(seen[-1][name], axis=(1, 2))
     seen = {name: np.concatenate([np.asarray(part[name]) for part in seen]) for name in names}
     extent = seen["boxes"][..., 2:] - seen["boxes"][..., :2]  # (N, looks, 2)
-    size = (extent[:, 0].mean(axis=0) / (share_y, share_x)).mean()
-
-    half_y, half_x = size * share_y / 2, size * share_x / 2
-    centers = np.random.default_rng(0).uniform(
-        (half_y, half_x), (1 - half_y, 1 - half_x), (len(labels), 2)
-    )
+    half = extent[:, 0].mean(axis=0) / 2  # (2,)
+    centers = np.random.default_rng(0).uniform(half, 1 - half, (len(labels), 2))
     middle = np.full_like(centers, 0.5)
-    half = np.array([half_y, half_x])
     others = {
         "in the middle": np.concatenate([middle - half, middle + half], axis=1),
         "anywhere": np.concatenate([centers - half, centers + half], axis=1),
     }
+    if model.learns_where:
+        others["not refined"] = grown(seen["object_boxes"][:, 0])
     if true_boxes is not None:
-        others["true box"] = framed(true_boxes.objects, aspect)
+        true = true_boxes.objects
+        others["true box"] = grown(true) if model.learns_where else framed(true, aspect)
 
     def accuracy(logits):
         return float(np.mean(logits.argmax(-1) == labels))
@@ -98,6 +105,11 @@ def main(directory, boxes_file=None):
     pixels = extent * (model.image_size - 1) / (np.array(model.patch_size) - 1)
     for look, values in enumerate(pixels.mean(axis=(0, 2)), 1):
         print(f"look {look}: {values:.2f} image pixels per crop pixel", file=sys.stderr)
+    if model.learns_where and true_boxes is not None:
+        for i, boxes in enumerate(seen["object_boxes"].swapaxes(0, 1)):
+            found = intersection_over_union(boxes, true_boxes.objects)
+            shares = [f"{np.mean(found >= least):.1%} at least {least}" for least in (0.5, 0.7)]
+            print(f"object box {i}: IoU {found.mean():.3f}, {', '.join(shares)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -233,9 +233,7 @@ def _title(axes, text, color="black", size=_FONT, pad=3):
 
 def _outline(axes, box, color, width, **style):
     y0, x0, y1, x1 = box
-    axes.add_patch(
-        Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec=color, lw=width, **style)
-    )
+    axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec=color, lw=width, **style))
 
 
 def _photo(axes, image, color="none"):
