@@ -45,25 +45,22 @@ def adapt(config, prepared):
     Returns:
         `Prepared`, with the model to train.
 
-    Where several processes share a training, process 0 does this and the others wait for it.
-
     Raises:
+        ValueError: if several processes share the training of a run that has not done this yet.
         OSError: if a file cannot be written.
     """
     run, model = prepared.run, prepared.model
     if not model.learns_where:
         return prepared
     prepared.clock.start("objects")
-    number, count = processes.number_and_count()
-    processes.barrier("objects")  # what an overwritten run had found is gone
-    if number == 0 and not run.path("objects.json").is_file():
-        train = prepared.source.splits["train"]
-        if count == 1:
-            _find_objects(config, run, train, model)
-        else:
-            with processes.alone():
-                _find_objects(config, run, train, _build(config, model))
-    processes.wait_for(run.path("objects.json"))
+    if not run.path("objects.json").is_file():
+        if processes.number_and_count()[1] > 1:
+            raise ValueError(
+                "Invalid value for `--localizer`. Expected a run whose objects are known, for "
+                "several processes: start it with one, and go on with --resume; or another "
+                f"localizer, such as cam. Received: {run}"
+            )
+        _find_objects(config, run, prepared.source.splits["train"], model)
     found = json.loads(run.path("objects.json").read_text("utf-8"))
     if found["hypothesis"] == FRAME:
         model = _plain(config, model)

@@ -5,7 +5,6 @@ import os
 import re
 import sys
 import threading
-import time
 
 import keras
 
@@ -85,23 +84,6 @@ def barrier(name):
         from jax.experimental import multihost_utils
 
         multihost_utils.sync_global_devices(name)
-
-
-@contextlib.contextmanager
-def alone():
-    """Let this process compute for itself meanwhile; models made before are not to be used."""
-    distribution = keras.distribution.distribution()
-    keras.distribution.set_distribution(None)
-    try:
-        yield
-    finally:
-        keras.distribution.set_distribution(distribution)
-
-
-def wait_for(path, interval=0.5):
-    """Wait until process 0 has written a file, which all processes see."""
-    while not path.is_file():
-        time.sleep(interval)
 
 
 def leave_group():
