@@ -75,7 +75,7 @@ class BoxLocalizer(Localizer):
         """Whether it knows where objects are: as it starts, its box is the same for every view."""
         if not self.box.built:
             return False
-        return any(variable.numpy().any() for variable in self.box.weights)
+        return any(ops.any(ops.not_equal(variable, 0)) for variable in self.box.weights)
 
     def show_whole(self):
         """Give the whole view as the box from now on, to within 1e-4: there is no one object."""
