@@ -12,7 +12,7 @@ from PIL import Image
 
 from rra_keras.datasets.synthetic_birds import SyntheticBirds
 from rra_keras.datasets.synthetic_birds.builder import generate
-from rra_keras.datasets.synthetic_birds.drawing import draw_example
+from rra_keras.datasets.synthetic_birds.drawing import FAR, NEAR, ORDINARY, draw_example
 from rra_keras.datasets.synthetic_birds.geometry import Frame, smooth
 from rra_keras.datasets.synthetic_birds.species import (
     PARTS,
@@ -129,6 +129,19 @@ def test_builder_round_trip(tmp_path):
     np.testing.assert_allclose(example["parts"]["box"][0], [top, left, bottom, right], atol=1e-6)
     labels = tfds.as_numpy(builder.as_dataset(split="train", as_supervised=True))
     assert set(collections.Counter(label for _, label in labels).values()) == {2}
+
+
+@pytest.mark.parametrize(
+    ("framing", "shares"), [(ORDINARY, (0.28, 0.6)), (FAR, (0.09, 0.2)), (NEAR, (0.5, 0.9))]
+)
+def test_birds_take_as_much_of_the_frame_as_its_framing_says(framing, shares):
+    for seed, name in enumerate(list(SPECIES)[:6]):
+        drawn = draw_example(name, np.random.default_rng(seed), framing)
+        assert drawn["image"].shape == (framing.image_size, framing.image_size, 3)
+        assert np.all(drawn["box"] >= 0)
+        assert np.all(drawn["box"] <= framing.image_size)
+        longer = max(drawn["box"][2:] - drawn["box"][:2]) / framing.image_size
+        assert shares[0] <= longer <= shares[1]
 
 
 def test_the_whole_set_is_the_default():

@@ -1,18 +1,21 @@
 """The `synthetic_birds` builder for TensorFlow Datasets."""
 
+import concurrent.futures
 import dataclasses
+import functools
 import io
+import os
 
 import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 from PIL import Image
 
-from rra_keras.datasets.synthetic_birds.drawing import IMAGE_SIZE, draw_example
+from rra_keras.datasets.synthetic_birds.drawing import FAR, NEAR, ORDINARY, Framing, draw_example
 from rra_keras.datasets.synthetic_birds.species import PARTS, SPECIES, distinguishing_part
 
 _DESCRIPTION = """
-Drawn birds on clutter at 448 pixels: twenty species in ten pairs, the two of a pair alike in every
+Drawn birds on clutter: twenty species in ten pairs, the two of a pair alike in every
 part but one (bill, eye ring, wing bar, crown, tail tip or legs), which is 8 to 24 pixels long.
 Posture, plumage, size, place, light and what stands in front are the same for all species.
 `box`, `parts` and `distinguishing_part` are for measuring, not for training.
@@ -23,20 +26,22 @@ _JPEG_QUALITY = 92
 
 @dataclasses.dataclass(kw_only=True)
 class SyntheticBirdsConfig(tfds.core.BuilderConfig):
-    """How many images to draw.
+    """How many images to draw, and how large.
 
     Args:
         sizes: images in train, validation and test.
+        framing: sizes of the image and of the bird in it.
     """
 
     sizes: tuple[int, int, int]
+    framing: Framing = ORDINARY
 
 
 class SyntheticBirds(tfds.core.GeneratorBasedBuilder):
     """Drawn birds whose species differ in one small part.
 
     Features of an example:
-        image: `(448, 448, 3)` uint8.
+        image: `(448, 448, 3)` uint8; `(1344, 1344, 3)` in `far`.
         label: one of 20 species.
         box: the bird, `(ymin, xmin, ymax, xmax)` in [0, 1].
         parts: sequence of `name` and `box`, one for each telling part. A part that the species
@@ -51,19 +56,30 @@ class SyntheticBirds(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIGS = (
         SyntheticBirdsConfig(name="full", description="All images.", sizes=(1200, 200, 500)),
+        SyntheticBirdsConfig(
+            name="far",
+            description="The same birds in frames of 1344 pixels, three times the side.",
+            sizes=(1200, 200, 500),
+            framing=FAR,
+        ),
+        SyntheticBirdsConfig(
+            name="near",
+            description="Birds that fill most of 448 pixels.",
+            sizes=(1200, 200, 500),
+            framing=NEAR,
+        ),
         SyntheticBirdsConfig(name="tiny", description="A few, for tests.", sizes=(40, 20, 20)),
     )
 
     def _info(self):
         box = tfds.features.BBoxFeature()
+        side = self.builder_config.framing.image_size
         return tfds.core.DatasetInfo(
             builder=self,
             description=_DESCRIPTION,
             features=tfds.features.FeaturesDict(
                 {
-                    "image": tfds.features.Image(
-                        shape=(IMAGE_SIZE, IMAGE_SIZE, 3), encoding_format="jpeg"
-                    ),
+                    "image": tfds.features.Image(shape=(side, side, 3), encoding_format="jpeg"),
                     "label": tfds.features.ClassLabel(names=list(SPECIES)),
                     "box": box,
                     "parts": tfds.features.Sequence({"name": tfds.features.Text(), "box": box}),
@@ -78,17 +94,22 @@ class SyntheticBirds(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(split, size) for split, size in sizes}
 
     def _generate_examples(self, split, size):
-        bar = tqdm.tqdm(range(size), split, unit=" images", leave=False, disable=None)
-        for index in bar:  # shown on a terminal alone
-            yield index, generate(split, index)
+        draw = functools.partial(generate, split, framing=self.builder_config.framing)
+        # Threads do: Pillow lets go of Python's lock for what takes long.
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            drawn = pool.map(draw, range(size))
+            # The bar is shown on a terminal alone.
+            bar = tqdm.tqdm(drawn, split, size, unit=" images", leave=False, disable=None)
+            yield from enumerate(bar)
 
 
-def generate(split, index):
+def generate(split, index, framing=ORDINARY):
     """Return image `index` of a split as `SyntheticBirds` stores it: the same bytes every time.
 
     Args:
         split: `"train"`, `"validation"` or `"test"`.
         index: place in the split; species follow one another, so classes are balanced.
+        framing: a `Framing`.
 
     Returns:
         dict of the builder's features, `image` as a file of JPEG bytes.
@@ -98,19 +119,22 @@ def generate(split, index):
         assert example["label"] == "quarry_siskin"
     """
     species = list(SPECIES)[index % len(SPECIES)]
-    drawn = draw_example(species, np.random.default_rng([_SPLITS.index(split), index]))
+    drawn = draw_example(species, np.random.default_rng([_SPLITS.index(split), index]), framing)
     jpeg = io.BytesIO()
     Image.fromarray(drawn["image"]).save(jpeg, "jpeg", quality=_JPEG_QUALITY)
     jpeg.seek(0)
     return {
         "image": jpeg,
         "label": species,
-        "box": _bbox(drawn["box"]),
-        "parts": [{"name": part, "box": _bbox(drawn["parts"][part])} for part in PARTS],
+        "box": _bbox(drawn["box"] / framing.image_size),
+        "parts": [
+            {"name": part, "box": _bbox(drawn["parts"][part] / framing.image_size)}
+            for part in PARTS
+        ],
         "distinguishing_part": distinguishing_part(species),
     }
 
 
 def _bbox(box):
-    left, top, right, bottom = box / IMAGE_SIZE
+    left, top, right, bottom = box
     return tfds.features.BBox(ymin=top, xmin=left, ymax=bottom, xmax=right)

@@ -1,5 +1,7 @@
 """One image of the set: a bird of a species in surroundings drawn at random."""
 
+import dataclasses
+
 import numpy as np
 
 from rra_keras.datasets.synthetic_birds.bird import Plumage, Posture, draw_plain_bird
@@ -14,15 +16,32 @@ from rra_keras.datasets.synthetic_birds.scene import (
 )
 from rra_keras.datasets.synthetic_birds.species import PARTS, parts_of
 
-IMAGE_SIZE = 448
-# These two set the difficulty, in pixels of the image: length of the smallest and largest bird, and
-# the longer side of a telling part on them. Smaller parts are harder at a reduced resolution.
-BIRD_PIXELS = (170, 290)
-PART_PIXELS = (12, 20)
 SUPERSAMPLING = 2
 
 
-def draw_example(species, rng):
+@dataclasses.dataclass(frozen=True)
+class Framing:
+    """How large the image is, and the bird in it, all in pixels of the image.
+
+    The parts set the difficulty: smaller ones are harder at a reduced resolution.
+
+    Attributes:
+        image_size: the image's side.
+        bird: length of the smallest and of the largest bird.
+        part: longer side of a telling part, on the smallest bird and on the largest.
+    """
+
+    image_size: int = 448
+    bird: tuple[int, int] = (170, 290)
+    part: tuple[int, int] = (12, 20)
+
+
+ORDINARY = Framing()
+FAR = Framing(image_size=1344)  # the same birds before nine times the surroundings
+NEAR = Framing(bird=(350, 410), part=(24, 28))
+
+
+def draw_example(species, rng, framing=ORDINARY):
     """Draw one bird.
 
     1. Posture, plumage and surroundings from `rng`, whose draws never depend on the species.
@@ -34,19 +53,20 @@ def draw_example(species, rng):
     Args:
         species: name of a row of `SPECIES`.
         rng: `np.random.Generator`.
+        framing: a `Framing`.
 
     Returns:
-        dict with `image`: `(448, 448, 3)` uint8; `box`: `(left, top, right, bottom)` of the bird in
+        dict with `image`: `(S, S, 3)` uint8; `box`: `(left, top, right, bottom)` of the bird in
         pixels; `parts`: `{part: (left, top, right, bottom)}` in pixels.
 
     Example:
         drawn = drawing.draw_example("heath_warbler", np.random.default_rng(0))
         assert drawn["image"].shape == (448, 448, 3)
     """
-    canvas_size = IMAGE_SIZE * SUPERSAMPLING
+    canvas_size = framing.image_size * SUPERSAMPLING
     size = rng.random()
     length, part = (
-        SUPERSAMPLING * np.interp(size, (0, 1), ends) for ends in (BIRD_PIXELS, PART_PIXELS)
+        SUPERSAMPLING * np.interp(size, (0, 1), ends) for ends in (framing.bird, framing.part)
     )
     scene, plumage = Scene(rng), Plumage(rng)
     posture = Posture(rng, length, part, canvas_size)
@@ -61,7 +81,7 @@ def draw_example(species, rng):
     sites = np.array([frame.origin for frame in part_frames(posture).values()])
     draw_occluders(canvas, rng, scene, bounds(silhouette), sites, part)
     return {
-        "image": photograph(canvas, rng, IMAGE_SIZE),
+        "image": photograph(canvas, rng, framing.image_size),
         "box": np.array(box) / SUPERSAMPLING,
         "parts": {part: np.array(parts[part]) / SUPERSAMPLING for part in PARTS},
     }

@@ -20,6 +20,9 @@ _BERRIES = (
     (0.0, 0.03, 0.95),
     (0.6, 0.7, 0.8),
 )
+# Canvas pixels that lengths are shares of and densities are given for: a larger canvas has more of
+# everything, none of it larger.
+_UNIT = 896
 _LEAF = smooth([[0, 0], [0.4, 1], [1, 0], [0.4, -1]])
 _MIDRIB = np.linspace([-0.15, 0], [0.9, 0], 5)
 
@@ -38,26 +41,28 @@ class Scene:
 
 def draw_background(rng, scene, size):
     """A `size` × `size` RGB background: soft ground, blurred clutter, sharp clutter before it."""
-    ground = [[scene.color(rng, scene.ground) for _ in range(5)] for _ in range(5)]
+    times = size / _UNIT
+    patches = range(round(5 * times))
+    ground = [[scene.color(rng, scene.ground) for _ in patches] for _ in patches]
     image = Image.fromarray(np.array(ground).astype(np.uint8))
     # What is far is drawn small, blurred, and enlarged.
     layers = ((8, (5, 24), (0.06, 0.2), (0.8, 2.5)), (4, (3, 16), (0.05, 0.13), (0.3, 1.2)))
     for shrink, counts, lengths, radii in layers:
         image = image.resize((size // shrink,) * 2, Image.Resampling.BICUBIC)
-        draw_clutter(image, rng, scene, int(rng.integers(*counts)), lengths)
+        draw_clutter(image, rng, scene, int(rng.integers(*counts) * times**2), lengths, shrink)
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(*radii)))
     image = image.resize((size, size), Image.Resampling.BILINEAR)
-    draw_clutter(image, rng, scene, int(rng.integers(3, 16)), (0.04, 0.1))
+    draw_clutter(image, rng, scene, int(rng.integers(3, 16) * times**2), (0.04, 0.1))
     return image
 
 
-def draw_clutter(image, rng, scene, count, lengths):
-    """Sprigs, leaves and berries all over `image`; `lengths` of leaves in image sides."""
+def draw_clutter(image, rng, scene, count, lengths, shrink=1):
+    """Sprigs, leaves and berries all over `image`, a canvas drawn smaller by `shrink`."""
     draw = ImageDraw.Draw(image)
     size = image.width
     for kind in rng.random(count):
         place = rng.uniform(0, size, 2)
-        length = size * rng.uniform(*lengths)
+        length = _UNIT / shrink * rng.uniform(*lengths)
         angle = rng.uniform(0, 2 * np.pi)
         if kind < 0.4:
             draw_sprig(draw, rng, scene, place, length, angle)
@@ -98,7 +103,7 @@ def draw_leaf(draw, rng, scene, shape):
     color = scene.color(rng, scene.foliage)
     draw.polygon(xy(outline), fill=rgb(color))
     draw.polygon(xy(outline[: len(outline) // 2 + 1]), fill=rgb(1.14 * color))
-    draw.line(xy(midrib), fill=rgb(0.75 * color), width=max(1, draw.im.size[0] // 400))
+    draw.line(xy(midrib), fill=rgb(0.75 * color), width=1 if draw.im.size[0] < _UNIT else 2)
 
 
 def draw_perch(canvas, rng, scene, foot, thickness):
@@ -106,21 +111,22 @@ def draw_perch(canvas, rng, scene, foot, thickness):
     draw = ImageDraw.Draw(canvas)
     size = canvas.width
     slope = np.tan(np.radians(rng.uniform(-9, 9)))
-    x = np.linspace(-20, size + 20, 15)
+    count = round(15 * size / _UNIT)
+    x = np.linspace(-20, size + 20, count)
     bend = rng.uniform(-6e-5, 6e-5) * (x - foot[0]) ** 2
     top = foot[1] + slope * (x - foot[0]) + bend
     depth = thickness * (1 + 0.25 * np.sin(x * rng.uniform(0.005, 0.02) + rng.uniform(0, 6)))
     for low, high, shade in ((0, 1, 0.95), (0, 0.3, 1.2), (0.65, 1, 0.65)):
         edge = np.concatenate([np.c_[x, top + low * depth], np.c_[x, top + high * depth][::-1]])
         draw.polygon(xy(edge), fill=rgb(shade * scene.bark))
-    for start in rng.integers(0, 13, 14):
+    for start in rng.integers(0, count - 2, count - 1):
         level = rng.uniform(0.2, 0.9)
         points = np.c_[x, top + level * depth][start : start + 2]
         points = mix(points[0], points, rng.uniform(0.2, 0.9))
         draw.line(xy(points), fill=rgb(0.6 * scene.bark), width=3)
-    for place in rng.uniform(0, 1, int(rng.integers(0, 7))):
+    for place in rng.uniform(0, 1, round(rng.integers(0, 7) * size / _UNIT)):
         root = np.array([place * size, np.interp(place * size, x, top + 0.8 * depth)])
-        length, angle = size * rng.uniform(0.04, 0.1), rng.uniform(0, np.pi)
+        length, angle = _UNIT * rng.uniform(0.04, 0.1), rng.uniform(0, np.pi)
         draw_leaf(draw, rng, scene, leaf(rng, root, length, angle))
 
 
@@ -136,7 +142,6 @@ def draw_occluders(canvas, rng, scene, bird_box, sites, clearance):
         clearance: distance in canvas pixels.
     """
     draw = ImageDraw.Draw(canvas)
-    size = canvas.width
     left, top, right, bottom = bird_box
     for _ in range(int(rng.integers(2, 10))):
         place = rng.uniform((left, top), (right, bottom))
@@ -145,10 +150,10 @@ def draw_occluders(canvas, rng, scene, bird_box, sites, clearance):
         if is_blade:
             along = np.linspace(-1, 1, 32)
             points = np.c_[along, rng.uniform(-0.2, 0.2) * along**2]
-            shape = (Frame(size * rotation(angle), place)(points),)
+            shape = (Frame(_UNIT * rotation(angle), place)(points),)
         else:
-            shape = leaf(rng, place, size * rng.uniform(0.05, 0.13), angle)
-        width = round(size * rng.uniform(0.003, 0.01))
+            shape = leaf(rng, place, _UNIT * rng.uniform(0.05, 0.13), angle)
+        width = round(_UNIT * rng.uniform(0.003, 0.01))
         # The color has a generator of its own: what is left out must not shift the draws.
         color_rng = rng.spawn(1)[0]
         distances = np.linalg.norm(np.concatenate(shape)[:, None] - sites, axis=-1)
