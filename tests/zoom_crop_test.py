@@ -6,7 +6,7 @@ from conftest import gradient, tensorflow_only
 from keras import ops
 
 from rra_keras import ZoomCrop
-from rra_keras.layers.zoom_crop import zoom_crop
+from rra_keras.layers.zoom_crop import levels, zoom_crop
 
 tf_image_only = tensorflow_only("tf.image")
 both = pytest.mark.parametrize("method", [pytest.param("tf_image", marks=tf_image_only), "gather"])
@@ -232,3 +232,49 @@ def test_box_that_is_not_finite_makes_its_own_crop_nan(method):
     crops = np.asarray(zoom_crop(np.ones((2, 8, 8, 1), "float32"), boxes, (4, 4), method))
     np.testing.assert_allclose(crops[0], np.ones((4, 4, 1)), atol=1e-5)
     assert np.isnan(crops[1]).all()
+
+
+def averaged(images, factor):
+    batch, height, width, channels = images.shape
+    shape = (batch, height // factor, factor, width // factor, factor, channels)
+    return np.reshape(images, shape).mean(axis=(2, 4))
+
+
+@both
+def test_samples_far_apart_are_of_averages(method):
+    images = random_images(3, height=64, width=64)
+    # Of 4, 2 and 1 times as many pixels as the crop has samples, at most 1 apart.
+    boxes = np.array([[0, 0, 1, 1], [0.25, 0, 0.75, 0.5], [0.2, 0.3, 0.4, 0.5]], "float32")
+    crops = np.asarray(zoom_crop(images, boxes, (16, 16), method, stride=1))
+    for i, factor in enumerate((4, 2, 1)):
+        expected = reference(averaged(images, factor), boxes, (16, 16))[i]
+        np.testing.assert_allclose(crops[i], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "stride", "count"),
+    [
+        ((448, 448), (224, 224), 4, 1),
+        ((448, 448), (128, 128), 4, 1),
+        ((1344, 1344), (128, 128), 4, 3),
+        ((512, 2048), (128, 128), 4, 3),
+        ((2048, 2048), (128, 128), None, 1),
+        ((32, 32), (64, 64), 1, 1),
+    ],
+)
+def test_how_many_copies_of_an_image_there_are(shape, size, stride, count):
+    assert levels(shape, size, stride) == count
+
+
+def test_a_stripe_pattern_does_not_alias_in_a_small_crop():
+    stripes = np.tile(np.array([0.0, 0.0, 1.0, 1.0], "float32"), 128)  # 512
+    images = np.broadcast_to(stripes[None, None, :, None], (1, 512, 512, 3))
+    crop = np.asarray(ZoomCrop(32)([images, np.array(FULL)]))
+    np.testing.assert_allclose(crop, 0.5, atol=1e-6)
+    assert np.std(np.asarray(ZoomCrop(32, stride=None)([images, np.array(FULL)]))) > 0.4
+
+
+@pytest.mark.parametrize("stride", [0, -1.0])
+def test_a_stride_that_is_not_positive_is_refused(stride):
+    with pytest.raises(ValueError, match="`stride`.*positive"):
+        ZoomCrop(8, stride=stride)

@@ -64,7 +64,7 @@ def hypothesize(coarse, fine, labels=None):
     }
 
 
-def discover_objects(encoder, trunk, photos, labels=None, size=128, shrink=1, seed=0):
+def discover_objects(encoder, trunk, photos, labels=None, size=128, seed=0):
     """Find the object in each photo, or that the photos are better seen whole.
 
     1. The frozen encoder sees each photo as it is (`observe`).
@@ -89,7 +89,6 @@ def discover_objects(encoder, trunk, photos, labels=None, size=128, shrink=1, se
         photos: `(N, S, S, 3)`, 0…255.
         labels: `(N,)` integers, or `None`.
         size: side of the probe's glances and crops, pixels.
-        shrink: see `make_viewer`.
         seed: sets which photos are drawn for what.
 
     Returns:
@@ -108,7 +107,6 @@ def discover_objects(encoder, trunk, photos, labels=None, size=128, shrink=1, se
         labels[drawn],
         {name: boxes[drawn] for name, (boxes, _) in found.items()},
         size=size,
-        shrink=shrink,
         seed=seed,
     )
     if choice.name == FRAME:

@@ -86,7 +86,6 @@ def fit_localizer(
     epochs=14,
     batch_size=64,
     learning_rate=1e-3,
-    shrink=1,
     seed=0,
 ):
     """Train a localizer on views of photos whose objects' boxes are known, or guessed.
@@ -114,7 +113,6 @@ def fit_localizer(
         epochs: times that each view is trained on.
         batch_size: views a step.
         learning_rate: the first step's.
-        shrink: see `make_viewer`.
         seed: sets the views and their order.
 
     Returns:
@@ -130,7 +128,7 @@ def fit_localizer(
     turned = rng.uniform(size=(len(boxes), views, 1)) < 0.5
     targets = np.where(turned, mirrored(targets), targets)
     places = np.where(turned, places[..., [0, 3, 2, 1]], places)  # from right to left
-    viewer = make_viewer(trunk, photos.shape[1:], views, size, shrink=shrink)
+    viewer = make_viewer(trunk, photos.shape[1:], views, size)
     features = see(viewer, photos, places, description="Looking closer")
     features = features.reshape(-1, *features.shape[2:])
     batches = Batches(features, targets.reshape(-1, 4), batch_size, seed)

@@ -27,9 +27,7 @@ class Choice:
     area: dict[str, float]
 
 
-def choose_hypothesis(
-    encoder, trunk, photos, labels, hypotheses, size=128, folds=3, shrink=1, seed=0
-):
+def choose_hypothesis(encoder, trunk, photos, labels, hypotheses, size=128, folds=3, seed=0):
     """Compare guesses at where the objects are by what their crops tell of the classes.
 
     1. Each photo is glanced at by the frozen trunk. The boxes of each hypothesis are regressed
@@ -50,7 +48,6 @@ def choose_hypothesis(
         hypotheses: boxes `(N, 4)`, `y0 x0 y1 x1` in [0, 1], by name, the preferred ones first.
         size: side of glances and crops, pixels.
         folds: parts of the photos, held out in turn.
-        shrink: see `make_viewer`.
         seed: sets the folds.
 
     Returns:
@@ -58,10 +55,10 @@ def choose_hypothesis(
     """
     frame = np.tile(np.array([0, 0, 1, 1], "float32"), (len(photos), 1))
     fold = folds_by_class(labels, folds, seed)
-    glancer = make_viewer(trunk, photos.shape[1:], 1, size, shrink=shrink)
+    glancer = make_viewer(trunk, photos.shape[1:], 1, size)
     glance = see(glancer, photos, frame[:, None], description="Glancing at photos")
     kernel = linear_kernel(glance.reshape(len(photos), -1))
-    cropper = make_viewer(encoder, photos.shape[1:], 1, size, pool=True, shrink=shrink)
+    cropper = make_viewer(encoder, photos.shape[1:], 1, size, pool=True)
     right, area = {}, {}
     for name, boxes in {FRAME: frame, **hypotheses}.items():
         if name != FRAME:

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from rra_keras.layers.zoom_crop import ZoomCrop
 
 
-def make_viewer(model, image_shape, count, size, pool=False, shrink=1):
+def make_viewer(model, image_shape, count, size, pool=False):
     """Build a model from photos and boxes to what `model` sees of them there.
 
     Args:
@@ -18,8 +18,6 @@ def make_viewer(model, image_shape, count, size, pool=False, shrink=1):
         count: views of each photo, `V`.
         size: side of the views, pixels.
         pool: average the features over positions.
-        shrink: side of the squares of pixels that are averaged before anything is cut out, so that
-            fine detail does not alias; it divides `S`.
 
     Returns:
         A functional `keras.Model` from `[(B, S, S, 3), (B, V, 4)]` to features `(B · V, h, w, D)`,
@@ -27,9 +25,8 @@ def make_viewer(model, image_shape, count, size, pool=False, shrink=1):
     """
     images = keras.Input(image_shape, name="images")
     views = keras.Input((count, 4), name="views")
-    x = keras.layers.AveragePooling2D(shrink)(images) if shrink > 1 else images
     zoom = ZoomCrop(size)
-    crops = [zoom([x, box]) for box in ops.unstack(views, count, axis=1)]
+    crops = [zoom([images, box]) for box in ops.unstack(views, count, axis=1)]
     features = model(ops.concatenate(crops) if count > 1 else crops[0])
     features = features[0] if isinstance(features, (list, tuple)) else features
     if pool:

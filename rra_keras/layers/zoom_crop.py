@@ -1,5 +1,6 @@
 """Crop a box out of an image and resize it, differentiable in both."""
 
+import math
 import operator
 
 import keras
@@ -7,6 +8,7 @@ import numpy as np
 from keras import ops
 
 METHODS = ("auto", "tf_image", "gather")
+STRIDE = 4  # pixels between samples, beyond which fine detail would alias too much
 
 # Boxes are drawn toward the image's center by two millionths. The last sample of one that ends at
 # the border would otherwise round to just past the last pixel at common sizes (448 → 224), which
@@ -32,12 +34,16 @@ def resolve_method(method):
     return method
 
 
-def zoom_crop(images, boxes, size, method="auto"):
+def zoom_crop(images, boxes, size, method="auto", stride=None):
     """Crop `images` by `boxes` and resize the crops to `size`, bilinearly.
 
     Crop row `i` of `h` samples image row `y0·(H−1) + i·(y1−y0)·(H−1)/(h−1)`, so the box's edges
     fall on pixel centers (for `h = 1`, the box's middle row). Samples outside the image are 0. A
     box with `y1 < y0` flips the crop.
+
+    With `stride`, a box whose samples would be more than so many pixels apart is cropped from a copy
+    of the image whose squares of 2, 4, … pixels are averaged: large photos then alias no more than
+    small ones.
 
     Args:
         images: `(B, H, W, C)`, any range.
@@ -46,6 +52,7 @@ def zoom_crop(images, boxes, size, method="auto"):
         size: `(h, w)` of the crops in pixels.
         method: `"tf_image"` (`tf.image.crop_and_resize`, the fastest under TensorFlow),
             `"gather"` (rows picked and mixed, then columns: XLA, JAX, TFLite builtins) or `"auto"`.
+        stride: most pixels between two samples, or `None` for any number.
 
     Returns:
         `(B, h, w, C)`, in the dtype of `images` (float32 for integers).
@@ -58,7 +65,38 @@ def zoom_crop(images, boxes, size, method="auto"):
     boxes = ops.cast(boxes, "float32")
     boxes = boxes + (0.5 - boxes) * _DRAW_IN
     crop = _crop_tf_image if resolve_method(method) == "tf_image" else _crop_gather
-    return crop(images, boxes, size)
+    crops = crop(images, boxes, size)
+    shape = images.shape[1:3]
+    for level in range(1, levels(shape, size, stride)):
+        apart = _samples_apart(boxes, shape, size)  # (B, 1, 1, 1) pixels of the whole image
+        images = ops.average_pool(images, 2, data_format="channels_last")
+        coarser = ops.cast(apart > stride * 2 ** (level - 1), images.dtype)
+        crops = crops + coarser * (crop(images, boxes, size) - crops)
+    return crops
+
+
+def levels(shape, size, stride):
+    """Return from how many copies of an image, each half as large as the last, boxes are cropped.
+
+    Args:
+        shape: `(H, W)` of the image.
+        size: `(h, w)` of the crops.
+        stride: most pixels between two samples, or `None`.
+
+    Returns:
+        1 where a size is not known beforehand, `None`.
+    """
+    if stride is None or None in shape:
+        return 1
+    most = max((side - 1) / length for side, length in zip(shape, size, strict=True))
+    halvings = math.ceil(math.log2(max(most / stride, 1)))
+    return 1 + min(halvings, min(shape).bit_length() - 1)  # down to a single pixel
+
+
+def _samples_apart(boxes, shape, size):
+    scale = [(side - 1) / length for side, length in zip(shape, size, strict=True)]
+    sides = ops.abs(boxes[:, 2:] - boxes[:, :2]) * ops.convert_to_tensor(scale, "float32")
+    return ops.reshape(ops.max(sides, axis=-1), (-1, 1, 1, 1))
 
 
 def _crop_tf_image(images, boxes, size):
@@ -146,6 +184,8 @@ class ZoomCrop(keras.layers.Layer):
         method: `"tf_image"`, `"gather"` or `"auto"` (see `zoom_crop`). The two agree to float32
             rounding; `"tf_image"` has no XLA kernel and no TFLite builtin, `"gather"` runs
             everywhere.
+        stride: most pixels of the image between two samples; beyond, samples are of averages.
+            `None` for any number.
         **kwargs: `keras.layers.Layer`'s own.
 
     Call arguments:
@@ -159,23 +199,31 @@ class ZoomCrop(keras.layers.Layer):
         `(B, h, w, C)` in the layer's compute dtype.
 
     Raises:
-        ValueError: if `size` is not positive or `method` is unknown.
+        ValueError: if `size` or `stride` is not positive or `method` is unknown.
     """
 
-    def __init__(self, size, method="auto", **kwargs):
+    def __init__(self, size, method="auto", stride=STRIDE, **kwargs):
         # Half-precision boxes would move the crop by up to a pixel: inputs are cast in `call`.
         super().__init__(autocast=False, **kwargs)
         self.size = as_pair(size)
+        if stride is not None and not stride > 0:
+            raise ValueError(
+                "Invalid value for argument `stride`. Expected a positive number of pixels or "
+                f"None. Received: stride={stride}"
+            )
         self.method = method
+        self.stride = stride
         self.supports_jit = resolve_method(method) != "tf_image"
 
     def call(self, inputs):
         images, boxes = inputs
-        return zoom_crop(ops.cast(images, self.compute_dtype), boxes, self.size, self.method)
+        images = ops.cast(images, self.compute_dtype)
+        return zoom_crop(images, boxes, self.size, self.method, self.stride)
 
     def compute_output_shape(self, input_shape):
         images_shape, _ = input_shape
         return (images_shape[0], *self.size, images_shape[-1])
 
     def get_config(self):
-        return {**super().get_config(), "size": self.size, "method": self.method}
+        own = {"size": self.size, "method": self.method, "stride": self.stride}
+        return {**super().get_config(), **own}

@@ -20,7 +20,7 @@ from rra_keras.models.heads import (
     looks_tensors,
     projection_layer,
 )
-from rra_keras.models.look import Look, Seen, named, shrink, whole_factor
+from rra_keras.models.look import Look, Seen, named, shrink
 from rra_keras.models.presets import resolve
 from rra_keras.models.streams import StreamModel
 
@@ -201,7 +201,6 @@ class RRAClassifier(StreamModel):
                     look = FramingLook(
                         trunk=trunk,
                         zoom_frame=ZoomCrop(shown_size, crop_method, name="zoom_frame"),
-                        shrink=whole_factor(image_size, 2 * shown_size),
                         refinements=refinements,
                         **layers,
                     )
@@ -346,7 +345,7 @@ class RRAClassifier(StreamModel):
 
         framing = self.framing
         maps = keras.Model(self.encoder.input, self.encoder.output[:2])
-        options = {"size": self.glance_size, "shrink": framing.shrink, "seed": seed}
+        options = {"size": self.glance_size, "seed": seed}
         objects = discover_objects(maps, framing.trunk, photos, labels, **options)
         if objects.name == FRAME:
             self.localizer.show_whole()

@@ -1,6 +1,5 @@
 """A look that frames the object first, by the encoder's early, frozen layers alone."""
 
-import keras
 from keras import ops
 
 from rra_keras.layers import BoxJitter
@@ -23,17 +22,14 @@ class FramingLook(Look):
     Args:
         trunk: model from crops to the features that `localizer` reads, `(B, h, w, D)`.
         zoom_frame: a `ZoomCrop` to the trunk's size.
-        shrink: side of the squares of pixels that are averaged before those crops, so that fine
-            detail does not alias.
         refinements: looks of the trunk inside its own box.
         **look: the arguments of `Look`.
     """
 
-    def __init__(self, *, trunk, zoom_frame, shrink, refinements, **look):
+    def __init__(self, *, trunk, zoom_frame, refinements, **look):
         super().__init__(**look)
         self.trunk = trunk
         self.zoom_frame = zoom_frame
-        self.shrink = shrink
         self.refinements = refinements
         self.jitter = BoxJitter(name="box_jitter")
         self.object_boxes = []  # one for the glance and one for each refinement, in the image
@@ -42,8 +38,6 @@ class FramingLook(Look):
         """Return the box `(B, 4)` of the object, with a margin, in the image's frame."""
         if last.box is not None:
             return super().place(images, last)
-        if self.shrink > 1:
-            images = keras.layers.AveragePooling2D(self.shrink, name="shrink_frame")(images)
         box = _inside_image(self.localizer(last.features))
         self.object_boxes = [box]
         for _ in range(self.refinements):
