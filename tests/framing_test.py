@@ -9,6 +9,7 @@ import pytest
 from conftest import tensorflow_only
 
 from rra_keras.layers import BoxJitter
+from rra_keras.models.framing import refinements_for
 
 FRAMING = {"localizer": "box", "train_from": "block_1", "glance_size": 32}
 
@@ -22,6 +23,12 @@ def spots():
     for photo, (y, x) in zip(photos, corners, strict=True):
         photo[y : y + 28, x : x + 28] = 255
     return photos, np.concatenate([corners, corners + 28], axis=1) / 64
+
+
+def always_finds(localizer, side):
+    """Let a localizer answer with a square of this side in the middle of whatever it sees."""
+    localizer.box.kernel.assign(0 * localizer.box.kernel)
+    localizer.box.bias.assign([0.0, 0.0, *[np.log(side / (1 - side))] * 2])
 
 
 def know(localizer):
@@ -40,11 +47,44 @@ def test_before_it_learns_it_looks_at_half_of_the_middle_and_a_margin(build, bat
 
 
 def test_each_refinement_is_a_look_inside_the_box_before_grown_by_a_half(build, batch):
-    seen = build(**FRAMING, refinements=2).view("object_boxes").predict(batch[0], verbose=0)
-    first, second, third = seen["object_boxes"][0]  # the untrained head halves what it sees
-    np.testing.assert_allclose(first[2:] - first[:2], 0.5, atol=1e-6)
-    np.testing.assert_allclose(second[2:] - second[:2], 0.75 * 0.5, atol=1e-6)
-    np.testing.assert_allclose(third[2:] - third[:2], 0.75**2 * 0.5, atol=1e-6)
+    model = build(**FRAMING, refinements=2)
+    always_finds(model.localizer, 0.4)
+    seen = model.view("object_boxes", "refined").predict(batch[0], verbose=0)
+    first, second, third = seen["object_boxes"][0]
+    np.testing.assert_array_equal(seen["refined"], [2] * 9)
+    np.testing.assert_allclose(first[2:] - first[:2], 0.4, atol=1e-6)
+    np.testing.assert_allclose(second[2:] - second[:2], 0.6 * 0.4, atol=1e-6)
+    np.testing.assert_allclose(third[2:] - third[:2], 0.6**2 * 0.4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("side", "refined"), [(0.3, 3), (0.49, 3), (0.51, 0), (0.9, 0)])
+def test_it_closes_in_until_the_object_takes_half_of_the_view(build, batch, side, refined):
+    model = build(**FRAMING, refinements=3)
+    always_finds(model.localizer, side)
+    seen = model.view("object_boxes", "refined").predict(batch[0], verbose=0)
+    np.testing.assert_array_equal(seen["refined"], [refined] * 9)
+    sides = seen["object_boxes"][0, :, 2] - seen["object_boxes"][0, :, 0]
+    shrinks = np.minimum(np.arange(4), refined)
+    np.testing.assert_allclose(sides, side * (1.5 * side) ** shrinks, atol=1e-5)
+
+
+def test_each_photo_ends_by_itself(build, batch):
+    model = build(**FRAMING, refinements=3)
+    seen = model.view("object_boxes", "refined")
+    know(model.localizer)
+    model.localizer.box.bias.assign([0.0, 0.0, 0.0, 0.0])  # sides about a half
+    both = seen.predict(batch[0], verbose=0)
+    assert 0 < np.count_nonzero(both["refined"]) < 9
+    alone = [seen.predict(batch[0][i : i + 1], verbose=0) for i in range(9)]
+    for name in ("object_boxes", "refined"):
+        np.testing.assert_allclose(both[name], [one[name][0] for one in alone], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("size", "refinements"), [(64, 1), (448, 1), (449, 2), (896, 2), (1344, 3), (2048, 4)]
+)
+def test_large_photos_may_need_more_refinements(size, refinements):
+    assert refinements_for(size) == refinements
 
 
 def test_the_trunk_is_what_training_leaves_as_it_is(build, batch):

@@ -276,5 +276,5 @@ def test_a_stripe_pattern_does_not_alias_in_a_small_crop():
 
 @pytest.mark.parametrize("stride", [0, -1.0])
 def test_a_stride_that_is_not_positive_is_refused(stride):
-    with pytest.raises(ValueError, match="`stride`.*positive"):
+    with pytest.raises(ValueError, match=r"`stride`.*positive"):
         ZoomCrop(8, stride=stride)

@@ -41,9 +41,9 @@ def zoom_crop(images, boxes, size, method="auto", stride=None):
     fall on pixel centers (for `h = 1`, the box's middle row). Samples outside the image are 0. A
     box with `y1 < y0` flips the crop.
 
-    With `stride`, a box whose samples would be more than so many pixels apart is cropped from a copy
-    of the image whose squares of 2, 4, … pixels are averaged: large photos then alias no more than
-    small ones.
+    With `stride`, a box whose samples would be more than so many pixels apart is cropped from a
+    copy of the image whose squares of 2, 4, … pixels are averaged: large photos then alias no more
+    than small ones.
 
     Args:
         images: `(B, H, W, C)`, any range.

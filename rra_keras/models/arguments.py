@@ -40,9 +40,11 @@ def check_arguments(arguments):
         ("looks", 0),
         ("steps", 1),
         ("units", 1),
-        ("refinements", 0),
     ):
         check(_is_integer(arguments[name], lowest), name, f"an integer, at least {lowest}")
+    refinements = arguments["refinements"]
+    if refinements is not None:
+        check(_is_integer(refinements, 0), "refinements", "an integer, at least 0, or None")
     check(_is_integer(arguments["image_size"], least), "image_size", at_least)
     patch_size = arguments["patch_size"]
     if patch_size == "auto":

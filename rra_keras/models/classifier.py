@@ -12,7 +12,7 @@ from rra_keras.layers import BoxLocalizer, Localizer, RecursiveAttention, ZoomCr
 from rra_keras.layers.localizers import make_localizer
 from rra_keras.layers.zoom_crop import as_pair
 from rra_keras.models.arguments import check_arguments, dtype_policy, revived, serialized
-from rra_keras.models.framing import FramingLook
+from rra_keras.models.framing import FramingLook, refinements_for
 from rra_keras.models.heads import (
     as_outputs,
     classifier_layer,
@@ -72,8 +72,8 @@ class RRAClassifier(StreamModel):
             `"cam"`, `"center"`, `"random"`; `"box"`, which learns the object's frame (`adapt`); a
             dict of such a `name` and arguments of its class, e.g. `{"name": "cam", "spread": 2.2}`;
             or a layer called as a `Localizer`.
-        refinements: with `localizer="box"`, looks of the trunk inside its own box before the object
-            is read, see `FramingLook`.
+        refinements: with `localizer="box"`, most looks of the trunk inside its own box before the
+            object is read, see `FramingLook`; by the image's size unless given, one at 448 pixels.
         box_gradient: share of the crops' gradient that passes through the boxes to the localizer.
             Whole, it is 10 to 60 times the glance's own there, and drowns it: none unless
             given. A localizer with weights of its own needs some.
@@ -109,7 +109,7 @@ class RRAClassifier(StreamModel):
         look_loss_weight=1.0,
         glance_loss_weight=1.0,
         localizer="cam",
-        refinements=1,
+        refinements=None,
         box_gradient=0.0,
         crop_method="auto",
         shared_encoder=True,
@@ -201,7 +201,9 @@ class RRAClassifier(StreamModel):
                     look = FramingLook(
                         trunk=trunk,
                         zoom_frame=ZoomCrop(shown_size, crop_method, name="zoom_frame"),
-                        refinements=refinements,
+                        refinements=(
+                            refinements_for(image_size) if refinements is None else refinements
+                        ),
                         **layers,
                     )
                 seen = [Seen(features, fine_features, scores, vector)]
@@ -210,6 +212,7 @@ class RRAClassifier(StreamModel):
                 tensors |= looks_tensors(seen[1:])
                 if framing:
                     tensors["object_boxes"] = ops.stack(look.object_boxes, axis=1)
+                    tensors["refined"] = look.refined
                 tensors |= decide(seen[1:], attention, step_classifier)
                 logits = logits + look_weight * tensors["look_logits"]
             tensors["logits"] = logits
@@ -360,8 +363,8 @@ class RRAClassifier(StreamModel):
 
         Names: `boxes` `(B, looks, 4)`, `step_weights` `(B, T)`, `states` `(B, T, U)`, `step_logits`
         `(B, T, C)`, `glance_features`, `look_k_box` `(B, 4)`, `look_k_crop`, `look_k_features`,
-        `look_k_vote`, with `localizer="box"` `object_boxes` `(B, 1 + refinements, 4)`, and the
-        outputs.
+        `look_k_vote`, with `localizer="box"` `object_boxes` `(B, 1 + refinements, 4)` and `refined`
+        `(B,)`, how many of the refinements were needed; and the outputs.
 
         Example:
             seen = model.view("boxes", "step_weights").predict(images)

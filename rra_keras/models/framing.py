@@ -1,5 +1,7 @@
 """A look that frames the object first, by the encoder's early, frozen layers alone."""
 
+import math
+
 from keras import ops
 
 from rra_keras.layers import BoxJitter
@@ -7,6 +9,9 @@ from rra_keras.layers.boxes import box_in_box, grow_box
 from rra_keras.models.look import Look, named
 
 INNER_MARGIN = 0.5  # of a box's sides, added before looking inside it again
+FRAMED = (
+    0.5  # longer side of a box, as a share of its view's, from which on the view is close enough
+)
 PATCH_MARGIN = 0.1  # added before it is read
 
 
@@ -14,15 +19,17 @@ class FramingLook(Look):
     """Frames the object, then looks at it: where by the trunk alone, what by the whole encoder.
 
     1. `localizer(trunk features of the glance)` → the object's box.
-    2. `refinements` times: the box, grown by a half, is cropped at the glance's size; the same
-       trunk and the same localizer → the box inside it. Recursion with the same weights.
+    2. At most `refinements` times: the box, grown by a half, is cropped at the glance's size; the
+       same trunk and the same localizer → the box inside it. Recursion with the same weights. It
+       ends for a photo once a box takes half of its view's height or width: closer views would show
+       no more. A large object is framed by the glance, one that is far off needs several.
     3. The box, grown by a tenth, is where the look is; moved at random in training (`BoxJitter`).
     4. From there on as any `Look`. A look inside a framed one is placed as any other.
 
     Args:
         trunk: model from crops to the features that `localizer` reads, `(B, h, w, D)`.
         zoom_frame: a `ZoomCrop` to the trunk's size.
-        refinements: looks of the trunk inside its own box.
+        refinements: most looks of the trunk inside its own box.
         **look: the arguments of `Look`.
     """
 
@@ -33,6 +40,7 @@ class FramingLook(Look):
         self.refinements = refinements
         self.jitter = BoxJitter(name="box_jitter")
         self.object_boxes = []  # one for the glance and one for each refinement, in the image
+        self.refined = None  # (B,) refinements that a photo needed
 
     def place(self, images, last):
         """Return the box `(B, 4)` of the object, with a margin, in the image's frame."""
@@ -40,13 +48,33 @@ class FramingLook(Look):
             return super().place(images, last)
         box = _inside_image(self.localizer(last.features))
         self.object_boxes = [box]
+        # 1 while it goes on, then 0: numbers, as GPU delegates know few conditions.
+        active = _smaller_than_view(box)  # (B, 1)
+        refined = 0.0 * active
         for _ in range(self.refinements):
             view = grow_box(box, INNER_MARGIN)
             inner = self.localizer(self.trunk(self.zoom_frame([images, view])))
-            box = _inside_image(box_in_box(view, inner))
+            box = box + active * (_inside_image(box_in_box(view, inner)) - box)
             self.object_boxes.append(box)
+            refined = refined + active
+            active = active * _smaller_than_view(inner)
+        self.refined = refined[:, 0]
         box = named(ops.stop_gradient(box), "object_box")
         return _inside_image(self.jitter(grow_box(box, PATCH_MARGIN)))
+
+
+def refinements_for(image_size):
+    """Return how many refinements an object may need: one, and one more for each doubling of 448.
+
+    So depth grows with the logarithm of a photo's side, where a backbone's cost grows with its
+    area.
+    """
+    return 1 + max(0, math.ceil(math.log2(image_size / 448)))
+
+
+def _smaller_than_view(box):
+    longer = ops.max(box[:, 2:] - box[:, :2], axis=-1, keepdims=True)  # (B, 1)
+    return ops.cast(longer < FRAMED, box.dtype)
 
 
 def _inside_image(box):

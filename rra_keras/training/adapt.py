@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import math
+import tempfile
 
 import keras
 import numpy as np
@@ -16,7 +17,8 @@ from rra_keras.models import RRAClassifier, costs
 from rra_keras.training import processes
 from rra_keras.training.devices import synchronize
 
-PHOTOS = 1000  # that are looked at: enough to fit a localizer, and half a gigabyte at 448 pixels
+PHOTOS = 1000  # that are looked at: enough to fit a localizer
+BYTES = 4 * 2**30  # of disk for them, decoded: 790 photos of 1344 pixels
 LOCALIZER = "checkpoints/localizer.npz"
 _COLUMNS = ("file", "y0", "x0", "y1", "x1", "confidence")
 
@@ -24,7 +26,8 @@ _COLUMNS = ("file", "y0", "x0", "y1", "x1", "confidence")
 def adapt(config, prepared):
     """Let a model that learns where to look learn it, once a run.
 
-    1. At most `PHOTOS` training photos, of every class in turn.
+    1. At most `PHOTOS` training photos, of every class in turn; fewer where they are so large that
+       they would take more than `BYTES`. They are kept in a file of the run's folder, for a while.
     2. `RRAClassifier.adapt` discovers their objects and fits the localizer.
     3. `objects.csv`, a box and a confidence for each photo, and `objects.json`, what each
        hypothesis is worth, are written to the run.
@@ -79,14 +82,17 @@ def adapt(config, prepared):
 
 
 def _find_objects(config, run, train, model):
-    chosen = splits.by_turns(train.labels, PHOTOS, config.seed)
+    side = model.image_size
+    count = min(PHOTOS, BYTES // (3 * side**2))
+    chosen = splits.by_turns(train.labels, count, config.seed)
     subset = train.subset(chosen)
-    photos = np.empty((subset.size, model.image_size, model.image_size, 3), "uint8")
-    batches = pipeline.evaluation_batches(subset, model.image_size, 1, model.num_classes)
-    for i, (images, _) in enumerate(batches.as_numpy_iterator()):
-        photos[i] = images[0].round().clip(0, 255)
-    print(f"Looking for the objects in {subset.size} training photos.", flush=True)
-    objects = model.adapt(photos, subset.labels, config.seed)
+    batches = pipeline.evaluation_batches(subset, side, 1, model.num_classes)
+    with tempfile.TemporaryFile(dir=run.directory) as file:
+        photos = np.memmap(file, "uint8", "w+", shape=(subset.size, side, side, 3))
+        for i, (images, _) in enumerate(batches.as_numpy_iterator()):
+            photos[i] = images[0].round().clip(0, 255)
+        print(f"Looking for the objects in {subset.size} training photos.", flush=True)
+        objects = model.adapt(photos, subset.labels, config.seed)
     with run.replacing(LOCALIZER) as path, path.open("wb") as file:
         np.savez(file, *model.localizer.get_weights())
     run.write_text("objects.csv", _table(subset.names or chosen, objects))
