@@ -293,6 +293,27 @@ def test_random_views_hold_the_object():
     assert 1.1 <= sides.min() < 1.2 < 1.8 < sides.max() <= 2.0
 
 
+def test_far_views_hold_the_object_from_anywhere_up_to_the_whole():
+    boxes = np.array(
+        [[0.1, 0.2, 0.15, 0.3], [0.9, 0.9, 1.0, 0.96], [0.0, 0.1, 0.9, 1.0]], "float32"
+    )
+    near = random_views(boxes, 4, np.random.default_rng(0))
+    views = random_views(boxes, 4, np.random.default_rng(0), far=500)
+    np.testing.assert_array_equal(views[:, :4], near)
+    far = views[:, 4:]
+    assert far.shape == (3, 500, 4)
+    assert far.min() >= 0
+    assert far.max() <= 1
+    assert np.all(far[..., :2] <= boxes[:, None, :2] + 1e-6)
+    assert np.all(far[..., 2:] >= boxes[:, None, 2:] - 1e-6)
+    sides = far[..., 2:] - far[..., :2]
+    np.testing.assert_allclose(sides[..., 0], sides[..., 1], atol=1e-6)
+    assert sides[0].min() == pytest.approx(0.25, abs=0.01)  # 2.5 times the longer side
+    assert np.median(sides[0]) == pytest.approx(0.5, abs=0.06)  # half-way, by ratio
+    assert sides[0].max() == pytest.approx(1, abs=0.01)
+    np.testing.assert_array_equal(sides[2], 1)
+
+
 def test_relative_and_mirrored_boxes():
     box, view = np.array([0.25, 0.5, 0.5, 0.75]), np.array([0.0, 0.5, 0.5, 1.0])
     np.testing.assert_allclose(relative_boxes(box, view), [0.5, 0, 1, 0.5])

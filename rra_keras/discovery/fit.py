@@ -10,21 +10,24 @@ from rra_keras.layers.boxes import box_loss
 MARGINS = (0.1, 1.5)  # least and most that is added to a box's sides to make a view of it
 
 
-def random_views(boxes, count, rng, margins=MARGINS):
+def random_views(boxes, count, rng, margins=MARGINS, far=0):
     """Draw views to find objects in: the whole photo, and crops around the object's box.
 
     1. The first view of each photo is the whole.
     2. The others add a random share of `margins` to the box's height and to its width, spread at
        random over both sides, and end at the photo's edge.
+    3. `far` more of each photo are wider than those: on the way from the whole to the object, their
+       sides the whole's to the power of an even share.
 
     Args:
         boxes: `(N, 4)`, `y0 x0 y1 x1` in [0, 1].
         count: views of each photo, `V`.
         rng: a `numpy.random.Generator`.
         margins: the least and the most to add, as shares of the box's sides.
+        far: views `F` of each photo beyond `count`.
 
     Returns:
-        `(N, V, 4)` float32 in [0, 1].
+        `(N, V + F, 4)` float32 in [0, 1].
     """
     views = np.tile(np.array([0, 0, 1, 1], "float32"), (len(boxes), count, 1))
     shape = (len(boxes), count - 1, 2)
@@ -32,7 +35,20 @@ def random_views(boxes, count, rng, margins=MARGINS):
     before = rng.uniform(size=shape) * added
     views[:, 1:, :2] = np.maximum(boxes[:, None, :2] - before, 0)
     views[:, 1:, 2:] = np.minimum(boxes[:, None, 2:] + added - before, 1)
+    if far:
+        views = np.concatenate([views, _far_views(boxes, far, rng, 1 + margins[1])], axis=1)
     return views
+
+
+def _far_views(boxes, count, rng, nearest):
+    """Return squares around boxes, from `nearest` of their longer sides to the whole photo."""
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]
+    least = np.minimum(nearest * (high - low).max(axis=-1, keepdims=True), 1)  # (N, 1, 1)
+    side = least ** rng.uniform(size=(len(boxes), count, 1))
+    room = side - (high - low)  # (N, F, 2); the square is moved so far, and then into the photo
+    corner = low - rng.uniform(size=room.shape) * room
+    corner = np.clip(corner, 0, 1 - side)
+    return np.concatenate([corner, corner + side], axis=-1).astype("float32")
 
 
 def relative_boxes(boxes, views):
@@ -87,6 +103,7 @@ def fit_localizer(
     batch_size=64,
     learning_rate=1e-3,
     seed=0,
+    far_views=0,
 ):
     """Train a localizer on views of photos whose objects' boxes are known, or guessed.
 
@@ -114,6 +131,8 @@ def fit_localizer(
         batch_size: views a step.
         learning_rate: the first step's.
         seed: sets the views and their order.
+        far_views: further views of each photo, for objects that are small in it, see
+            `random_views`.
 
     Returns:
         The `keras.callbacks.History` of the training.
@@ -123,7 +142,8 @@ def fit_localizer(
     """
     rng = np.random.default_rng(seed)
     boxes = np.asarray(boxes, "float32")
-    places = random_views(boxes, views, rng)  # (N, V, 4)
+    places = random_views(boxes, views, rng, far=far_views)  # (N, V, 4)
+    views = places.shape[1]
     targets = relative_boxes(boxes[:, None], places)
     turned = rng.uniform(size=(len(boxes), views, 1)) < 0.5
     targets = np.where(turned, mirrored(targets), targets)

@@ -12,7 +12,7 @@ from rra_keras.layers import BoxLocalizer, Localizer, RecursiveAttention, ZoomCr
 from rra_keras.layers.localizers import make_localizer
 from rra_keras.layers.zoom_crop import as_pair
 from rra_keras.models.arguments import check_arguments, dtype_policy, revived, serialized
-from rra_keras.models.framing import FramingLook, refinements_for
+from rra_keras.models.framing import FAR_VIEWS, FramingLook, refinements_for
 from rra_keras.models.heads import (
     as_outputs,
     classifier_layer,
@@ -354,7 +354,14 @@ class RRAClassifier(StreamModel):
             self.localizer.show_whole()
         else:
             self.localizer.trainable = True
-            fit_localizer(self.localizer, framing.trunk, photos, objects.boxes, **options)
+            fit_localizer(
+                self.localizer,
+                framing.trunk,
+                photos,
+                objects.boxes,
+                far_views=max(0, FAR_VIEWS * (framing.refinements - 1)),
+                **options,
+            )
             self.localizer.trainable = False
         return objects
 

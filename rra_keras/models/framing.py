@@ -12,6 +12,7 @@ INNER_MARGIN = 0.5  # of a box's sides, added before looking inside it again
 FRAMED = (
     0.5  # longer side of a box, as a share of its view's, from which on the view is close enough
 )
+FAR_VIEWS = 3  # for `fit_localizer`, for each refinement beyond the first
 PATCH_MARGIN = 0.1  # added before it is read
 
 
