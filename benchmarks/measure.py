@@ -10,11 +10,13 @@ import sys
 from absl import app, flags
 from rows import ROWS
 
-# Options of `Config` by the name of the data; those that are folders have none of their own.
+# Options of `Config`, and arguments of the model, by the name of the data. Folders are given.
 DATA = {
-    "synthetic_birds": {"dataset": "synthetic_birds"},
-    "aircraft25": {"group_regex": r"^(.*)_\d+"},  # whole airlines are held out
-    "grocery": {},
+    "synthetic_birds": ({"dataset": "synthetic_birds"}, {}),
+    "birds_far": ({"dataset": "synthetic_birds/far"}, {"image_size": 1344}),
+    "birds_near": ({"dataset": "synthetic_birds/near"}, {}),
+    "aircraft25": ({"group_regex": r"^(.*)_\d+"}, {}),  # whole airlines are held out
+    "grocery": ({}, {}),
 }
 _DATA = flags.DEFINE_enum("data", None, list(DATA), "Data.", required=True)
 _PATH = flags.DEFINE_string("path", None, "Folder of aircraft25 or grocery.")
@@ -34,12 +36,12 @@ def main(_):
     from rra_keras import training
     from rra_keras.training.config import configure
 
-    options = dict(DATA[_DATA.value])
+    options, arguments = (dict(given) for given in DATA[_DATA.value])
     if "dataset" not in options:
         if not _PATH.value:
             sys.exit(f"error: --path: expected the folder of {_DATA.value}, received none")
         options["dataset"] = f"folder:{_PATH.value}"
-    model = dict(ROWS[_ROW.value])
+    model = arguments | ROWS[_ROW.value]
     config = configure(model.pop("preset", "edge"), model, seed=_SEED.value, **options)
     name = f"{_DATA.value}-{_ROW.value}-{_SEED.value}"
     prepared = training.prepare(config, f"runs/benchmarks/{name}", resume=True)

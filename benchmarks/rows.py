@@ -5,7 +5,7 @@ _CAM = {"localizer": "cam", "look_weight": 2.0, "look_loss_weight": 2.0}
 
 ROWS = {
     # The plain backbone: at the crop's size, at the cost of the default (rounded up), at full size.
-    "plain_224": {"looks": 0},
+    "plain_224": {"looks": 0, "image_size": 224},
     "plain_288": {"looks": 0, "image_size": 288},
     "plain_320": {"looks": 0, "image_size": 320},
     "plain_352": {"looks": 0, "image_size": 352},

@@ -79,6 +79,47 @@ def foreground(maps):
     return np.maximum(-maps if border.mean() > 0 else maps, 0)
 
 
+def agreeing_maps(features, guide):
+    """Return the first principal component of fine features, of the sign that a coarser map has.
+
+    In a network's earlier features the objects need not be what borders are not.
+
+    Args:
+        features: `(N, H, W, D)`.
+        guide: `(N, h, w)`, 0 and up, of objects.
+
+    Returns:
+        `(N, H, W)` float32, 0 and up.
+    """
+    maps = project(features, *principal_components(features, 1))[..., 0]
+    guide = resize(scaled(guide), maps.shape[1])
+    return np.maximum(maps * np.sign(np.sum((maps - maps.mean()) * guide)), 0)
+
+
+def guided_maps(features, guide, ridge=1e-2):
+    """Return what fine features tell of a coarser map, by ridge regression over all positions.
+
+    A position of the coarse map is too wide for an object's edges; the regression finds what is
+    common to the fine features of objects, and says where else it is.
+
+    Args:
+        features: `(N, H, W, D)`.
+        guide: `(N, h, w)`, 0 and up, of objects.
+        ridge: share of the features' mean variance that is added to it.
+
+    Returns:
+        `(N, H, W)` float32, 0 and up.
+    """
+    depth = features.shape[-1]
+    x = np.reshape(features, (-1, depth)).astype("float32")
+    x = x - x.mean(axis=0)
+    y = resize(scaled(guide), features.shape[1]).ravel()
+    products = x.T @ x
+    penalty = (ridge * np.trace(products) / depth + 1e-12) * np.eye(depth)
+    weights = np.linalg.solve(products + penalty, x.T @ (y - y.mean()))
+    return np.maximum(x @ weights, 0).reshape(features.shape[:3]).astype("float32")
+
+
 def class_maps(features, labels):
     """Return `common_maps` of each class for itself: what its photos have in common.
 
@@ -114,19 +155,20 @@ def norm_maps(norms):
     return np.maximum(norms - norms.mean(axis=(1, 2), keepdims=True), 0)
 
 
-def combine(coarse, fine, grid=GRID):
-    """Return the geometric mean of two maps a photo, each scaled to a maximum of 1.
+def combine(*maps, grid=GRID):
+    """Return the geometric mean of several maps a photo, each scaled to a maximum of 1.
 
     Args:
-        coarse: `(N, h, w)`, 0 and up.
-        fine: `(N, H, W)`, 0 and up.
+        *maps: each `(N, h, w)`, 0 and up, of any size.
         grid: side `G` of the result.
 
     Returns:
         `(N, G, G)` float32 in [0, 1].
     """
-    coarse, fine = (scaled(resize(maps, grid)) for maps in (coarse, fine))
-    return scaled(np.sqrt(coarse * fine))
+    product = 1.0
+    for each in maps:
+        product = product * scaled(resize(each, grid))
+    return scaled(product ** (1 / len(maps)))
 
 
 def scaled(maps):

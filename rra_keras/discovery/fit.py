@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from rra_keras.discovery.views import make_viewer, see
+from rra_keras.discovery.views import make_viewer, relative_boxes, see
 from rra_keras.layers.boxes import box_loss
 
 MARGINS = (0.1, 1.5)  # least and most that is added to a box's sides to make a view of it
@@ -49,13 +49,6 @@ def _far_views(boxes, count, rng, nearest):
     corner = low - rng.uniform(size=room.shape) * room
     corner = np.clip(corner, 0, 1 - side)
     return np.concatenate([corner, corner + side], axis=-1).astype("float32")
-
-
-def relative_boxes(boxes, views):
-    """Return boxes `(…, 4)` as fractions of their views `(…, 4)`: `box_in_box` undone."""
-    origin = np.concatenate([views[..., :2]] * 2, axis=-1)
-    sides = np.concatenate([views[..., 2:] - views[..., :2]] * 2, axis=-1)
-    return ((boxes - origin) / np.maximum(sides, 1e-6)).astype("float32")
 
 
 def mirrored(boxes):

@@ -8,6 +8,10 @@ import numpy as np
 from tqdm import tqdm
 
 from rra_keras.discovery.colocalize import principal_components, project
+from rra_keras.layers.zoom_crop import ZoomCrop
+
+SIDE = 448  # pixels of what the encoder sees of a photo, at most
+STRIDE = 2  # pixels between its samples, beyond which they are averages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,10 +27,11 @@ class Observed:
     norms: np.ndarray
 
 
-def observe(encoder, photos, sample=320, components=64, batch_size=16, seed=0):
-    """Run an encoder over photos and keep what object discovery needs.
+def observe(encoder, photos, views=None, sample=320, components=64, batch_size=16, seed=0):
+    """Run an encoder over photos, or parts of them, and keep what object discovery needs.
 
-    1. The photos in batches, in an order drawn from `seed` → feature maps at two depths.
+    1. The photos in batches, in an order drawn from `seed`, each cropped to its view and resized to
+       448 pixels where it is larger → feature maps at two depths.
     2. Principal components of each depth over the first `sample` photos, enough of them to know
        what all have in common.
     3. Each descriptor projected on them, as half floats, and its norm: 130 kB for a photo of 448
@@ -36,6 +41,7 @@ def observe(encoder, photos, sample=320, components=64, batch_size=16, seed=0):
         encoder: a `keras.Model` from images `(B, S, S, 3)`, 0…255, to `[coarse, fine]`, as
             `build_encoder(..., fine_features=True)` returns.
         photos: `(N, S, S, 3)`, 0…255; memory-mapped arrays do.
+        views: `(N, 4)`, `y0 x0 y1 x1` in [0, 1]; the whole photos unless given.
         sample: photos that the components are computed from.
         components: principal components `K` kept of each depth.
         batch_size: photos at a time.
@@ -45,7 +51,10 @@ def observe(encoder, photos, sample=320, components=64, batch_size=16, seed=0):
         `(coarse, fine)`, two `Observed` in the order of `photos`.
     """
     order = np.random.default_rng(seed).permutation(len(photos))
-    batches = _encoded(encoder, photos, order, batch_size)
+    if views is None:
+        views = np.tile(np.array([0, 0, 1, 1], "float32"), (len(photos), 1))
+    viewer = _viewer(encoder, photos.shape[1:])
+    batches = _encoded(viewer, photos, views, order, batch_size)
     first, count = [], 0
     for batch, maps in batches:
         first.append((batch, [features.astype("float16") for features in maps]))
@@ -63,12 +72,18 @@ def observe(encoder, photos, sample=320, components=64, batch_size=16, seed=0):
     return tuple(observed)
 
 
-def _encoded(encoder, photos, order, batch_size):
+def _viewer(encoder, image_shape):
+    images, view = keras.Input(image_shape), keras.Input((4,))
+    crops = ZoomCrop(min(image_shape[0], SIDE), stride=STRIDE)([images, view])
+    return keras.Model([images, view], encoder(crops))
+
+
+def _encoded(viewer, photos, views, order, batch_size):
     """Yield the indices of each batch and its feature maps, behind a progress bar."""
     with tqdm(total=len(order), desc="Looking for objects", unit="photo", disable=None) as bar:
         for start in range(0, len(order), batch_size):
             batch = np.sort(order[start : start + batch_size])  # files are read forwards
-            yield batch, predict(encoder, photos[batch], batch_size)
+            yield batch, predict(viewer, [photos[batch], views[batch]], batch_size)
             bar.update(len(batch))
 
 
@@ -78,18 +93,20 @@ def _reserve(size, features, basis):
     return Observed(np.empty((*shape, components.shape[1]), "float16"), np.empty(shape, "float32"))
 
 
-def predict(model, images, batch_size):
-    """Run a model over at most `batch_size` images, filled up to as many, so it compiles once.
+def predict(model, inputs, batch_size):
+    """Run a model over at most `batch_size` rows, filled up to as many, so it compiles once.
 
     Args:
-        model: a `keras.Model` of one input.
-        images: `(B, …)`, at most `batch_size` of them.
+        model: a `keras.Model`.
+        inputs: arrays `(B, …)`, one for each of its inputs, of at most `batch_size` rows.
         batch_size: what the model sees at a time.
 
     Returns:
         The model's outputs as NumPy arrays of B rows.
     """
-    images = np.asarray(images)
-    padding = [(0, batch_size - len(images))] + [(0, 0)] * (images.ndim - 1)
-    outputs = model.predict_on_batch(np.pad(images, padding))
-    return keras.tree.map_structure(lambda rows: np.asarray(rows)[: len(images)], outputs)
+    count = len(inputs[0])
+    filled = [
+        np.pad(rows, [(0, batch_size - count)] + [(0, 0)] * (np.ndim(rows) - 1)) for rows in inputs
+    ]
+    outputs = model.predict_on_batch(filled)
+    return keras.tree.map_structure(lambda rows: np.asarray(rows)[:count], outputs)

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from rra_keras.discovery.views import make_viewer, see
+from rra_keras.discovery.views import make_viewer, relative_boxes, see
+from rra_keras.layers.boxes import box_in_box
 
 FRAME = "frame"  # the hypothesis that the whole photo is the object
 BOX_RIDGE = 1e-2  # of the kernel's mean diagonal
@@ -30,9 +31,9 @@ class Choice:
 def choose_hypothesis(encoder, trunk, photos, labels, hypotheses, size=128, folds=3, seed=0):
     """Compare guesses at where the objects are by what their crops tell of the classes.
 
-    1. Each photo is glanced at by the frozen trunk. The boxes of each hypothesis are regressed
-       from that, those of each fold from the photos of the others: boxes as a model would find
-       them, which do not know the photo's own label.
+    1. The frozen trunk glances at each photo, or at the view in which the objects were looked for.
+       The boxes of each hypothesis are regressed from that, those of each fold from the photos of
+       the others: boxes as a model would find them, which do not know the photo's own label.
     2. Each photo is cropped there and seen by the frozen encoder; its features, pooled.
     3. A linear probe names the photos of each fold, fitted to those of the others.
     4. The first hypothesis wins that no other beats beyond chance, by two standard errors of a
@@ -45,7 +46,8 @@ def choose_hypothesis(encoder, trunk, photos, labels, hypotheses, size=128, fold
         trunk: a `keras.Model` from the same images to an earlier feature map.
         photos: `(N, S, S, 3)`, 0…255.
         labels: `(N,)` integers.
-        hypotheses: boxes `(N, 4)`, `y0 x0 y1 x1` in [0, 1], by name, the preferred ones first.
+        hypotheses: by name, the preferred ones first: boxes `(N, 4)` and the views `(N, 4)` that
+            they were found in, both `y0 x0 y1 x1` in [0, 1].
         size: side of glances and crops, pixels.
         folds: parts of the photos, held out in turn.
         seed: sets the folds.
@@ -56,13 +58,17 @@ def choose_hypothesis(encoder, trunk, photos, labels, hypotheses, size=128, fold
     frame = np.tile(np.array([0, 0, 1, 1], "float32"), (len(photos), 1))
     fold = folds_by_class(labels, folds, seed)
     glancer = make_viewer(trunk, photos.shape[1:], 1, size)
-    glance = see(glancer, photos, frame[:, None], description="Glancing at photos")
-    kernel = linear_kernel(glance.reshape(len(photos), -1))
+    kernels = {}  # by the views that were glanced at
     cropper = make_viewer(encoder, photos.shape[1:], 1, size, pool=True)
     right, area = {}, {}
-    for name, boxes in {FRAME: frame, **hypotheses}.items():
+    for name, (boxes, views) in {FRAME: (frame, frame), **hypotheses}.items():
         if name != FRAME:
-            boxes = inside_frame(cross_fitted(kernel, boxes, fold, BOX_RIDGE))
+            key = views.tobytes()
+            if key not in kernels:
+                glance = see(glancer, photos, views[:, None], description="Glancing at photos")
+                kernels[key] = linear_kernel(glance.reshape(len(photos), -1))
+            inner = cross_fitted(kernels[key], relative_boxes(boxes, views), fold, BOX_RIDGE)
+            boxes = np.asarray(box_in_box(views, inside_frame(inner)))
         features = see(cropper, photos, boxes[:, None], description=f"Trying {name}")[:, 0]
         right[name] = linear_probe(features, labels, fold) == labels
         area[name] = float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).mean())

@@ -8,6 +8,13 @@ from tqdm import tqdm
 from rra_keras.layers.zoom_crop import ZoomCrop
 
 
+def relative_boxes(boxes, views):
+    """Return boxes `(…, 4)` as fractions of their views `(…, 4)`: `box_in_box` undone."""
+    origin = np.concatenate([views[..., :2]] * 2, axis=-1)
+    sides = np.concatenate([views[..., 2:] - views[..., :2]] * 2, axis=-1)
+    return ((boxes - origin) / np.maximum(sides, 1e-6)).astype("float32")
+
+
 def make_viewer(model, image_shape, count, size, pool=False):
     """Build a model from photos and boxes to what `model` sees of them there.
 
