@@ -9,9 +9,8 @@ from rra_keras.layers.boxes import box_in_box, grow_box
 from rra_keras.models.look import Look, named
 
 INNER_MARGIN = 0.5  # of a box's sides, added before looking inside it again
-FRAMED = (
-    0.5  # longer side of a box, as a share of its view's, from which on the view is close enough
-)
+# Longer side of a box, as a share of its view's, from which on the view is close enough.
+FRAMED = 0.6
 FAR_VIEWS = 3  # for `fit_localizer`, for each refinement beyond the first
 PATCH_MARGIN = 0.1  # added before it is read
 
@@ -22,7 +21,7 @@ class FramingLook(Look):
     1. `localizer(trunk features of the glance)` → the object's box.
     2. At most `refinements` times: the box, grown by a half, is cropped at the glance's size; the
        same trunk and the same localizer → the box inside it. Recursion with the same weights. It
-       ends for a photo once a box takes half of its view's height or width: closer views would show
+       ends for a photo once a box takes most of its view's height or width: closer views would show
        no more. A large object is framed by the glance, one that is far off needs several.
     3. The box, grown by a tenth, is where the look is; moved at random in training (`BoxJitter`).
     4. From there on as any `Look`. A look inside a framed one is placed as any other.
