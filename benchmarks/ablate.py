@@ -2,9 +2,9 @@
 
 On the test split, with the run's own weights: other boxes for its first look (of the same mean
 size: in the middle, anywhere; the true box, where a file of boxes is given; with a localizer that
-learned, what it found in the glance, not refined); the last step or the mean of all in place of
-attention; the crops' linear vote or the recurrence alone. Prints a CSV and, of each look, image
-pixels per crop pixel; with true boxes, how well the objects were found.
+learned, what it found in the glance, and after each refinement but the last); the last step or the
+mean of all in place of attention; the crops' linear vote or the recurrence alone. Prints a CSV and,
+of each look, image pixels per crop pixel; with true boxes, how well the objects were found.
 """
 
 import csv
@@ -49,7 +49,7 @@ def main(directory, boxes_file=None):
     looks = [f"look_{look}_features" for look in range(1, model.looks + 1)]
     names = ["logits", "glance_logits", "look_logits", "step_logits", "boxes", *looks]
     if model.learns_where:
-        names.append("object_boxes")
+        names += ["object_boxes", "refined"]
     tensors = model.view(*names).output
     whole = keras.Model(source, tensors)
     at_boxes = keras.Model([source, box], tensors["logits"])
@@ -72,7 +72,8 @@ def main(directory, boxes_file=None):
         "anywhere": np.concatenate([centers - half, centers + half], axis=1),
     }
     if model.learns_where:
-        others["not refined"] = grown(seen["object_boxes"][:, 0])
+        for i in range(seen["object_boxes"].shape[1] - 1):
+            others[f"refined {i} times"] = grown(seen["object_boxes"][:, i])
     if true_boxes is not None:
         true = true_boxes.objects
         others["true box"] = grown(true) if model.learns_where else framed(true, aspect)
@@ -105,6 +106,12 @@ def main(directory, boxes_file=None):
     pixels = extent * (model.image_size - 1) / (np.array(model.patch_size) - 1)
     for look, values in enumerate(pixels.mean(axis=(0, 2)), 1):
         print(f"look {look}: {values:.2f} image pixels per crop pixel", file=sys.stderr)
+    if model.learns_where:
+        extent = np.diff(seen["object_boxes"].reshape(len(labels), -1, 2, 2), axis=2)
+        area = ", ".join(f"{share:.1%}" for share in np.prod(extent, axis=(2, 3)).mean(axis=0))
+        print(
+            f"refinements needed: {seen['refined'].mean():.2f}; box area: {area}", file=sys.stderr
+        )
     if model.learns_where and true_boxes is not None:
         for i, boxes in enumerate(seen["object_boxes"].swapaxes(0, 1)):
             found = intersection_over_union(boxes, true_boxes.objects)
