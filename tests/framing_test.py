@@ -46,15 +46,15 @@ def test_before_it_learns_it_looks_at_half_of_the_middle_and_a_margin(build, bat
     np.testing.assert_allclose(seen["boxes"], [[[0.225, 0.225, 0.775, 0.775]]] * 9, atol=1e-6)
 
 
-def test_each_refinement_is_a_look_inside_the_box_before_grown_by_a_half(build, batch):
+def test_each_refinement_is_a_look_inside_the_box_grown_by_a_share_of_the_view_before(build, batch):
     model = build(**FRAMING, refinements=2)
-    always_finds(model.localizer, 0.4)
+    always_finds(model.localizer, 0.5)
     seen = model.view("object_boxes", "refined").predict(batch[0], verbose=0)
     first, second, third = seen["object_boxes"][0]
     np.testing.assert_array_equal(seen["refined"], [2] * 9)
-    np.testing.assert_allclose(first[2:] - first[:2], 0.4, atol=1e-6)
-    np.testing.assert_allclose(second[2:] - second[:2], 0.6 * 0.4, atol=1e-6)
-    np.testing.assert_allclose(third[2:] - third[:2], 0.6**2 * 0.4, atol=1e-6)
+    np.testing.assert_allclose(first[2:] - first[:2], 0.5, atol=1e-6)
+    np.testing.assert_allclose(second[2:] - second[:2], 0.8 * 0.5, atol=1e-6)
+    np.testing.assert_allclose(third[2:] - third[:2], (0.4 + 0.3 * 0.8) * 0.5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("side", "refined"), [(0.3, 3), (0.59, 3), (0.61, 0), (0.9, 0)])
@@ -65,7 +65,7 @@ def test_it_closes_in_until_the_object_takes_most_of_the_view(build, batch, side
     np.testing.assert_array_equal(seen["refined"], [refined] * 9)
     sides = seen["object_boxes"][0, :, 2] - seen["object_boxes"][0, :, 0]
     shrinks = np.minimum(np.arange(4), refined)
-    np.testing.assert_allclose(sides, side * (1.5 * side) ** shrinks, atol=1e-5)
+    np.testing.assert_allclose(sides, side * (side + 0.3) ** shrinks, atol=1e-5)
 
 
 def test_each_photo_ends_by_itself(build, batch):

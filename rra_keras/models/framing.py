@@ -8,7 +8,9 @@ from rra_keras.layers import BoxJitter
 from rra_keras.layers.boxes import box_in_box, grow_box
 from rra_keras.models.look import Look, named
 
-INNER_MARGIN = 0.5  # of a box's sides, added before looking inside it again
+# Of the sides of the view that a box was found in, added to the box's before looking inside it: a
+# small object is found beside its place, by a share of what was seen.
+VIEW_MARGIN = 0.3
 # Longer side of a box, as a share of its view's, from which on the view is close enough.
 FRAMED = 0.6
 FAR_VIEWS = 3  # for `fit_localizer`, for each refinement beyond the first
@@ -19,10 +21,11 @@ class FramingLook(Look):
     """Frames the object, then looks at it: where by the trunk alone, what by the whole encoder.
 
     1. `localizer(trunk features of the glance)` → the object's box.
-    2. At most `refinements` times: the box, grown by a half, is cropped at the glance's size; the
-       same trunk and the same localizer → the box inside it. Recursion with the same weights. It
-       ends for a photo once a box takes most of its view's height or width: closer views would show
-       no more. A large object is framed by the glance, one that is far off needs several.
+    2. At most `refinements` times: the box, grown by three tenths of the view that it was found in,
+       is cropped at the glance's size; the same trunk and the same localizer → the box inside it.
+       Recursion with the same weights. It ends for a photo once a box takes most of its view's
+       height or width: closer views would show no more. A large object is framed by the glance, one
+       that is far off needs several.
     3. The box, grown by a tenth, is where the look is; moved at random in training (`BoxJitter`).
     4. From there on as any `Look`. A look inside a framed one is placed as any other.
 
@@ -51,8 +54,9 @@ class FramingLook(Look):
         # 1 while it goes on, then 0: numbers, as GPU delegates know few conditions.
         active = _smaller_than_view(box)  # (B, 1)
         refined = 0.0 * active
+        view = None
         for _ in range(self.refinements):
-            view = grow_box(box, INNER_MARGIN)
+            view = _view_around(box, view)
             inner = self.localizer(self.trunk(self.zoom_frame([images, view])))
             box = box + active * (_inside_image(box_in_box(view, inner)) - box)
             self.object_boxes.append(box)
@@ -70,6 +74,14 @@ def refinements_for(image_size):
     area.
     """
     return 1 + max(0, math.ceil(math.log2(image_size / 448)))
+
+
+def _view_around(box, last):
+    """Return what to look at next: a box and a margin, as it was found in the view `last`."""
+    low, high = ops.split(box, 2, axis=-1)  # (B, 2) each
+    extent = 1.0 if last is None else last[:, 2:] - last[:, :2]
+    reach = 0.5 * VIEW_MARGIN * extent
+    return _inside_image(ops.concatenate([low - reach, high + reach], axis=-1))
 
 
 def _smaller_than_view(box):
