@@ -33,9 +33,14 @@ FEATURES, SCORES = keras.InputSpec(shape=(2, 5, 4, 6)), keras.InputSpec(shape=(2
 VECTOR = keras.InputSpec(shape=(2, 6))
 TABLE = {
     "zoom_crop_tf_image": Row(
-        ZoomCrop, {"size": (5, 7), "method": "tf_image"}, (IMAGES_AND_BOXES,), xla=False
+        ZoomCrop,
+        {"size": (5, 7), "method": "tf_image", "stride": 2},
+        (IMAGES_AND_BOXES,),
+        xla=False,
     ),
-    "zoom_crop_gather": Row(ZoomCrop, {"size": (5, 7), "method": "gather"}, (IMAGES_AND_BOXES,)),
+    "zoom_crop_gather": Row(
+        ZoomCrop, {"size": (5, 7), "method": "gather", "stride": 2}, (IMAGES_AND_BOXES,)
+    ),
     "cam_localizer": Row(
         CamLocalizer,
         {"spread": 1.5, "min_size": 0.2, "max_size": 0.9, "aspect": 1.5},
