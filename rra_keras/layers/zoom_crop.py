@@ -69,7 +69,7 @@ def zoom_crop(images, boxes, size, method="auto", stride=None):
     shape = images.shape[1:3]
     for level in range(1, levels(shape, size, stride)):
         apart = _samples_apart(boxes, shape, size)  # (B, 1, 1, 1) pixels of the whole image
-        images = ops.average_pool(images, 2, data_format="channels_last")
+        images = ops.average_pool(images, 2, strides=2, data_format="channels_last")
         coarser = ops.cast(apart > stride * 2 ** (level - 1), images.dtype)
         crops = crops + coarser * (crop(images, boxes, size) - crops)
     return crops
