@@ -55,13 +55,15 @@ def main(directory, boxes_file=None):
     at_boxes = keras.Model([source, box], tensors["logits"])
 
     aspect = model.patch_size[1] / model.patch_size[0]
-    batches = list(pipeline.evaluation_batches(test, model.image_size, BATCH, model.num_classes))
-    labels = np.concatenate([one_hot.numpy().argmax(-1) for _, one_hot in batches])
-    seen = []
-    for images, _ in batches:
+    # Decoded anew for each row: large photos of a whole split would fill the memory.
+    batches = pipeline.evaluation_batches(test, model.image_size, BATCH, model.num_classes)
+    labels, seen = [], []
+    for images, one_hot in batches:
+        labels.append(one_hot.numpy().argmax(-1))
         seen.append(whole.predict_on_batch(images))
-        for name in looks:  # pooled at once: whole maps of all images would fill the memory
+        for name in looks:  # pooled at once: so would whole maps of all images
             seen[-1][name] = np.mean(seen[-1][name], axis=(1, 2))
+    labels = np.concatenate(labels)
     seen = {name: np.concatenate([np.asarray(part[name]) for part in seen]) for name in names}
     extent = seen["boxes"][..., 2:] - seen["boxes"][..., :2]  # (N, looks, 2)
     half = extent[:, 0].mean(axis=0) / 2  # (2,)

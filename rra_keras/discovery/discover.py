@@ -7,6 +7,7 @@ import numpy as np
 from rra_keras.discovery import colocalize
 from rra_keras.discovery.observe import observe
 from rra_keras.discovery.probe import FRAME, Choice, choose_hypothesis
+from rra_keras.discovery.views import whole
 from rra_keras.layers.boxes import box_in_box, grow_box
 
 THRESHOLDS = {"set": 0.3, "class": 0.25, "norm": 0.3}  # of a map's maximum, by hypothesis
@@ -91,8 +92,8 @@ def look_inside(encoder, photos, labels=None, seed=0):
     """Look for objects in the photos, then inside of what was found, until they fill their views.
 
     1. `observe` and `hypothesize` in the views: at first the whole photos.
-    2. While the longer side of the `"set"` boxes takes less than a third of the views' or so, at
-       the median: the views become these boxes, grown by a half, and again; four times at most.
+    2. While the longer side of the `"set"` boxes takes less than 0.35 of the views', at the
+       median: the views become these boxes, grown by a half, and again; four times at most.
 
     What is small in a photo is a cell or two of a feature map; closer, it has a shape.
 
@@ -106,7 +107,7 @@ def look_inside(encoder, photos, labels=None, seed=0):
         Name → `Guess`, of the first depth by the names of `hypothesize`, of deeper ones `set_2` and
         so on.
     """
-    views = np.tile(np.array([0, 0, 1, 1], "float32"), (len(photos), 1))
+    views = whole(len(photos))
     guesses = {}
     for depth in range(1, DEEPEST + 1):
         found = hypothesize(*observe(encoder, photos, views, seed=seed), labels)
@@ -166,7 +167,6 @@ def discover_objects(encoder, trunk, photos, labels=None, size=128, seed=0):
         seed=seed,
     )
     if choice.name == FRAME:
-        frame = np.tile(np.array([0, 0, 1, 1], "float32"), (len(photos), 1))
-        return Objects(frame, np.ones(len(photos), "float32"), FRAME, choice)
+        return Objects(whole(len(photos)), np.ones(len(photos), "float32"), FRAME, choice)
     chosen = guesses[choice.name]
     return Objects(chosen.boxes, chosen.confidence, choice.name, choice)

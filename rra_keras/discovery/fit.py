@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from rra_keras.discovery.views import make_viewer, relative_boxes, see
+from rra_keras.discovery.views import make_viewer, relative_boxes, see, whole
 from rra_keras.layers.boxes import box_loss
 
 MARGINS = (0.1, 1.5)  # least and most that is added to a box's sides to make a view of it
@@ -29,7 +29,7 @@ def random_views(boxes, count, rng, margins=MARGINS, far=0):
     Returns:
         `(N, V + F, 4)` float32 in [0, 1].
     """
-    views = np.tile(np.array([0, 0, 1, 1], "float32"), (len(boxes), count, 1))
+    views = np.repeat(whole(len(boxes))[:, None], count, axis=1)
     shape = (len(boxes), count - 1, 2)
     added = rng.uniform(*margins, shape) * (boxes[:, 2:] - boxes[:, :2])[:, None]
     before = rng.uniform(size=shape) * added

@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from rra_keras.discovery.colocalize import principal_components, project
+from rra_keras.discovery.views import filled
 from rra_keras.layers.zoom_crop import ZoomCrop
 
 SIDE = 448  # pixels of what the encoder sees of a photo, at most
@@ -27,8 +28,8 @@ class Observed:
     norms: np.ndarray
 
 
-def observe(encoder, photos, views=None, sample=320, components=64, batch_size=16, seed=0):
-    """Run an encoder over photos, or parts of them, and keep what object discovery needs.
+def observe(encoder, photos, views, sample=320, components=64, batch_size=16, seed=0):
+    """Run an encoder over parts of photos and keep what object discovery needs.
 
     1. The photos in batches, in an order drawn from `seed`, each cropped to its view and resized to
        448 pixels where it is larger → feature maps at two depths.
@@ -41,7 +42,7 @@ def observe(encoder, photos, views=None, sample=320, components=64, batch_size=1
         encoder: a `keras.Model` from images `(B, S, S, 3)`, 0…255, to `[coarse, fine]`, as
             `build_encoder(..., fine_features=True)` returns.
         photos: `(N, S, S, 3)`, 0…255; memory-mapped arrays do.
-        views: `(N, 4)`, `y0 x0 y1 x1` in [0, 1]; the whole photos unless given.
+        views: `(N, 4)`, `y0 x0 y1 x1` in [0, 1].
         sample: photos that the components are computed from.
         components: principal components `K` kept of each depth.
         batch_size: photos at a time.
@@ -51,8 +52,6 @@ def observe(encoder, photos, views=None, sample=320, components=64, batch_size=1
         `(coarse, fine)`, two `Observed` in the order of `photos`.
     """
     order = np.random.default_rng(seed).permutation(len(photos))
-    if views is None:
-        views = np.tile(np.array([0, 0, 1, 1], "float32"), (len(photos), 1))
     viewer = _viewer(encoder, photos.shape[1:])
     batches = _encoded(viewer, photos, views, order, batch_size)
     first, count = [], 0
@@ -83,7 +82,9 @@ def _encoded(viewer, photos, views, order, batch_size):
     with tqdm(total=len(order), desc="Looking for objects", unit="photo", disable=None) as bar:
         for start in range(0, len(order), batch_size):
             batch = np.sort(order[start : start + batch_size])  # files are read forwards
-            yield batch, predict(viewer, [photos[batch], views[batch]], batch_size)
+            inputs = [filled(photos[batch], batch_size), filled(views[batch], batch_size)]
+            maps = viewer.predict_on_batch(inputs)
+            yield batch, [np.asarray(features)[: len(batch)] for features in maps]
             bar.update(len(batch))
 
 
@@ -91,22 +92,3 @@ def _reserve(size, features, basis):
     _, components = basis
     shape = (size, *features.shape[1:3])
     return Observed(np.empty((*shape, components.shape[1]), "float16"), np.empty(shape, "float32"))
-
-
-def predict(model, inputs, batch_size):
-    """Run a model over at most `batch_size` rows, filled up to as many, so it compiles once.
-
-    Args:
-        model: a `keras.Model`.
-        inputs: arrays `(B, …)`, one for each of its inputs, of at most `batch_size` rows.
-        batch_size: what the model sees at a time.
-
-    Returns:
-        The model's outputs as NumPy arrays of B rows.
-    """
-    count = len(inputs[0])
-    filled = [
-        np.pad(rows, [(0, batch_size - count)] + [(0, 0)] * (np.ndim(rows) - 1)) for rows in inputs
-    ]
-    outputs = model.predict_on_batch(filled)
-    return keras.tree.map_structure(lambda rows: np.asarray(rows)[:count], outputs)

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from rra_keras.discovery.views import make_viewer, relative_boxes, see
+from rra_keras.discovery.views import make_viewer, relative_boxes, see, whole
 from rra_keras.layers.boxes import box_in_box
 
 FRAME = "frame"  # the hypothesis that the whole photo is the object
@@ -55,7 +55,7 @@ def choose_hypothesis(encoder, trunk, photos, labels, hypotheses, size=128, fold
     Returns:
         A `Choice`.
     """
-    frame = np.tile(np.array([0, 0, 1, 1], "float32"), (len(photos), 1))
+    frame = whole(len(photos))
     fold = folds_by_class(labels, folds, seed)
     glancer = make_viewer(trunk, photos.shape[1:], 1, size)
     kernels = {}  # by the views that were glanced at

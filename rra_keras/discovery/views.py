@@ -8,11 +8,21 @@ from tqdm import tqdm
 from rra_keras.layers.zoom_crop import ZoomCrop
 
 
+def whole(count):
+    """Return the box of the whole photo, so many times: `(count, 4)` float32."""
+    return np.tile(np.array([0, 0, 1, 1], "float32"), (count, 1))
+
+
 def relative_boxes(boxes, views):
     """Return boxes `(…, 4)` as fractions of their views `(…, 4)`: `box_in_box` undone."""
     origin = np.concatenate([views[..., :2]] * 2, axis=-1)
     sides = np.concatenate([views[..., 2:] - views[..., :2]] * 2, axis=-1)
     return ((boxes - origin) / np.maximum(sides, 1e-6)).astype("float32")
+
+
+def filled(rows, batch_size):
+    """Return an array with rows of zeros added, so that a model sees as many each time."""
+    return np.pad(rows, [(0, batch_size - len(rows))] + [(0, 0)] * (np.ndim(rows) - 1))
 
 
 def make_viewer(model, image_shape, count, size, pool=False):
@@ -60,12 +70,9 @@ def see(viewer, photos, views, batch_size=16, description="Looking"):
     with tqdm(total=len(photos), desc=description, unit="photo", disable=None) as bar:
         for start in range(0, len(photos), batch_size):
             rows = slice(start, start + batch_size)
-            batch = np.asarray(photos[rows])
-            filled = (0, batch_size - len(batch))  # always as many, so that it compiles once
-            inputs = [np.pad(batch, [filled] + [(0, 0)] * 3)]
-            inputs.append(np.pad(views[rows], [filled, (0, 0), (0, 0)]))
+            inputs = [filled(photos[rows], batch_size), filled(views[rows], batch_size)]
             features = np.asarray(viewer.predict_on_batch(inputs))
             features = features.reshape(count, batch_size, *features.shape[1:]).swapaxes(0, 1)
-            seen[rows] = features[: len(batch)]
-            bar.update(len(batch))
+            seen[rows] = features[: len(views[rows])]
+            bar.update(len(views[rows]))
     return seen
