@@ -61,7 +61,7 @@ def main(directory, boxes_file=None):
     for images, one_hot in batches:
         labels.append(one_hot.numpy().argmax(-1))
         seen.append(whole.predict_on_batch(images))
-        for name in looks:  # pooled at once: so would whole maps of all images
+        for name in looks:  # pooled at once, for the same reason
             seen[-1][name] = np.mean(seen[-1][name], axis=(1, 2))
     labels = np.concatenate(labels)
     seen = {name: np.concatenate([np.asarray(part[name]) for part in seen]) for name in names}
