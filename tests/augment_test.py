@@ -62,6 +62,20 @@ def test_light_color_keeps_a_gray_image_gray_and_shifts_it_by_a_tenth():
     assert 120 < max(means) <= 100 + 25.5
 
 
+@pytest.mark.parametrize("side", [4, 5])  # of pixels that go into eights, and that do not
+def test_light_color_moves_pixels_from_their_gray_and_from_the_mean(side):
+    image = tf.random.stateless_uniform((side, side, 3), [0, 1], 100, 150)
+    for seed in seeds(10):
+        saturation, contrast, brightness = (
+            tf.random.stateless_uniform([3], seed).numpy() * 0.2 + 0.9
+        ).astype("float64")
+        gray = image.numpy() @ np.array([[0.299], [0.587], [0.114]])
+        expected = gray + saturation * (image.numpy() - gray)
+        mean = expected.mean(axis=(0, 1))
+        expected = mean + contrast * (expected - mean) + 255 * (brightness - 1)
+        np.testing.assert_allclose(augment.light_color(image, seed), expected, atol=1e-3)
+
+
 def test_light_color_stays_in_range():
     image = tf.constant([[[0.0, 0.0, 255.0], [255.0, 255.0, 255.0]]])
     for seed in seeds(20):

@@ -83,12 +83,12 @@ def test_observe_sees_no_more_than_the_views(encoder, batch):
 
 def test_views_are_crops_seen_by_the_model(trunk, batch):
     images, _ = batch
-    viewer = make_viewer(trunk, images.shape[1:], 1, 64)
+    viewer = make_viewer(trunk, images, 1, 64)
     whole = see(viewer, images, np.tile(FRAME, (9, 1, 1)), batch_size=4)
     np.testing.assert_allclose(whole[:, 0], trunk(images.astype("float32")), atol=1e-2)
     views = np.tile(FRAME, (9, 2, 1))
     views[:, 1] = [0, 1, 1, 0]
-    viewer = make_viewer(trunk, images.shape[1:], 2, 64, pool=True)
+    viewer = make_viewer(trunk, images, 2, 64, pool=True)
     both = see(viewer, images, views, batch_size=4)
     assert both.shape == (9, 2, 8)
     mirrored = np.asarray(trunk(images[:, :, ::-1].astype("float32")))

@@ -141,7 +141,7 @@ def fit_localizer(
     turned = rng.uniform(size=(len(boxes), views, 1)) < 0.5
     targets = np.where(turned, mirrored(targets), targets)
     places = np.where(turned, places[..., [0, 3, 2, 1]], places)  # from right to left
-    viewer = make_viewer(trunk, photos.shape[1:], views, size)
+    viewer = make_viewer(trunk, photos, views, size)
     features = see(viewer, photos, places, description="Looking closer")
     features = features.reshape(-1, *features.shape[2:])
     batches = Batches(features, targets.reshape(-1, 4), batch_size, seed)

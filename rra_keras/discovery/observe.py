@@ -52,7 +52,7 @@ def observe(encoder, photos, views, sample=320, components=64, batch_size=16, se
         `(coarse, fine)`, two `Observed` in the order of `photos`.
     """
     order = np.random.default_rng(seed).permutation(len(photos))
-    viewer = _viewer(encoder, photos.shape[1:])
+    viewer = _viewer(encoder, photos)
     batches = _encoded(viewer, photos, views, order, batch_size)
     first, count = [], 0
     for batch, maps in batches:
@@ -71,9 +71,10 @@ def observe(encoder, photos, views, sample=320, components=64, batch_size=16, se
     return tuple(observed)
 
 
-def _viewer(encoder, image_shape):
-    images, view = keras.Input(image_shape), keras.Input((4,))
-    crops = ZoomCrop(min(image_shape[0], SIDE), stride=STRIDE)([images, view])
+def _viewer(encoder, photos):
+    images = keras.Input(photos.shape[1:], dtype=str(photos.dtype))
+    view = keras.Input((4,))
+    crops = ZoomCrop(min(photos.shape[1], SIDE), stride=STRIDE)([images, view])
     return keras.Model([images, view], encoder(crops))
 
 

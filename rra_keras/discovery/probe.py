@@ -57,9 +57,9 @@ def choose_hypothesis(encoder, trunk, photos, labels, hypotheses, size=128, fold
     """
     frame = whole(len(photos))
     fold = folds_by_class(labels, folds, seed)
-    glancer = make_viewer(trunk, photos.shape[1:], 1, size)
+    glancer = make_viewer(trunk, photos, 1, size)
     kernels = {}  # by the views that were glanced at
-    cropper = make_viewer(encoder, photos.shape[1:], 1, size, pool=True)
+    cropper = make_viewer(encoder, photos, 1, size, pool=True)
     right, area = {}, {}
     for name, (boxes, views) in {FRAME: (frame, frame), **hypotheses}.items():
         if name != FRAME:

@@ -25,13 +25,13 @@ def filled(rows, batch_size):
     return np.pad(rows, [(0, batch_size - len(rows))] + [(0, 0)] * (np.ndim(rows) - 1))
 
 
-def make_viewer(model, image_shape, count, size, pool=False):
+def make_viewer(model, photos, count, size, pool=False):
     """Build a model from photos and boxes to what `model` sees of them there.
 
     Args:
         model: a `keras.Model` from images `(B, size, size, 3)` to a feature map, or to a list that
             starts with one.
-        image_shape: `(S, S, 3)` of the photos.
+        photos: `(N, S, S, 3)`, 0…255, of the size and type that are going to be seen.
         count: views of each photo, `V`.
         size: side of the views, pixels.
         pool: average the features over positions.
@@ -40,7 +40,7 @@ def make_viewer(model, image_shape, count, size, pool=False):
         A functional `keras.Model` from `[(B, S, S, 3), (B, V, 4)]` to features `(B · V, h, w, D)`,
         or `(B · V, D)` with `pool`; the views of one photo are B rows apart.
     """
-    images = keras.Input(image_shape, name="images")
+    images = keras.Input(photos.shape[1:], dtype=str(photos.dtype), name="images")
     views = keras.Input((count, 4), name="views")
     zoom = ZoomCrop(size)
     crops = [zoom([images, box]) for box in ops.unstack(views, count, axis=1)]

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 METHODS = ("auto", "tf_image", "gather")
-STRIDE = 4  # pixels between samples, beyond which fine detail would alias too much
+STRIDE = 4  # pixels between samples, beyond which fine detail aliases too much
 
 # Boxes are drawn toward the image's center by two millionths. The last sample of one that ends at
 # the border would otherwise round to just past the last pixel at common sizes (448 → 224), which
@@ -41,9 +41,10 @@ def zoom_crop(images, boxes, size, method="auto", stride=None):
     fall on pixel centers (for `h = 1`, the box's middle row). Samples outside the image are 0. A
     box with `y1 < y0` flips the crop.
 
-    With `stride`, a box whose samples would be more than so many pixels apart is cropped from a
-    copy of the image whose squares of 2, 4, … pixels are averaged: large photos then alias no more
-    than small ones.
+    With `stride`, an image so large that samples of the whole of it would be more than so many
+    pixels apart is sampled more densely, and groups of samples are averaged: large photos then
+    alias no more than small ones, at a cost that does not grow with them. The dense samples are
+    those of a crop of so many times the `size`.
 
     Args:
         images: `(B, H, W, C)`, any range.
@@ -60,50 +61,60 @@ def zoom_crop(images, boxes, size, method="auto", stride=None):
     Raises:
         ValueError: if `method` is unknown or cannot run under the current backend.
     """
-    if "float" not in keras.backend.standardize_dtype(images.dtype):
-        images = ops.cast(images, "float32")
     boxes = ops.cast(boxes, "float32")
     boxes = boxes + (0.5 - boxes) * _DRAW_IN
     crop = _crop_tf_image if resolve_method(method) == "tf_image" else _crop_gather
-    crops = crop(images, boxes, size)
-    shape = images.shape[1:3]
-    for level in range(1, levels(shape, size, stride)):
-        apart = _samples_apart(boxes, shape, size)  # (B, 1, 1, 1) pixels of the whole image
-        images = ops.average_pool(images, 2, strides=2, data_format="channels_last")
-        coarser = ops.cast(apart > stride * 2 ** (level - 1), images.dtype)
-        crops = crops + coarser * (crop(images, boxes, size) - crops)
-    return crops
+    times = oversampling(images.shape[1:3], size, stride)
+    dense = tuple(length * n for length, n in zip(size, times, strict=True))
+    crops = crop(images, boxes, dense)
+    return crops if dense == tuple(size) else average(crops, times)
 
 
-def levels(shape, size, stride):
-    """Return from how many copies of an image, each half as large as the last, boxes are cropped.
+def oversampling(shape, size, stride):
+    """Return how many samples are averaged for a pixel of a crop, along each axis.
 
     Args:
         shape: `(H, W)` of the image.
         size: `(h, w)` of the crops.
-        stride: most pixels between two samples, or `None`.
+        stride: most pixels between two samples of the whole image, or `None`.
 
     Returns:
-        1 where a size is not known beforehand, `None`.
+        A pair of integers; 1 where a size is not known beforehand, `None`.
     """
     if stride is None or None in shape:
-        return 1
-    most = max((side - 1) / length for side, length in zip(shape, size, strict=True))
-    halvings = math.ceil(math.log2(max(most / stride, 1)))
-    return 1 + min(halvings, min(shape).bit_length() - 1)  # down to a single pixel
+        return (1, 1)
+    apart = ((side - 1) / length for side, length in zip(shape, size, strict=True))
+    return tuple(max(1, math.ceil(pixels / stride)) for pixels in apart)
 
 
-def _samples_apart(boxes, shape, size):
-    scale = [(side - 1) / length for side, length in zip(shape, size, strict=True)]
-    sides = ops.abs(boxes[:, 2:] - boxes[:, :2]) * ops.convert_to_tensor(scale, "float32")
-    return ops.reshape(ops.max(sides, axis=-1), (-1, 1, 1, 1))
+def average(images, factors):
+    """Average rectangles of pixels.
+
+    Args:
+        images: `(B, H, W, C)`.
+        factors: pixels of a rectangle along each axis; they divide H and W.
+
+    Returns:
+        `(B, H / factors[0], W / factors[1], C)`.
+    """
+    height, width, channels = images.shape[1:]
+    rows, columns = height // factors[0], width // factors[1]
+    # Whole rows first, then columns: twenty times as fast as a pooling layer over three channels.
+    x = ops.mean(ops.reshape(images, (-1, rows, factors[0], width * channels)), axis=2)
+    x = ops.mean(ops.reshape(x, (-1, rows * columns, factors[1], channels)), axis=2)
+    return ops.reshape(x, (-1, rows, columns, channels))
+
+
+def _is_float(images):
+    return "float" in keras.backend.standardize_dtype(images.dtype)
 
 
 def _crop_tf_image(images, boxes, size):
     import tensorflow as tf
 
-    dtype = images.dtype
-    if dtype == tf.bfloat16:  # its kernel knows every other float
+    images = tf.convert_to_tensor(images)
+    dtype = images.dtype if _is_float(images) else tf.float32
+    if dtype == tf.bfloat16:  # its kernel knows every other float, and integers
         images = tf.cast(images, tf.float32)
     # A box that is not finite stops the kernel; let its crop be NaN, so that the loss tells.
     finite = tf.reshape(tf.reduce_all(tf.math.is_finite(boxes), axis=-1), (-1, 1))
@@ -145,8 +156,10 @@ def _sample(lines, start, end, length):
     above = ops.reshape(ops.take(flat, first, axis=0), (-1, length, width))
     next_one = first + ops.minimum(size - 1, 1)
     below = ops.reshape(ops.take(flat, next_one, axis=0), (-1, length, width))
-    share = ops.cast(ops.expand_dims(positions - floor, -1), lines.dtype)  # (B, length, 1)
-    inside = ops.cast(ops.expand_dims(inside, -1), lines.dtype)
+    dtype = lines.dtype if _is_float(lines) else "float32"  # all lines of a photo would be many
+    above, below = ops.cast(above, dtype), ops.cast(below, dtype)
+    share = ops.cast(ops.expand_dims(positions - floor, -1), dtype)  # (B, length, 1)
+    inside = ops.cast(ops.expand_dims(inside, -1), dtype)
     return ((1.0 - share) * above + share * below) * inside
 
 
@@ -184,8 +197,8 @@ class ZoomCrop(keras.layers.Layer):
         method: `"tf_image"`, `"gather"` or `"auto"` (see `zoom_crop`). The two agree to float32
             rounding; `"tf_image"` has no XLA kernel and no TFLite builtin, `"gather"` runs
             everywhere.
-        stride: most pixels of the image between two samples; beyond, samples are of averages.
-            `None` for any number.
+        stride: most pixels between two samples of the whole image; larger images are sampled more
+            densely and averaged. `None` for any number.
         **kwargs: `keras.layers.Layer`'s own.
 
     Call arguments:
@@ -217,8 +230,10 @@ class ZoomCrop(keras.layers.Layer):
 
     def call(self, inputs):
         images, boxes = inputs
-        images = ops.cast(images, self.compute_dtype)
-        return zoom_crop(images, boxes, self.size, self.method, self.stride)
+        if _is_float(images):  # of integers, only what is sampled is to be
+            images = ops.cast(images, self.compute_dtype)
+        crops = zoom_crop(images, boxes, self.size, self.method, self.stride)
+        return ops.cast(crops, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         images_shape, _ = input_shape

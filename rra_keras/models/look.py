@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from rra_keras.layers.boxes import box_in_box, scale_gradient
+from rra_keras.layers.zoom_crop import average
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +97,7 @@ def shrink(images, image_size, glance_size):
     """Shrink images `(B, S, S, 3)` to the glance: by averaging whole pixels, then bilinearly."""
     factor = whole_factor(image_size, glance_size)
     if factor > 1:
-        images = keras.layers.AveragePooling2D(factor, name="shrink")(images)
+        images = average(images, (factor, factor))
     if image_size // factor != glance_size:
         images = keras.layers.Resizing(glance_size, glance_size, name="glance")(images)
     return images
