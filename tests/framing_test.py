@@ -9,6 +9,9 @@ import pytest
 from conftest import tensorflow_only
 
 from rra_keras.layers import BoxJitter
+from rra_keras.layers.boxes import box_in_box
+from rra_keras.layers.evidence import disagreement_map
+from rra_keras.layers.peaks import peak_boxes
 from rra_keras.models import framing
 from rra_keras.models.framing import refinements_for
 
@@ -83,6 +86,18 @@ def test_each_photo_ends_by_itself(build, batch, monkeypatch):
     alone = [seen.predict(batch[0][i : i + 1], verbose=0) for i in range(9)]
     for name in ("object_boxes", "refined"):
         np.testing.assert_allclose(both[name], [one[name][0] for one in alone], atol=1e-5)
+
+
+def test_further_looks_are_at_parts_of_the_object_where_likely_classes_differ(build, batch):
+    model = build(**FRAMING, looks=3)
+    know(model.localizer)
+    names = ("boxes", "look_1_features")
+    seen = model.view(*names).predict(batch[0], verbose=0)
+    evidence = disagreement_map(model.vote_classifier(seen["look_1_features"]))
+    inside = peak_boxes(evidence, 2, 1 / 3)
+    for look in (1, 2):
+        expected = box_in_box(seen["boxes"][:, 0], inside[:, look - 1])
+        np.testing.assert_allclose(seen["boxes"][:, look], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from rra_keras import (
     ZoomCrop,
 )
 from rra_keras.layers.boxes import box_in_box, moment_box, scale_gradient
-from rra_keras.layers.evidence import class_activation_map
+from rra_keras.layers.evidence import class_activation_map, disagreement_map
 
 
 def blob(rows, columns, size=20, value=1.0):
@@ -38,6 +38,25 @@ def test_class_activation_map_of_a_sure_model_is_the_map_of_its_class():
     scores = np.random.default_rng(0).normal(size=(1, 4, 5, 3)).astype("float32")
     scores[..., 1] += 100
     np.testing.assert_allclose(class_activation_map(scores), scores[..., 1], rtol=1e-5)
+
+
+def test_disagreement_map_equals_numpy():
+    scores = np.random.default_rng(0).normal(size=(2, 4, 5, 3)).astype("float32")
+    probabilities = scipy.special.softmax(scores.mean(axis=(1, 2)), axis=-1)[:, None, None]
+    mean = np.sum(scores * probabilities, axis=-1, keepdims=True)
+    expected = np.sum((scores - mean) ** 2 * probabilities, axis=-1)
+    np.testing.assert_allclose(disagreement_map(scores), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_likely_classes_disagree_where_one_has_what_the_other_lacks():
+    scores = np.zeros((1, 2, 2, 3), "float32")
+    scores[0, 0, 0] = [9, 9, 0]  # what both are known by
+    scores[0, 1, 1] = [1, 3, 0]  # what tells them apart
+    scores[..., 2] = -20  # out of the question
+    assert np.asarray(class_activation_map(scores)).argmax() == 0
+    disagreement = np.asarray(disagreement_map(scores))[0]
+    assert disagreement.argmax() == 3
+    assert disagreement[0, 0] < 1e-3 * disagreement[1, 1]
 
 
 def test_peak_gives_the_smallest_box_around_it():

@@ -22,6 +22,8 @@ def relative_boxes(boxes, views):
 
 def filled(rows, batch_size):
     """Return an array with rows of zeros added, so that a model sees as many each time."""
+    if len(rows) == batch_size:
+        return rows
     return np.pad(rows, [(0, batch_size - len(rows))] + [(0, 0)] * (np.ndim(rows) - 1))
 
 

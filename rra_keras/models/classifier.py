@@ -161,9 +161,7 @@ class RRAClassifier(StreamModel):
                         **options,
                     )
                 inner_place = place
-                if framing:  # inside the object, evidence tells where to look
-                    inner_place = make_localizer("cam", aspect=1.0, name="inner_localizer")
-                elif isinstance(place, Localizer):
+                if isinstance(place, Localizer) and not framing:
                     inner_place = place.inside(name="inner_localizer")
                 zoom_crop = ZoomCrop(crop_size, crop_method, name="zoom_crop")
                 attention = RecursiveAttention(units, steps, name="recursive_attention")
@@ -206,14 +204,13 @@ class RRAClassifier(StreamModel):
                         ),
                         **layers,
                     )
-                seen = [Seen(features, fine_features, scores, vector)]
-                for k in range(1, looks + 1):
-                    seen.append(look(images, seen[-1], f"look_{k}"))
-                tensors |= looks_tensors(seen[1:])
+                glance = Seen(features, fine_features, scores, vector)
+                seen = look.closer(images, glance, looks)
+                tensors |= looks_tensors(seen)
                 if framing:
                     tensors["object_boxes"] = ops.stack(look.object_boxes, axis=1)
                     tensors["refined"] = look.refined
-                tensors |= decide(seen[1:], attention, step_classifier)
+                tensors |= decide(seen, attention, step_classifier)
                 logits = logits + look_weight * tensors["look_logits"]
             tensors["logits"] = logits
             streams = ("logits", "glance_logits", "look_logits") if looks else ("logits",)

@@ -6,6 +6,8 @@ from keras import ops
 
 from rra_keras.layers import BoxJitter
 from rra_keras.layers.boxes import box_in_box, grow_box
+from rra_keras.layers.evidence import disagreement_map
+from rra_keras.layers.peaks import peak_boxes
 from rra_keras.models.look import Look, named
 
 # Of the sides of the view that a box was found in, added to the box's before looking inside it: a
@@ -15,6 +17,7 @@ VIEW_MARGIN = 0.3
 FRAMED = 0.6
 FAR_VIEWS = 3  # for `fit_localizer`, for each refinement beyond the first
 PATCH_MARGIN = 0.1  # added before it is read
+PART = 1 / 3  # of the sides of the look at the object, for a look at one of its parts
 
 
 class FramingLook(Look):
@@ -27,7 +30,9 @@ class FramingLook(Look):
        height or width: closer views would show no more. A large object is framed by the glance, one
        that is far off needs several.
     3. The box, grown by a tenth, is where the look is; moved at random in training (`BoxJitter`).
-    4. From there on as any `Look`. A look inside a framed one is placed as any other.
+    4. From there on as any `Look`. Further looks go to different parts of the object: a third as
+       high and wide, at the peaks of what would tell the likely classes apart in the first one
+       (`disagreement_map`, `peak_boxes`).
 
     Args:
         trunk: model from crops to the features that `localizer` reads, `(B, h, w, D)`.
@@ -45,10 +50,19 @@ class FramingLook(Look):
         self.object_boxes = []  # one for the glance and one for each refinement, in the image
         self.refined = None  # (B,) refinements that a photo needed
 
+    def closer(self, images, glance, count):
+        """Look at the object, then at its parts."""
+        seen = [self(images, glance, "look_1")]
+        if count > 1:
+            whole = seen[0]
+            evidence = ops.stop_gradient(disagreement_map(whole.scores))
+            parts = peak_boxes(evidence, count - 1, PART)  # (B, count - 1, 4) inside the object
+            for k, part in enumerate(ops.unstack(parts, count - 1, axis=1), start=2):
+                seen.append(self.at(images, box_in_box(whole.box, part), f"look_{k}"))
+        return seen
+
     def place(self, images, last):
         """Return the box `(B, 4)` of the object, with a margin, in the image's frame."""
-        if last.box is not None:
-            return super().place(images, last)
         box = _inside_image(self.localizer(last.features))
         self.object_boxes = [box]
         # 1 while it goes on, then 0: numbers, as GPU delegates know few conditions.

@@ -43,8 +43,17 @@ def looks_tensors(looks):
 
 
 def decide(looks, attention, step_classifier):
-    """Return what the looks say together, and step by step."""
-    aggregate, states, step_weights = attention([look.vector for look in looks])
+    """Return what the looks say together, and step by step.
+
+    Of several looks, each step is told where its look is.
+    """
+    vectors = [look.vector for look in looks]
+    if len(looks) > 1:
+        vectors = [
+            ops.concatenate([look.vector, ops.cast(look.box, look.vector.dtype)], axis=-1)
+            for look in looks
+        ]  # (B, D + 4) each
+    aggregate, states, step_weights = attention(vectors)
     look_logits = step_classifier(aggregate)
     step_logits = step_classifier(states)  # (B, T, C)
     votes = [look.vote for look in looks if look.vote is not None]

@@ -75,7 +75,11 @@ class Look:
         Returns:
             A `Seen`.
         """
-        box = named(self.place(images, last), f"{name}_box")
+        return self.at(images, self.place(images, last), name)
+
+    def at(self, images, box, name):
+        """Look into a box `(B, 4)` of the image, as a call does."""
+        box = named(box, f"{name}_box")
         crop = named(self.zoom_crop([images, box]), f"{name}_crop")
         features, fine_features = self.encoder(crop)[:2]
         features = named(features, f"{name}_features")
@@ -84,6 +88,22 @@ class Look:
         if self.classifier:
             vote, scores = self.classifier(vector), self.classifier(features)
         return Seen(features, fine_features, scores, vector, vote, box, crop)
+
+    def closer(self, images, glance, count):
+        """Look `count` times, each inside the last.
+
+        Args:
+            images: `(B, S, S, 3)`, RGB 0…255.
+            glance: the `Seen` of the whole.
+            count: looks.
+
+        Returns:
+            A `Seen` for each, named `look_1` and so on.
+        """
+        seen = [glance]
+        for k in range(1, count + 1):
+            seen.append(self(images, seen[-1], f"look_{k}"))
+        return seen[1:]
 
     def place(self, images, last):
         """Return the box `(B, 4)` to look into, in the image's frame."""
