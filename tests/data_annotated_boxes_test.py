@@ -6,7 +6,7 @@ from rra_keras import data
 from rra_keras.data.annotated_boxes import read_boxes, stored_boxes
 from rra_keras.datasets.synthetic_birds.builder import generate
 from rra_keras.datasets.synthetic_birds.drawing import draw_example
-from rra_keras.datasets.synthetic_birds.species import SPECIES, distinguishing_part
+from rra_keras.datasets.synthetic_birds.species import SPECIES, distinguishing_parts
 
 
 def write(folder, text):
@@ -67,7 +67,8 @@ def test_stored_boxes_and_parts_are_those_of_their_images(birds):
     found = stored_boxes("synthetic_birds/tiny", split, folder)
     drawn = {generate("test", i)["image"].read(): i for i in range(split.size)}
     pairs = [(e["image"].numpy(), int(e["label"])) for e in split.examples(None)]
-    assert found.objects.shape == found.parts.shape == (len(drawn), 4) == (20, 4)
+    assert found.objects.shape == (len(drawn), 4) == (20, 4)
+    assert found.parts.shape == (20, 1, 4)
     indices = [drawn[image] for image, _ in pairs]
     assert indices != sorted(indices)  # a set's order is its own
     for row, (index, (_, label)) in enumerate(zip(indices, pairs, strict=True)):
@@ -75,8 +76,9 @@ def test_stored_boxes_and_parts_are_those_of_their_images(birds):
         example = draw_example(name, np.random.default_rng([2, index]))
         left, top, right, bottom = example["box"] / 448
         np.testing.assert_allclose(found.objects[row], [top, left, bottom, right], atol=1e-6)
-        left, top, right, bottom = example["parts"][distinguishing_part(name)] / 448
-        np.testing.assert_allclose(found.parts[row], [top, left, bottom, right], atol=1e-6)
+        (part,) = distinguishing_parts(name)
+        left, top, right, bottom = example["parts"][part] / 448
+        np.testing.assert_allclose(found.parts[row, 0], [top, left, bottom, right], atol=1e-6)
 
 
 def test_every_split_of_a_set_s_own_has_its_boxes(birds):
@@ -84,9 +86,9 @@ def test_every_split_of_a_set_s_own_has_its_boxes(birds):
     for split in source.splits.values():
         found = stored_boxes("synthetic_birds/tiny", split, folder)
         assert len(found.objects) == split.size
-        inside = (found.objects[:, :2] <= found.parts[:, :2] + 1e-6).all()
+        inside = (found.objects[:, :2] <= found.parts[:, 0, :2] + 1e-6).all()
         assert inside
-        assert (found.objects[:, 2:] >= found.parts[:, 2:] - 1e-6).all()
+        assert (found.objects[:, 2:] >= found.parts[:, 0, 2:] - 1e-6).all()
 
 
 def store(folder, splits, boxed):

@@ -43,6 +43,28 @@ def build():
     return model
 
 
+def birds():
+    """Return the first training image of four drawn sets side by side, `(56, 224, 3)` uint8."""
+    from PIL import Image
+
+    from rra_keras.datasets.synthetic_birds import SyntheticBirds, builder
+
+    thumbnails = []
+    for name in ("full", "far", "near", "pairs"):
+        config = SyntheticBirds.builder_configs[name]
+        example = builder.generate("train", 0, config.framing, config.species)
+        photo = Image.open(example["image"])
+        thumbnails.append(np.asarray(photo.reduce(photo.width // 56)))
+    return np.concatenate(thumbnails, axis=1)
+
+
+def write_birds(folder):
+    """Write `birds.png`."""
+    from PIL import Image
+
+    Image.fromarray(birds()).save(folder / "birds.png", optimize=True)
+
+
 def write_tflite(model, folder):
     """Write `model_fp16.tflite` and `model_int8.tflite`, and `tflite.json` with what they say."""
     from PIL import Image
@@ -109,6 +131,7 @@ def write_state(model, folder):
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
+    write_birds(FOLDER)
     write_tflite(build(), FOLDER)
     tiny = build()
     write_keras(tiny, FOLDER)

@@ -78,6 +78,9 @@ def test_a_part_must_be_enclosed_as_a_whole():
     boxes = np.array([[0.2, 0.2, 0.8, 0.8]] * 3)
     parts = np.array([[0.3, 0.3, 0.4, 0.4], [0.1, 0.3, 0.4, 0.4], [0.2, 0.2, 0.8, 0.8]])
     np.testing.assert_array_equal(loc.contains(boxes, parts), [True, False, True])
+    several = np.stack([parts, parts[::-1]], axis=1)  # two of each
+    enclosed = [[True, True], [False, False], [True, True]]
+    np.testing.assert_array_equal(loc.contains(boxes[:, None], several), enclosed)
 
 
 def test_baselines_have_the_boxes_sizes_and_stay_inside():

@@ -12,8 +12,10 @@ from conftest import command, last_line, tensorflow_only
 from PIL import Image
 
 from rra_keras import report
+from rra_keras.data.annotated_boxes import Boxes
+from rra_keras.explain.steps import Explanation
 from rra_keras.measures.predictions import accuracies
-from rra_keras.reporting import page, sample
+from rra_keras.reporting import page, sample, tables
 from rra_keras.reporting import write as reporting
 from rra_keras.training.config import configure
 from rra_keras.training.evaluation import collect
@@ -245,6 +247,27 @@ def test_picked_images_are_the_split_s_own_in_order(photos, run):
     again = sample.read(split, 64, range(3))
     for i, index in enumerate(indices):
         np.testing.assert_array_equal(again[i], images[index])
+
+
+def test_a_look_holds_a_share_of_the_parts_that_tell():
+    look = np.array([[[0.0, 0.0, 0.5, 0.5]]] * 2)  # of two photos: the upper left quarter
+    seen = Explanation(
+        classes=np.zeros(2, int),
+        logits=np.zeros((2, 2)),
+        glance_logits=np.zeros((2, 2)),
+        step_logits=np.zeros((2, 1, 2)),
+        step_weights=np.ones((2, 1)),
+        boxes=look,
+        object_boxes=look[:, :0],
+        glance_map=np.ones((2, 2, 2)),
+        step_maps=np.ones((2, 1, 2, 2)),
+        look_weight=1.0,
+    )
+    inside, outside = [0.1, 0.1, 0.2, 0.2], [0.7, 0.7, 0.8, 0.8]
+    parts = np.array([[inside, outside], [inside, inside]])
+    table = tables.localization_table(seen, Boxes(np.array([[0, 0, 1, 1.0]] * 2), parts), 64)
+    (row,) = (row for row in table if row["kind"] == "look_box")
+    assert row["part_hit"] == 0.75
 
 
 def test_thumbnails_are_small_pictures():

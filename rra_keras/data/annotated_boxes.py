@@ -15,7 +15,7 @@ class Boxes:
 
     Attributes:
         objects: `(N, 4)`, `y0 x0 y1 x1` in [0, 1] from edge to edge; NaN where there is none.
-        parts: `(N, 4)`, the part that tells the class from its neighbor, or `None`.
+        parts: `(N, P, 4)`, the P parts that together tell the class from its neighbors, or `None`.
     """
 
     objects: np.ndarray
@@ -129,10 +129,8 @@ def stored_boxes(dataset, split, data_dir=None):
     objects = np.array([example[key] for example in examples], "float64")
     if "distinguishing_part" not in wanted:
         return Boxes(objects)
-    parts = [
-        example["parts"]["box"][
-            list(example["parts"]["name"]).index(example["distinguishing_part"])
-        ]
-        for example in examples
-    ]
-    return Boxes(objects, np.array(parts, "float64"))
+    parts = []
+    for example in examples:
+        boxes = dict(zip(example["parts"]["name"], example["parts"]["box"], strict=True))
+        parts.append([boxes[name] for name in example["distinguishing_part"].split(b", ")])
+    return Boxes(objects, np.array(parts, "float64"))  # (N, P, 4)

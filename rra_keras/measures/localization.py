@@ -100,8 +100,9 @@ def hits(points, boxes):
 
 
 def contains(boxes, parts):
-    """Return which boxes `(N, 4)` enclose all of their parts' boxes `(N, 4)`."""
-    return np.all((boxes[:, :2] <= parts[:, :2]) & (boxes[:, 2:] >= parts[:, 2:]), axis=-1)
+    """Return which boxes `(…, 4)` enclose all of their parts' boxes `(…, 4)`."""
+    starts, ends = boxes[..., :2] <= parts[..., :2], boxes[..., 2:] >= parts[..., 2:]
+    return np.all(starts & ends, axis=-1)
 
 
 def centers(boxes):

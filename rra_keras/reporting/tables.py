@@ -58,8 +58,8 @@ def localization_table(seen, boxes, image_size, activations=None, seed=0, progre
     Returns:
         a list of dicts: `kind`, `name` for display, `own` (found by the looks, not what they are
         compared with), `max_box_acc`, `max_box_acc_v2`, `pointing`, `area` (a box's mean
-        share of the image) and `part_hit` (the share of images where a box encloses the whole part
-        that tells); `None` for what does not apply.
+        share of the image) and `part_hit` (the share of the parts that tell which a box encloses
+        whole); `None` for what does not apply.
     """
     known = np.flatnonzero(~np.isnan(boxes.objects).any(axis=1))
     objects = boxes.objects[known]
@@ -106,8 +106,8 @@ def localization_table(seen, boxes, image_size, activations=None, seed=0, progre
             inside = localization.hits(localization.centers(found), truth)
             row = _row(kind, name, overlap, overlap, inside, areas(found))
             if parts is not None:
-                truth = np.tile(parts, (len(found) // len(own), 1))
-                row["part_hit"] = float(localization.contains(found, truth).mean())
+                truth = np.tile(parts, (len(found) // len(own), 1, 1))  # (…, P, 4)
+                row["part_hit"] = float(localization.contains(found[:, None], truth).mean())
             rows.append(row)
     return rows
 
