@@ -32,9 +32,10 @@ def main(argv):
     from rra_keras.data import pipeline
     from rra_keras.measures.predictions import accuracies, predictions_csv
     from rra_keras.training.evaluation import collect
-    from rra_keras.training.run import Run
+    from rra_keras.training.run import Run, replacing
 
     with cli.bad_input_exits():
+        cli.check_output("csv", _CSV.value)
         run = Run.open(_RUN.value)
         source = run.load_data(_DATASET.value, _DATA_DIR.value)
         split = source.splits[_SPLIT.value]
@@ -45,7 +46,8 @@ def main(argv):
     streams, labels = collect(model, batches, -(-split.size // _BATCH_SIZE.value))
     if _CSV.value:
         table = predictions_csv(streams, labels, source.class_names, split.names)
-        pathlib.Path(_CSV.value).write_text(table, "utf-8")
+        with replacing(pathlib.Path(_CSV.value)) as path:
+            path.write_text(table, "utf-8")
     dataset = _DATASET.value or run.config["dataset"]
     results = {"dataset": dataset, "split": _SPLIT.value, "images": split.size}
     print(json.dumps(results | accuracies(streams, labels)))

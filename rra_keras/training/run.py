@@ -14,6 +14,24 @@ from rra_keras import data
 _FREE_TO_CHANGE = ("data_dir", "checkpoint_every")
 
 
+@contextlib.contextmanager
+def replacing(target):
+    """Yield a path to write to, which takes the place of the file `target` once written.
+
+    Args:
+        target: a `pathlib.Path`; its folder is made if missing.
+    """
+    partial = target.with_name(f".partial-{target.name}")
+    try:
+        partial.parent.mkdir(exist_ok=True)
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())  # else a power cut may leave the name with half of the file
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 class Run:
     """A directory with `config.json`, `labels.txt`, `model.keras`, `metrics.json` and more.
 
@@ -143,19 +161,9 @@ class Run:
             )
         return source
 
-    @contextlib.contextmanager
     def replacing(self, name):
         """Yield a path to write to, which takes the place of the file `name` once written."""
-        target = self.path(name)
-        partial = target.with_name(f".partial-{target.name}")
-        try:
-            partial.parent.mkdir(exist_ok=True)
-            yield partial
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())  # else a power cut may leave the name with half of the file
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
+        return replacing(self.path(name))
 
     def write_text(self, name, text):
         """Replace the file `name` by `text`."""
