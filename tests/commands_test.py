@@ -271,6 +271,8 @@ def test_flags_of_one_call_are_not_those_of_the_next(tmp_path):
         (["--image_size=16"], "`image_size`"),
         (["--train_from=block_99"], "train_from"),
         (["--weights=nowhere.h5"], "nowhere.h5"),
+        (["--exclude=nowhere.csv"], "nowhere.csv"),
+        ([f"--exclude={pathlib.Path(__file__)}"], "such as blue/g0_0.png. Received:"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_run(photos, tmp_path, flags, named):
