@@ -68,11 +68,8 @@ def main(argv):
     answers, looks, unread = [], [], 0
     if _CSV.value == "true":
         print(_csv([["file", "rank", "class", "probability"]]), end="")
-    bar = tqdm(
-        predictions(model, list(photos), _BATCH_SIZE.value),
-        *("Predicting", len(photos)),
-        **{"unit": "photo", "leave": False, "disable": None},
-    )
+    seen_photos = predictions(model, list(photos), _BATCH_SIZE.value)
+    bar = tqdm(seen_photos, "Predicting", len(photos), leave=False, unit="photo", disable=None)
     for path, image, seen in bar:
         name = walk.shown(path)
         if image is None:

@@ -17,8 +17,9 @@ from conftest import SMALL_TRAINING, command, last_line
 from PIL import Image
 
 import train
-from rra_keras import evaluate, predict, report
-from rra_keras.data import decode, pipeline
+from rra_keras import data, evaluate, predict, report
+from rra_keras.data import decode, file_list, pipeline
+from rra_keras.measures import doubts
 from rra_keras.training.run import Run
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -92,6 +93,30 @@ def test_evaluate_gives_the_training_s_own_figures(run, tmp_path):
     assert measured["images"] == 6
     for name in ("accuracy", "top5_accuracy", "glance_accuracy", "look_accuracy"):
         assert measured[name] == metrics[f"test_{name}"]
+
+
+def test_doubted_labels_are_what_exclude_takes(run, photos, build, tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "load_model", lambda self: build())
+    monkeypatch.setattr(doubts, "doubted_labels", lambda *_: np.array([3, 0]))
+    issues = tmp_path / "issues.csv"
+    status, _, errors = command(evaluate.main, f"--run={run[0]}", f"--label_issues={issues}")
+    assert status == 0, errors
+    test = data.load(f"folder:{photos}").splits["test"]
+    rows = table(issues)
+    assert [(row["file"], row["label"]) for row in rows] == [
+        (test.names[3], "green"),
+        (test.names[0], "blue"),
+    ]
+    left = data.load(f"folder:{photos}", exclude=file_list.read(issues)).splits["test"]
+    assert left.names == test.names[1:3] + test.names[4:]
+
+
+@pytest.mark.parametrize("flag", ["csv", "label_issues"])
+def test_evaluate_writes_no_folder(run, photos, monkeypatch, flag):
+    monkeypatch.setattr(Run, "load_data", None)
+    status, _, errors = command(evaluate.main, f"--run={run[0]}", f"--{flag}={photos}")
+    assert status == 2
+    assert f"`--{flag}`. Expected a file to write." in errors
 
 
 def test_predict_ranks_classes_and_draws(run, photos, tmp_path):
