@@ -18,6 +18,7 @@ import contextlib
 import inspect
 import logging
 import os
+import pathlib
 import re
 import sys
 import typing
@@ -146,6 +147,35 @@ def require_tensorflow(what):
         raise ValueError(
             f"Invalid value for `KERAS_BACKEND`. Expected 'tensorflow' for {what}. "
             f"Received: {backend!r}"
+        )
+
+
+def check_output(flag, path):
+    """Raise a `ValueError` unless a command may write a file there, before it does any work.
+
+    Args:
+        flag: the flag's name, for the message.
+        path: the file, which is made or replaced; `None` where the flag was not given.
+    """
+    if path is None:
+        return
+    from rra_keras.data import decode
+
+    target = pathlib.Path(path)
+    problem = None
+    if target.exists() and not target.is_file():
+        problem = "no file"
+    elif not target.parent.is_dir():
+        problem = f"and {target.parent} is no folder"
+    elif not os.access(target.parent, os.W_OK):
+        problem = f"and {target.parent} cannot be written to"
+    elif target.is_file():
+        with contextlib.suppress(ValueError, OSError):  # what is no photo may be replaced
+            decode.needs_pillow(target)
+            problem = "a photo"  # `--looks_csv *.jpg` takes the first for the file to write
+    if problem:
+        raise ValueError(
+            f"Invalid value for `--{flag}`. Expected a file to write. Received: {path}, {problem}"
         )
 
 

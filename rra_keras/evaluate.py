@@ -21,6 +21,12 @@ _SPLIT = flags.DEFINE_enum(
     "split", "test", ["train", "validation", "test"], "Split to measure.", flag_values=FLAGS
 )
 _CSV = flags.DEFINE_string("csv", None, "File for what was said of each image.", flag_values=FLAGS)
+_LABEL_ISSUES = flags.DEFINE_string(
+    "label_issues",
+    None,
+    "File for the images whose label is doubted by confident learning.",
+    flag_values=FLAGS,
+)
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 16, "Images at a time.", lower_bound=1, flag_values=FLAGS
 )
@@ -29,12 +35,17 @@ _BATCH_SIZE = flags.DEFINE_integer(
 def main(argv):
     """Print the accuracies of a run on a split as JSON; return the exit status."""
     cli.parse(FLAGS, argv)
+    from scipy.special import softmax
+
     from rra_keras.data import pipeline
+    from rra_keras.measures.doubts import doubted_labels, doubts_csv
     from rra_keras.measures.predictions import accuracies, predictions_csv
     from rra_keras.training.evaluation import collect
-    from rra_keras.training.run import Run
+    from rra_keras.training.run import Run, replacing
 
     with cli.bad_input_exits():
+        cli.check_output("csv", _CSV.value)
+        cli.check_output("label_issues", _LABEL_ISSUES.value)
         run = Run.open(_RUN.value)
         source = run.load_data(_DATASET.value, _DATA_DIR.value)
         split = source.splits[_SPLIT.value]
@@ -45,7 +56,14 @@ def main(argv):
     streams, labels = collect(model, batches, -(-split.size // _BATCH_SIZE.value))
     if _CSV.value:
         table = predictions_csv(streams, labels, source.class_names, split.names)
-        pathlib.Path(_CSV.value).write_text(table, "utf-8")
+        with replacing(pathlib.Path(_CSV.value)) as path:
+            path.write_text(table, "utf-8")
+    if _LABEL_ISSUES.value:
+        probabilities = softmax(streams["logits"], axis=-1)
+        doubted = doubted_labels(labels, probabilities)
+        table = doubts_csv(doubted, labels, probabilities, source.class_names, split.names)
+        with replacing(pathlib.Path(_LABEL_ISSUES.value)) as path:
+            path.write_text(table, "utf-8")
     dataset = _DATASET.value or run.config["dataset"]
     results = {"dataset": dataset, "split": _SPLIT.value, "images": split.size}
     print(json.dumps(results | accuracies(streams, labels)))

@@ -1,6 +1,8 @@
-"""Name what is on photos: `python -m rra_keras.predict --run=RUN photo.jpg …`."""
+"""Name what is on photos: `python -m rra_keras.predict --run=RUN photo.jpg PHOTOS/ …`."""
 
 import csv
+import io
+import os
 import pathlib
 import sys
 
@@ -13,77 +15,188 @@ FLAGS = flags.FlagValues()
 _RUN = flags.DEFINE_string(
     "run", None, "Run directory that training wrote.", required=True, flag_values=FLAGS
 )
-_CSV = flags.DEFINE_bool("csv", False, "Print comma-separated values.", flag_values=FLAGS)
+_CSV = flags.DEFINE(
+    flags.ArgumentParser(),
+    "csv",
+    None,
+    "Print comma-separated values, a line for each class of a photo; or --csv=FILE, to write a "
+    "line for each photo to a file.",
+    flag_values=FLAGS,
+    boolean=True,  # so that a photo's name after `--csv` is not taken for the file to write
+)
+_LOOKS_CSV = flags.DEFINE_string(
+    "looks_csv",
+    None,
+    "File for where it looked closer: columns file, look, y0, x0, y1, x1; fractions of the photo's "
+    "height and width.",
+    flag_values=FLAGS,
+)
 _DRAW = flags.DEFINE_string(
     "draw", None, "Folder for a picture of the looks at each photo.", flag_values=FLAGS
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 16, "Photos at a time.", lower_bound=1, flag_values=FLAGS
 )
 _TOP = 5
 
 
-def read_image(path, size):
-    """Read a photo as the model takes it.
-
-    Args:
-        path: an image file; turned upright by its EXIF orientation.
-        size: side in pixels of the square it is resized to; the aspect is not kept, as in training.
-
-    Returns:
-        `(size, size, 3)` float32, RGB 0…255.
-
-    Raises:
-        ValueError: if the file is no image, a broken one, or too large.
-        FileNotFoundError: if there is none.
-    """
-    from rra_keras.data import decode, pipeline
-
-    return np.asarray(pipeline.resize(decode.read_image(path), size))
-
-
 def main(argv):
-    """Name what is on photos, skipping those that cannot be read; return the exit status."""
-    paths = cli.parse(FLAGS, argv)
+    """Name what is on photos, passing over those that cannot be read; return the exit status."""
+    arguments = cli.parse(FLAGS, argv)
+    from tqdm import tqdm
+
+    from rra_keras.data import walk
+    from rra_keras.measures.maps import edges
     from rra_keras.training.run import Run
 
+    file = None if _CSV.value in ("true", "false") else _CSV.value
     with cli.bad_input_exits():
-        if not paths:
-            raise ValueError("Expected the names of photos. Received none")
+        if not arguments:
+            raise ValueError("Expected the names of photos or folders. Received none")
         if _DRAW.value:
             cli.require_tensorflow("--draw, whose maps are tf-keras-vis'")
+        cli.check_output("csv", file)
+        cli.check_output("looks_csv", _LOOKS_CSV.value)
         run = Run.open(_RUN.value)
-        model = run.load_model()
-    table = csv.writer(sys.stdout) if _CSV.value else None
-    if table:
-        table.writerow(["file", "rank", "class", "probability"])
-    unread = 0
-    for path in paths:
-        try:
-            image = read_image(path, model.image_size)
-        except (ValueError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
+        photos = find(arguments, but=(file, _LOOKS_CSV.value))
+        class_names, model = run.class_names, run.load_model()
+        if _LOOKS_CSV.value and not model.looks:
+            raise ValueError(
+                "Invalid value for `--looks_csv`. Expected a run whose model looks closer. "
+                f"Received: {run}, with looks=0"
+            )
+    answers, looks, unread = [], [], 0
+    if _CSV.value == "true":
+        print(_csv([["file", "rank", "class", "probability"]]), end="")
+    seen_photos = predictions(model, list(photos), _BATCH_SIZE.value)
+    bar = tqdm(seen_photos, "Predicting", len(photos), leave=False, unit="photo", disable=None)
+    for path, image, seen in bar:
+        name = walk.shown(path)
+        if image is None:
+            with bar.external_write_mode():
+                print(f"error: {walk.shown(seen)}", file=sys.stderr)
             unread += 1
             continue
-        logits = model.predict(image[None], verbose=0)[0]  # (C,)
-        shares = np.exp(logits - logits.max())
+        shares = np.exp(seen["logits"] - seen["logits"].max())
         shares /= shares.sum()
-        ranked = np.argsort(-shares)[:_TOP]
-        if table:
-            table.writerows(
-                [path, rank, run.class_names[c], f"{shares[c]:.6f}"]
-                for rank, c in enumerate(ranked, start=1)
-            )
+        ranked = [(class_names[c], shares[c]) for c in np.argsort(-shares)[:_TOP]]
+        if file:
+            answers.append([name, *(v for c, share in ranked for v in (c, f"{share:.6f}"))])
         else:
-            print(path)
-            print("\n".join(f"  {shares[c]:6.1%}  {run.class_names[c]}" for c in ranked))
+            with bar.external_write_mode():
+                _print(name, ranked)
+        for look, box in enumerate(edges(seen.get("boxes", []), model.image_size), start=1):
+            looks.append([name, look, *(f"{edge:.4f}" for edge in box)])
         if _DRAW.value:
-            _draw(model, image, run.class_names, pathlib.Path(_DRAW.value), path)
+            picture = pathlib.Path(_DRAW.value, photos[path])
+            _draw(model, image, class_names, picture.with_name(f"{picture.stem}.png"))
+    with cli.bad_input_exits():
+        if file:
+            ranks = ["", *(f"_{rank}" for rank in range(2, min(_TOP, len(class_names)) + 1))]
+            columns = [f"{column}{rank}" for rank in ranks for column in ("class", "probability")]
+            _write(file, [["file", *columns], *answers])
+        if _LOOKS_CSV.value:
+            _write(_LOOKS_CSV.value, [["file", "look", "y0", "x0", "y1", "x1"], *looks])
     return 2 if unread else 0
 
 
-def _draw(model, image, class_names, folder, path):
+def find(arguments, but=()):
+    """Find photos by the names of files and of folders, however deep.
+
+    Args:
+        arguments: names of files, and of folders, whose files come in order.
+        but: files to leave out of folders; a `None` among them is none.
+
+    Returns:
+        dict from each path to what the photo is called below another folder: its own name, or the
+        path from its folder on.
+
+    Raises:
+        ValueError: for a folder without files, or with links that leave it.
+        OSError: for a folder that cannot be read.
+    """
+    from rra_keras.data import walk
+
+    but = {os.path.realpath(path) for path in but if path}
+    found = {}
+    for argument in arguments:
+        folder = pathlib.Path(argument)
+        if not folder.is_dir():
+            found[argument] = folder.name
+            continue
+        files = [file for file in walk.files(folder, folder) if os.path.realpath(file) not in but]
+        if not files:
+            raise ValueError(f"Expected a folder of photos. Received: {argument}, without a file")
+        called = folder.resolve().name
+        found |= {str(file): pathlib.Path(called, file.relative_to(folder)) for file in files}
+    return found
+
+
+def predictions(model, paths, batch_size):
+    """Yield what a model says of each photo, in order.
+
+    Args:
+        model: an `RRAClassifier`.
+        paths: of image files.
+        batch_size: photos at a time.
+
+    Yields:
+        Path, image `(S, S, 3)`, and a dict of `logits` `(C,)` and, if the model looks closer,
+        `boxes` `(looks, 4)`. Of a photo that cannot be read: path, `None`, and the error.
+    """
+    from rra_keras.data import pipeline
+
+    view = model.view(*(["logits", "boxes"] if model.looks else ["logits"]))
+    view.compile(jit_compile=model.jit_compile)
+    batches = pipeline.photo_batches(paths, model.image_size, batch_size)
+    next_place = 0
+    for places, images in batches.as_numpy_iterator():
+        seen = {name: np.asarray(value) for name, value in view.predict_on_batch(images).items()}
+        for row, place in enumerate(places):
+            yield from map(_unread, paths[next_place:place])
+            yield paths[place], images[row], {name: value[row] for name, value in seen.items()}
+            next_place = place + 1
+    yield from map(_unread, paths[next_place:])
+
+
+def _unread(path):
+    from rra_keras.data import decode
+
+    try:
+        decode.read_image(path)
+    except (ValueError, OSError) as error:
+        return path, None, error
+    return path, None, ValueError(f"Expected an image file. Received: {path}, read too late")
+
+
+def _print(name, ranked):
+    if _CSV.value == "true":
+        rows = enumerate(ranked, start=1)
+        print(_csv([name, rank, c, f"{share:.6f}"] for rank, (c, share) in rows), end="")
+    else:
+        print(name)
+        print("\n".join(f"  {share:6.1%}  {c}" for c, share in ranked))
+
+
+def _csv(rows):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _write(path, rows):
+    from rra_keras.training.run import replacing
+
+    with replacing(pathlib.Path(path)) as partial:
+        partial.write_text(_csv(rows), "utf-8")
+    print(f"Written: {path}")
+
+
+def _draw(model, image, class_names, path):
     from rra_keras.explain import focus
 
-    folder.mkdir(parents=True, exist_ok=True)
-    focus.draw(model, image[None], None, class_names, folder / f"{pathlib.Path(path).stem}.png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    focus.draw(model, image[None], None, class_names, path)
 
 
 if __name__ == "__main__":

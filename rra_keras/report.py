@@ -1,4 +1,4 @@
-"""Report on a run: `python -m rra_keras.report --run=RUN` → `RUN/report.html` and `.json`."""
+"""Report on a run: `python -m rra_keras.report --run=RUN` → `RUN/report.html` and tables."""
 
 from absl import flags
 
@@ -47,7 +47,7 @@ _BATCH_SIZE = flags.DEFINE_integer(
 
 
 def main(argv):
-    """Write `report.html` and `report.json` into a run's directory; return the exit status."""
+    """Write a report into a run's directory; return the exit status."""
     cli.parse(FLAGS, argv)
     from rra_keras.training.run import Run
 
@@ -75,7 +75,8 @@ def main(argv):
         faithfulness_images=_FAITHFUL.value,
         batch_size=_BATCH_SIZE.value,
     )
-    print(f"Written: {run.path('report.html')}, {run.path('report.json')}")
+    names = ("report.html", "report.json", "label_issues.csv")
+    print("Written: " + ", ".join(str(run.path(name)) for name in names))
     return 0
 
 

@@ -6,16 +6,21 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 from conftest import SMALL_TRAINING, command, last_line
 from PIL import Image
 
 import train
-from rra_keras import evaluate, predict, report
+from rra_keras import data, evaluate, predict, report
+from rra_keras.data import decode, file_list, pipeline
+from rra_keras.measures import doubts
+from rra_keras.training.run import Run
 
 ROOT = pathlib.Path(__file__).parents[1]
 DRAWS = keras.config.backend() == "tensorflow"  # Grad-CAM by tf-keras-vis
@@ -90,6 +95,30 @@ def test_evaluate_gives_the_training_s_own_figures(run, tmp_path):
         assert measured[name] == metrics[f"test_{name}"]
 
 
+def test_doubted_labels_are_what_exclude_takes(run, photos, build, tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "load_model", lambda self: build())
+    monkeypatch.setattr(doubts, "doubted_labels", lambda *_: np.array([3, 0]))
+    issues = tmp_path / "issues.csv"
+    status, _, errors = command(evaluate.main, f"--run={run[0]}", f"--label_issues={issues}")
+    assert status == 0, errors
+    test = data.load(f"folder:{photos}").splits["test"]
+    rows = table(issues)
+    assert [(row["file"], row["label"]) for row in rows] == [
+        (test.names[3], "green"),
+        (test.names[0], "blue"),
+    ]
+    left = data.load(f"folder:{photos}", exclude=file_list.read(issues)).splits["test"]
+    assert left.names == test.names[1:3] + test.names[4:]
+
+
+@pytest.mark.parametrize("flag", ["csv", "label_issues"])
+def test_evaluate_writes_no_folder(run, photos, monkeypatch, flag):
+    monkeypatch.setattr(Run, "load_data", None)
+    status, _, errors = command(evaluate.main, f"--run={run[0]}", f"--{flag}={photos}")
+    assert status == 2
+    assert f"`--{flag}`. Expected a file to write." in errors
+
+
 def test_predict_ranks_classes_and_draws(run, photos, tmp_path):
     directory, _ = run
     upright, turned = photos / "red" / "g0_0.png", tmp_path / "turned.jpg"
@@ -118,6 +147,105 @@ def test_predict_ranks_classes_and_draws(run, photos, tmp_path):
     assert shares[turned] == pytest.approx(shares[upright], abs=0.02)
     drawn = {path.name for path in tmp_path.glob("drawn/*")}
     assert drawn == ({"g0_0.png", "turned.png"} if DRAWS else set())
+
+
+@pytest.fixture
+def album(photos, tmp_path):
+    """A folder of two photos, one of them deeper, and of two files that are none."""
+    folder = tmp_path / "album"
+    (folder / "b").mkdir(parents=True)
+    shutil.copy(photos / "red" / "g0_0.png", folder / "b" / "red.png")
+    shutil.copy(photos / "blue" / "g0_0.png", folder / "a.png")
+    with Image.open(folder / "a.png") as photo:
+        photo.save(folder / "b" / "damaged.jpg")
+    content = bytearray((folder / "b" / "damaged.jpg").read_bytes())
+    content[len(content) // 2 :: 7] = b"\xff" * len(content[len(content) // 2 :: 7])
+    (folder / "b" / "damaged.jpg").write_bytes(content[:-2] + b"\xff\xd9")
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def table(path):
+    return list(csv.DictReader(path.read_text("utf-8").splitlines()))
+
+
+def test_predict_walks_folders_and_writes_tables_whole(run, album, build, tmp_path, monkeypatch):
+    model = build()
+    monkeypatch.setattr(Run, "load_model", lambda self: model)
+    said, looks = album / "said.csv", tmp_path / "looks.csv"
+    said.write_text("an older table")  # replaced, and no photo
+    single = album / "b" / "red.png"
+    arguments = (f"--csv={said}", f"--looks_csv={looks}", "--batch_size=1", single, album)
+    status, printed, errors = command(predict.main, f"--run={run[0]}", *arguments)
+    assert status == 2
+    assert printed.splitlines() == [f"Written: {said}", f"Written: {looks}"]
+    bad = [album / "b" / "damaged.jpg", album / "notes.txt"]
+    assert [line.split(" (")[0] for line in errors.splitlines()] == [
+        f"error: Expected an image file. Received: {path}" for path in bad
+    ]
+    rows = table(said)
+    assert [row["file"] for row in rows] == [str(single), str(album / "a.png")]
+    ranks = ("", "_2", "_3")
+    assert list(rows[0]) == ["file", *(f"{c}{r}" for r in ranks for c in ("class", "probability"))]
+    # As a single photo is answered, rank by rank.
+    _, printed, _ = command(predict.main, f"--run={run[0]}", "--csv", album / "a.png")
+    for r, row in zip(ranks, csv.DictReader(io.StringIO(printed)), strict=True):
+        assert row["class"] == rows[1][f"class{r}"]
+        expected = pytest.approx(float(row["probability"]), abs=2e-5)
+        assert float(rows[1][f"probability{r}"]) == expected
+
+    image = pipeline.resize(decode.read_image(album / "a.png"), 64)
+    box = np.asarray(model.view("boxes").predict_on_batch(image[None])["boxes"])[0, 0]
+    rows = table(looks)
+    places = [(row["file"], row["look"]) for row in rows]
+    assert places == [(str(single), "1"), (str(album / "a.png"), "1")]
+    found = [float(rows[1][edge]) for edge in ("y0", "x0", "y1", "x1")]
+    np.testing.assert_allclose(found, (box * 63 + 0.5) / 64, atol=1e-4)  # of 64 pixels
+
+
+def test_pictures_of_a_folder_keep_its_folders(run, album, build, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Run, "load_model", lambda self: build())
+    monkeypatch.setattr(keras.config, "backend", lambda: "tensorflow")
+    monkeypatch.setattr(predict, "_draw", lambda *arguments: drawn.append(arguments[-1]))
+    command(predict.main, f"--run={run[0]}", "--draw=looks", album, album.parent / "none.png")
+    assert drawn == [pathlib.Path("looks", name) for name in ("album/a.png", "album/b/red.png")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "Received none"),
+        (["PHOTOS", "EMPTY"], "empty, without a file"),
+        (["--csv=EMPTY", "PHOTOS"], "`--csv`. Expected a file to write."),
+        (["--csv=EMPTY/none/said.csv", "PHOTOS"], "none is no folder"),
+        (["--looks_csv=PHOTOS/red/g0_0.png", "PHOTOS"], "g0_0.png, a photo"),
+        (["--csv=/dev/null", "PHOTOS"], "/dev/null, no file"),
+        (["--batch_size=0", "PHOTOS"], "batch_size"),
+    ],
+)
+def test_what_predict_refuses_before_it_works(run, photos, tmp_path, monkeypatch, arguments, named):
+    directory, _ = run
+    monkeypatch.setattr(Run, "load_model", None)
+    (tmp_path / "empty").mkdir()
+    places = {"PHOTOS": str(photos), "EMPTY": str(tmp_path / "empty")}
+    for place, path in places.items():
+        arguments = [argument.replace(place, path) for argument in arguments]
+    before = (photos / "red" / "g0_0.png").read_bytes()
+    status, printed, errors = command(predict.main, f"--run={directory}", *arguments)
+    assert (status, printed) == (2, "")
+    assert len(errors.splitlines()) == 1
+    assert named in errors
+    assert (photos / "red" / "g0_0.png").read_bytes() == before
+
+
+def test_a_plain_backbone_has_no_looks_to_write(run, photos, build, tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "load_model", lambda self: build(looks=0))
+    looks = tmp_path / "looks.csv"
+    status, _, errors = command(predict.main, f"--run={run[0]}", f"--looks_csv={looks}", photos)
+    assert status == 2
+    assert "a run whose model looks closer" in last_line(errors)
+    assert not looks.exists()
 
 
 @pytest.mark.parametrize(
@@ -168,6 +296,8 @@ def test_flags_of_one_call_are_not_those_of_the_next(tmp_path):
         (["--image_size=16"], "`image_size`"),
         (["--train_from=block_99"], "train_from"),
         (["--weights=nowhere.h5"], "nowhere.h5"),
+        (["--exclude=nowhere.csv"], "nowhere.csv"),
+        ([f"--exclude={pathlib.Path(__file__)}"], "such as blue/g0_0.png. Received:"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_run(photos, tmp_path, flags, named):

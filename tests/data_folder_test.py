@@ -13,7 +13,7 @@ from conftest import tensorflow_only
 from PIL import Image
 
 from rra_keras import data
-from rra_keras.data import cache, pipeline
+from rra_keras.data import cache, file_list, pipeline
 
 pytestmark = tensorflow_only("tf.data, the same whatever Keras runs on")
 
@@ -196,6 +196,91 @@ def test_group_regex_without_a_group_takes_the_whole_match(tmp_path):
         write_images(tmp_path / name, [f"{g}_{i}" for g in "abcd" for i in range(2)])
     source = load(tmp_path, group_regex="^[a-d]")
     assert "groups: 4" in source.notes
+
+
+def names_of(source):
+    return {name: set(split.names) for name, split in source.splits.items()}
+
+
+@pytest.mark.parametrize("options", [{}, {"group_regex": "^(.)_"}])
+def test_what_is_excluded_is_missing_and_nothing_else_moves(tmp_path, options):
+    for name in ("crow", "jay", "owl"):
+        write_images(tmp_path / name, [f"{g}_{i}" for g in "abcde" for i in range(2)])
+    whole = names_of(load(tmp_path, **options))
+    exclude = {sorted(names)[0] for names in whole.values()} | {"jay/c_0.png", "jay/c_1.png"}
+    source = load(tmp_path, **options, exclude=exclude)
+    assert names_of(source) == {name: names - exclude for name, names in whole.items()}
+    counts = [len(whole[name] & exclude) for name in ("train", "validation", "test")]
+    assert "excluded: {} train, {} validation, {} test".format(*counts) in source.notes
+    split = source.splits["train"]
+    for (_, image, _), name in zip(stored(split), split.names, strict=True):
+        assert image == (tmp_path / name).read_bytes()
+
+
+def test_an_excluded_file_is_no_complaint(tmp_path):
+    make_folder(tmp_path)
+    (tmp_path / "jay" / "notes.jpg").write_text("no image")
+    source = load(tmp_path, strict=True, exclude=["jay/notes.jpg"])
+    assert "skipped" not in source.summary()
+    assert sum(sizes(source).values()) == 30
+
+
+@pytest.mark.parametrize(
+    ("exclude", "message"),
+    [
+        (
+            ["a.png", "jay/00.png", "owl/b.png", "c\n.png", "d.png"],
+            r"`exclude`.*such as crow/00\.png\. "
+            r"Received: 4 others: a\.png, owl/b\.png, 'c\\n\.png', …$",
+        ),
+        (["/jay/00.png"], r"Received: 1 others: /jay/00\.png$"),
+        ([f"owl/{i:02d}.png" for i in range(10)], "of every class. Received: none left of owl$"),
+    ],
+)
+def test_what_cannot_be_excluded(tmp_path, exclude, message):
+    make_folder(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path, exclude=exclude)
+
+
+def test_a_split_cannot_be_excluded_whole(tmp_path):
+    names = load(make_folder(tmp_path)).splits["test"].names
+    with pytest.raises(ValueError, match=r"of every split. Received: none left of test$"):
+        load(tmp_path, exclude=names)
+
+
+def test_sets_without_files_exclude_nothing():
+    with pytest.raises(
+        ValueError, match=r"`exclude`.*only files have names. Received: .*'2 files'"
+    ):
+        data.load("synthetic_birds", exclude=("a.png", "b.png"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a/1.png\nb/2, 3.png\n",
+        b"  a/1.png  \r\n\r\nb/2, 3.png",
+        b'label,file\nx,a/1.png\n"y\nz","b/2, 3.png"\n,\n',
+        b'\xef\xbb\xbf"file";"label"\r\na/1.png;x\r\nb/2, 3.png;y\r\n',
+        b"label\tfile\nx\ta/1.png\ny\tb/2, 3.png\nonly a label\n",
+    ],
+)
+def test_a_list_of_files_is_plain_or_what_a_spreadsheet_writes(tmp_path, content):
+    (tmp_path / "files.csv").write_bytes(content)
+    assert file_list.read(tmp_path / "files.csv") == ("a/1.png", "b/2, 3.png")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"file,label\n"])
+def test_an_empty_list_of_files(tmp_path, content):
+    (tmp_path / "files.csv").write_bytes(content)
+    assert file_list.read(tmp_path / "files.csv") == ()
+
+
+def test_a_list_of_files_is_text(tmp_path):
+    (tmp_path / "files.xlsx").write_bytes(b"PK\x03\x04\xff")
+    with pytest.raises(ValueError, match=r"list of files, in UTF-8. Received: .*files.xlsx"):
+        file_list.read(tmp_path / "files.xlsx")
 
 
 def test_other_files_are_skipped_by_name(tmp_path):

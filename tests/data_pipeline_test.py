@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from rra_keras import data
-from rra_keras.data import pipeline
+from rra_keras.data import decode, pipeline
 
 SIZE = 11
 
@@ -206,3 +206,25 @@ def test_bad_arguments(options, message):
     split, _ = make_split()
     with pytest.raises(ValueError, match=message):
         training(split, **options)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+def test_photos_are_as_evaluation_has_them_less_those_that_cannot_be_read(tmp_path, batch_size):
+    rng = np.random.default_rng(0)
+    split, _ = make_split(size=5, side=40)
+    contents = [example["image"].numpy() for example in split.examples(None)]
+    contents[0] = contents[3] = b"no image"
+    for i, content in enumerate(contents):
+        (tmp_path / f"{i}.png").write_bytes(content)
+    turned = tmp_path / "turned.jpg"  # what Pillow reads
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(rng.integers(0, 256, (30, 20, 3), "uint8")).save(turned, exif=exif)
+    paths = [*(tmp_path / f"{i}.png" for i in range(5)), tmp_path / "none.png", turned]
+    batches = list(pipeline.photo_batches(paths, 16, batch_size).as_numpy_iterator())
+    assert [len(places) for places, _ in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    assert np.concatenate([places for places, _ in batches]).tolist() == [1, 2, 4, 6]
+    images = np.concatenate([images for _, images in batches])
+    ((expected, _),) = pipeline.evaluation_batches(split, 16, 8, 3)
+    np.testing.assert_array_equal(images[:3], expected.numpy()[[1, 2, 4]])
+    np.testing.assert_array_equal(images[3], pipeline.resize(decode.read_image(turned), 16))

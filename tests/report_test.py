@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from conftest import command, last_line, tensorflow_only
 from PIL import Image
+from scipy.special import softmax
 
 from rra_keras import report
+from rra_keras.data import file_list
 from rra_keras.data.annotated_boxes import Boxes
 from rra_keras.explain.steps import Explanation
+from rra_keras.measures import doubts
 from rra_keras.measures.predictions import accuracies
 from rra_keras.reporting import page, sample, tables
 from rra_keras.reporting import write as reporting
@@ -172,8 +175,22 @@ def test_the_command_is_the_one_that_was_given(written):
     assert figures["command"] in read.shown
 
 
-def test_a_plain_backbone_has_a_report_too(make_run, photos):
+def test_doubted_labels_are_listed(written, run):
+    figures, read = written
+    split, _, _ = sample.load(run)
+    model = run.load_model()
+    streams, labels = collect(model, reporting.pipeline.evaluation_batches(split, 64, 4, 3))
+    probabilities = softmax(streams["logits"], axis=-1)
+    places = doubts.doubted_labels(labels, probabilities)
+    table = doubts.doubts_csv(places, labels, probabilities, NAMES, split.names)
+    assert run.path("label_issues.csv").read_text("utf-8") == table
+    assert figures["label_issues"]["count"] == len(places)
+    assert "Doubted labels" in read.shown
+
+
+def test_a_plain_backbone_has_a_report_too(make_run, photos, monkeypatch):
     run = make_run(0)
+    monkeypatch.setattr(reporting, "doubted_labels", lambda *_: np.array([4, 1]))
     status, _, errors = command(
         report.main, f"--run={run}", "--images=5", "--faithfulness_images=0", "--strips=1"
     )
@@ -185,6 +202,18 @@ def test_a_plain_backbone_has_a_report_too(make_run, photos):
     for name in ("attention", "coarse_to_fine", "faithfulness", "localization"):
         assert figures[name] is None
     assert figures["accuracy"]["glance_accuracy"] is None
+    # Two labels stand for doubted ones: as rows, figures and thumbnails.
+    split, _, _ = sample.load(run, images=5)
+    files = file_list.read(run.path("label_issues.csv"))
+    assert list(files) == [split.names[4], split.names[1]]
+    issues = figures["label_issues"]
+    assert (issues["count"], [row["image"] for row in issues["first"]]) == (2, list(files))
+    assert all(row["label_probability"] <= row["probability"] for row in issues["first"])
+    read = Page(run.path("report.html").read_text("utf-8"))
+    for row in issues["first"]:
+        (caption,) = (text for text in read.shown if text.startswith(f"{row['image']}: labeled "))
+        assert f"labeled {row['label']} (" in caption
+        assert f"answered {row['answer']} (" in caption
 
 
 @pytest.mark.parametrize(

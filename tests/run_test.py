@@ -1,9 +1,12 @@
 """Configuration, run directory, measures."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
-from rra_keras import RRAClassifier
+from rra_keras import RRAClassifier, training
 from rra_keras.measures import predictions
 from rra_keras.training.config import configure
 from rra_keras.training.run import Run
@@ -124,3 +127,48 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
     with pytest.raises(ValueError, match="holds other files"):
         Run.create(tmp_path, {}, overwrite=True)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.fixture
+def excluding(photos, tmp_path):
+    """The configuration of a run that leaves two photos out, and the list that names them."""
+    files = tmp_path / "wrong.csv"
+    files.write_text("file,label\nred/g0_0.png,blue\nblue/g1_2.png,red\n")
+    model = {"looks": 0, "backbone": "mobilenet", "image_size": 32}
+    names = {"dataset": f"folder:{photos}", "exclude": str(files)}
+    return configure(model=model, weights="random", **names), files
+
+
+def test_a_run_keeps_its_own_copy_of_what_it_leaves_out(excluding, tmp_path):
+    config, files = excluding
+    prepared = training.prepare(config, tmp_path / "run")
+    kept = {name: split.names for name, split in prepared.source.splits.items()}
+    names = {name for names in kept.values() for name in names}
+    assert len(names) == 28
+    assert not names & {"red/g0_0.png", "blue/g1_2.png"}
+    run = prepared.run
+    assert run.path("excluded.csv").read_text() == "file\nred/g0_0.png\nblue/g1_2.png\n"
+    run.write_text("labels.txt", "blue\ngreen\nred\n")
+
+    files.write_text("file\ngreen/g0_0.png\n")
+    for source in (training.prepare(config, run.directory, resume=True).source, run.load_data()):
+        assert {name: split.names for name, split in source.splits.items()} == kept
+    files.unlink()
+    assert run.load_data().splits["test"].names == kept["test"]
+    assert run.path("excluded.csv").read_text() == "file\nred/g0_0.png\nblue/g1_2.png\n"
+
+
+def test_a_run_without_exclusions_and_one_with_them_are_two(excluding, tmp_path):
+    config, _ = excluding
+    run = Run.create(
+        tmp_path / "run", dataclasses.asdict(dataclasses.replace(config, exclude=None))
+    )
+    with pytest.raises(ValueError, match=r"`exclude`.*None. Received: .*wrong\.csv"):
+        training.prepare(config, run.directory, resume=True)
+    # As a run of before there was such a field.
+    stored = {name: value for name, value in run.config.items() if name != "exclude"}
+    run.path("config.json").write_text(json.dumps(stored))
+    run.write_text("labels.txt", "blue\ngreen\nred\n")
+    assert sum(split.size for split in run.load_data().splits.values()) == 30
+    training.prepare(dataclasses.replace(config, exclude=None), run.directory, resume=True)
+    assert not run.path("excluded.csv").exists()

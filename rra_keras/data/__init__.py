@@ -5,7 +5,7 @@ from rra_keras.data.sources import Source, Split
 __all__ = ["Source", "Split", "load"]
 
 
-def load(name, data_dir=None, group_regex=None, seed=0, strict=False) -> Source:
+def load(name, data_dir=None, group_regex=None, seed=0, strict=False, exclude=()) -> Source:
     """Find a data set by name and split it into train, validation and test.
 
     Args:
@@ -16,6 +16,7 @@ def load(name, data_dir=None, group_regex=None, seed=0, strict=False) -> Source:
         group_regex: for folders: images whose file names give the same key stay in one split.
         seed: sets which images are held out.
         strict: for folders: a file that is no image is an error instead of being skipped.
+        exclude: for folders: names of files, relative to PATH, to leave out of every split.
 
     Returns:
         A `Source` with the splits `"train"`, `"validation"` and `"test"`.
@@ -31,13 +32,15 @@ def load(name, data_dir=None, group_regex=None, seed=0, strict=False) -> Source:
     if colon and kind == "folder":
         from rra_keras.data import folder
 
-        return folder.load(path, group_regex=group_regex, seed=seed, strict=strict)
+        return folder.load(path, group_regex, seed, strict, exclude)
 
-    if group_regex is not None:
-        raise ValueError(
-            "Invalid value for `group_regex`. Expected None unless the data are `folder:PATH`, "
-            f"as only files have names. Received: group_regex={group_regex!r}, name={name!r}"
-        )
+    given = {"group_regex": group_regex, "exclude": f"{len(exclude)} files" if exclude else None}
+    for argument, value in given.items():
+        if value is not None:
+            raise ValueError(
+                f"Invalid value for `{argument}`. Expected None unless the data are `folder:PATH`, "
+                f"as only files have names. Received: {argument}={value!r}, name={name!r}"
+            )
     from rra_keras.data import named
 
     return named.load(name, data_dir=data_dir, seed=seed)

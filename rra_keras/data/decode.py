@@ -7,6 +7,7 @@ it as a BMP. Which of the two is found out once a file, by `needs_pillow`, witho
 
 import io
 import os
+import re
 import stat
 import warnings
 
@@ -202,4 +203,5 @@ def _ends_with(file, end):
 
 
 def _first_line(error):
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return re.sub(r"{{.*?}} | \[Op:.*", "", line)  # TensorFlow's names for its own parts

@@ -24,7 +24,7 @@ class _Image:
     size: int  # bytes
 
 
-def load(path, group_regex=None, seed=0, strict=False) -> Source:
+def load(path, group_regex=None, seed=0, strict=False, exclude=()) -> Source:
     """Read a folder of images into train, validation and test.
 
     1. Split folders are `train`/`training`, `val`/`valid`/`validation`, `test`/`testing`, in any
@@ -34,8 +34,9 @@ def load(path, group_regex=None, seed=0, strict=False) -> Source:
     2. Classes are the folders of the training images, sorted by name. What lies deeper belongs to
        the class too.
     3. Hold-outs are drawn from `seed`, class by class, or group by group with `group_regex`.
-    4. Every JPEG is decoded once, so that a damaged one is found now and not in mid-training.
-    5. Files that take little of the memory (`cache.SHARE`) stay there once they are read.
+    4. What is excluded is left out after that, so that all other images stay in their splits.
+    5. Every JPEG is decoded once, so that a damaged one is found now and not in mid-training.
+    6. Files that take little of the memory (`cache.SHARE`) stay there once they are read.
 
     Args:
         path: the folder.
@@ -43,10 +44,11 @@ def load(path, group_regex=None, seed=0, strict=False) -> Source:
             whole match where it has none, is a key, and images of one key stay in one split.
         seed: sets which images are held out.
         strict: whether a file that is no image is an error; otherwise it is named and skipped.
+        exclude: names of files, relative to `path`, to leave out of every split.
 
     Returns:
         A `Source` whose splits have `names`, relative to `path`. Its notes say what was skipped,
-        what was held out, which files appear in more than one split, and how many images the
+        held out and excluded, which files appear in more than one split, and how many images the
         classes have.
 
     Raises:
@@ -70,9 +72,11 @@ def load(path, group_regex=None, seed=0, strict=False) -> Source:
             name: _read_images(folder, root, class_names, pattern, skipped, pool)
             for name, folder in folders.items()
         }
+    exclude = _known(exclude, parts, skipped, root)
+    skipped = {file: why for file, why in skipped.items() if file not in exclude}
     notes = _report_skipped(skipped, root, strict)
     if pattern:
-        notes += _report_groups(parts)
+        notes += _report_groups(_without(parts, exclude))
 
     if shares := splits.missing_shares(parts):
         images = parts["train"]
@@ -84,7 +88,10 @@ def load(path, group_regex=None, seed=0, strict=False) -> Source:
         parts |= {name: [images[i] for i in indices] for name, indices in drawn.items()}
         notes.append(f"held out of the training images with seed {seed}: {', '.join(shares)}")
 
-    parts = {name: parts[name] for name in ("train", "validation", "test")}
+    whole = {name: parts[name] for name in ("train", "validation", "test")}
+    parts = _without(whole, exclude)
+    if exclude:
+        notes.append(_report_excluded(whole, parts, class_names))
     notes += _report_duplicates(parts, root)
     notes.append(_report_balance(parts["train"], class_names))
     fits = cache.fits(sum(image.size for images in parts.values() for image in images))
@@ -191,6 +198,42 @@ def _group(file, pattern):
             f"Received: group_regex={pattern.pattern!r}, file {file}"
         )
     return key
+
+
+def _known(exclude, parts, skipped, root):
+    """The paths to exclude, all of which are there."""
+    files = {image.path for images in parts.values() for image in images} | skipped.keys()
+    names = {file.relative_to(root).as_posix(): file for file in files}
+    if others := [name for name in exclude if name not in names]:
+        shown = ", ".join(map(walk.shown, others[:3])) + (", …" if len(others) > 3 else "")
+        raise ValueError(
+            f"Invalid value for `exclude`. Expected files of {root}, relative to it, such as "
+            f"{walk.shown(min(names))}. Received: {len(others)} others: {shown}"
+        )
+    return {names[name] for name in exclude}
+
+
+def _without(parts, exclude):
+    return {
+        name: [image for image in images if image.path not in exclude]
+        for name, images in parts.items()
+    }
+
+
+def _report_excluded(whole, parts, class_names):
+    counts = {name: len(whole[name]) - len(images) for name, images in parts.items()}
+    left = {image.label for image in parts["train"]}
+    if gone := [name for label, name in enumerate(class_names) if label not in left]:
+        raise ValueError(
+            "Invalid value for `exclude`. Expected to keep training images of every class. "
+            f"Received: none left of {', '.join(gone)}"
+        )
+    if empty := [name for name, images in parts.items() if not images]:
+        raise ValueError(
+            "Invalid value for `exclude`. Expected to keep images of every split. "
+            f"Received: none left of {' and '.join(empty)}"
+        )
+    return f"excluded: {', '.join(f'{count} {name}' for name, count in counts.items())}"
 
 
 def _report_skipped(skipped, root, strict):

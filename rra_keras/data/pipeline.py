@@ -4,10 +4,12 @@ Every random choice is a function of (seed, epoch, index), so a run that stops c
 mid-epoch with the batches it would have seen.
 """
 
+import os
+
 import tensorflow as tf
 
 from rra_keras.data import augment as augmentation
-from rra_keras.data.decode import decode
+from rra_keras.data.decode import decode, needs_pillow, upright
 
 AUGMENTATIONS = ("none", "light", "rand", "mix")
 
@@ -162,6 +164,41 @@ def evaluation_batches(split, image_size, batch_size, num_classes):
     return (
         split.examples(None)
         .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .batch(batch_size)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def photo_batches(paths, image_size, batch_size):
+    """Return photos that have no label, in order, without those that cannot be read.
+
+    What is left out shows in the gaps of the places; `decode.read_image` tells why.
+
+    Args:
+        paths: of image files.
+        image_size: side in pixels, S.
+        batch_size: photos a batch, B; the last batch may hold fewer.
+
+    Returns:
+        A `tf.data.Dataset` of places in `paths`, int64 `(B,)`, and images float32
+        `(B, S, S, 3)`, 0…255, as `evaluation_batches` gives them.
+
+    Example:
+        paths = [f"{photos}/{name}" for name in ("red/g0_0.png", "red/none.png", "red/g0_1.png")]
+        places, images = next(iter(pipeline.photo_batches(paths, 64, batch_size=4)))
+        assert places.numpy().tolist() == [0, 2]
+    """
+
+    def load(place, path):
+        pillow = tf.numpy_function(needs_pillow, [path], tf.bool)
+        image = decode(upright(tf.io.read_file(path), path, tf.ensure_shape(pillow, ())))
+        return place, resize(image, image_size)
+
+    return (
+        tf.data.Dataset.from_tensor_slices([os.fsencode(path) for path in paths])
+        .enumerate()
+        .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .ignore_errors()
         .batch(batch_size)
         .prefetch(tf.data.AUTOTUNE)
     )

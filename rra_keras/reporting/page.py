@@ -13,7 +13,7 @@ from rra_keras.reporting import charts
 _TEMPLATE = "page.html.jinja"
 
 
-def render(figures, strips, pairs):
+def render(figures, strips, pairs, doubted):
     """Return the page.
 
     Args:
@@ -22,6 +22,7 @@ def render(figures, strips, pairs):
             its strip, `wide` and `narrow`, as image bytes.
         pairs: a list of dicts, one a pair of classes: `a`, `b`, `a_as_b`, `b_as_a` and `photos`,
             a list of dicts with a `caption` and an `image`, bytes.
+        doubted: the images of `figures["label_issues"]["first"]`, bytes.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rra_keras.reporting", "."),
@@ -52,6 +53,7 @@ def render(figures, strips, pairs):
         least_first=least_first,
         strips=strips,
         pairs=pairs,
+        doubted=doubted,
         charts=drawn,
     )
 

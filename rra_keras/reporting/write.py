@@ -20,6 +20,7 @@ from rra_keras.explain.activation import activations
 from rra_keras.explain.steps import Explainer, Explanation
 from rra_keras.measures import calibration, confusion
 from rra_keras.measures.coarse_to_fine import verdict
+from rra_keras.measures.doubts import doubted_labels, doubts_csv
 from rra_keras.measures.predictions import accuracies
 from rra_keras.models.presets import PRESETS
 from rra_keras.reporting import page, sample, tables
@@ -27,6 +28,7 @@ from rra_keras.training.config import configure
 
 _PACKAGES = ("rra-keras", "keras", "tensorflow", "tf-keras-vis", "scipy", "matplotlib")
 _PAIRS = 5
+_DOUBTED = 12  # that are shown
 _THUMBNAIL = 224  # pixels
 
 
@@ -68,7 +70,7 @@ def look(model, split, batch_size=16, activation=False):
 
 
 def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_size=16):
-    """Measure a run on a split; write `report.html` and `report.json` into its directory.
+    """Measure a run on a split; write `report.html`, `report.json` and `label_issues.csv` into it.
 
     Args:
         run: a finished `Run`.
@@ -94,6 +96,8 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
     )
     wanted = {*chosen["spread"], *chosen["errors"], *faithful.tolist()}
     wanted |= {photo["index"] for pair in pairs for photo in pair["photos"]}
+    doubted = doubted_labels(labels, probabilities)
+    wanted |= set(doubted[:_DOUBTED].tolist())
     images = sample.read(split, model.image_size, wanted)
 
     config, metrics = run.config, _metrics(run)
@@ -111,15 +115,15 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
         "calibration": _calibration(probabilities, labels),
         "classes": _classes(matrix, names),
         "confused_pairs": [{k: v for k, v in pair.items() if k != "photos"} for pair in pairs],
-        "errors": [
-            {
-                "image": _name(split, i),
-                "label": names[labels[i]],
-                "answer": names[probabilities[i].argmax()],
-                "probability": float(probabilities[i].max()),
-            }
-            for i in chosen["errors"]
-        ],
+        "errors": [_error(split, i, labels, probabilities, names) for i in chosen["errors"]],
+        "label_issues": {
+            "count": len(doubted),
+            "first": [
+                _error(split, i, labels, probabilities, names)
+                | {"label_probability": float(probabilities[i, labels[i]])}
+                for i in doubted[:_DOUBTED]
+            ],
+        },
         "attention": tables.attention_table(seen, labels) if model.looks else None,
         "coarse_to_fine": _coarse_to_fine(seen) if model.looks else None,
         "localization": (
@@ -147,7 +151,10 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
     for photo in (photo for pair in pairs for photo in pair["photos"]):
         photo["image"] = page.webp(images[photo.pop("index")], _THUMBNAIL)
     figures = _plain(figures)
-    run.write_text("report.html", page.render(figures, drawn, pairs))
+    thumbnails = [page.webp(images[i], _THUMBNAIL) for i in doubted[:_DOUBTED]]
+    run.write_text("report.html", page.render(figures, drawn, pairs, thumbnails))
+    table = doubts_csv(doubted, labels, probabilities, names, split.names)
+    run.write_text("label_issues.csv", table)
     run.write_json("report.json", figures)
 
 
@@ -169,6 +176,15 @@ def _calibration(probabilities, labels):
         "expected_calibration_error": calibration.expected_calibration_error(groups),
         "mean_confidence": float(confidence.mean()),
         **{name: values.tolist() for name, values in groups.items()},
+    }
+
+
+def _error(split, i, labels, probabilities, names):
+    return {
+        "image": _name(split, i),
+        "label": names[labels[i]],
+        "answer": names[probabilities[i].argmax()],
+        "probability": float(probabilities[i].max()),
     }
 
 

@@ -22,6 +22,8 @@ class Config:
         group_regex: With `folder:PATH`, keeps all files whose names match the same first group in
             one split.
         strict: Refuse a folder with files that are no images.
+        exclude: With `folder:PATH`, a table with a column `file`, or a list of one file a line, of
+            photos to leave out, relative to PATH. A run keeps a copy, `excluded.csv`.
         preset: Where all defaults come from.
         model: Arguments of `RRAClassifier`, without `num_classes` and `weights`.
         weights: Backbone weights: `imagenet`, `random` or a file.
@@ -51,6 +53,7 @@ class Config:
     data_dir: str | None = None
     group_regex: str | None = None
     strict: bool = False
+    exclude: str | None = None
     preset: str = "edge"
     model: dict
     weights: str = "imagenet"

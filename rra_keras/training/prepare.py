@@ -69,12 +69,14 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None):
             f"Received: {config.batch_size}"
         )
     clock.start("data")
+    exclude = run.excluded(config.exclude, stored=resume)
     source = data.load(
         config.dataset,
         data_dir=config.data_dir,
         group_regex=config.group_regex,
         seed=config.seed,
         strict=config.strict,
+        exclude=exclude,
     )
     clock.start("model")
     keras.utils.set_random_seed(config.seed)
@@ -89,4 +91,6 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None):
             synchronize(model)
     if number == 0:
         run = Run.create(run_dir, stored, resume=resume, overwrite=overwrite)
+        if config.exclude:
+            run.write_excluded(exclude)
     return Prepared(run, source, model, clock)

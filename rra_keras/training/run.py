@@ -1,6 +1,8 @@
 """The run directory: what a training leaves behind, each file written whole or not at all."""
 
 import contextlib
+import csv
+import io
 import json
 import os
 import pathlib
@@ -9,9 +11,29 @@ import shutil
 import keras
 
 from rra_keras import data
+from rra_keras.data import file_list
 
 # What may differ between a run and the command that resumes it.
 _FREE_TO_CHANGE = ("data_dir", "checkpoint_every")
+_EXCLUDED = "excluded.csv"
+
+
+@contextlib.contextmanager
+def replacing(target):
+    """Yield a path to write to, which takes the place of the file `target` once written.
+
+    Args:
+        target: a `pathlib.Path`; its folder is made if missing.
+    """
+    partial = target.with_name(f".partial-{target.name}")
+    try:
+        partial.parent.mkdir(exist_ok=True)
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())  # else a power cut may leave the name with half of the file
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 class Run:
@@ -133,6 +155,7 @@ class Run:
             data_dir=data_dir or config["data_dir"],
             group_regex=config["group_regex"] if own else None,
             seed=config["seed"],
+            exclude=self.excluded(config.get("exclude")) if own else (),
         )
         names = self.class_names
         if list(source.class_names) != names:
@@ -143,19 +166,27 @@ class Run:
             )
         return source
 
-    @contextlib.contextmanager
+    def excluded(self, path, stored=True):
+        """Return the names of the files that the run leaves out.
+
+        Args:
+            path: what `exclude` says in its configuration; without it there are none.
+            stored: go by the run's own copy, where there is one, and not by what `path` is now.
+        """
+        copy = self.path(_EXCLUDED)
+        if not path:
+            return ()
+        return file_list.read(copy if stored and copy.is_file() else path)
+
+    def write_excluded(self, names):
+        """Keep a copy of the names of the files that the run leaves out."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([["file"], *([name] for name in names)])
+        self.write_text(_EXCLUDED, text.getvalue())
+
     def replacing(self, name):
         """Yield a path to write to, which takes the place of the file `name` once written."""
-        target = self.path(name)
-        partial = target.with_name(f".partial-{target.name}")
-        try:
-            partial.parent.mkdir(exist_ok=True)
-            yield partial
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())  # else a power cut may leave the name with half of the file
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
+        return replacing(self.path(name))
 
     def write_text(self, name, text):
         """Replace the file `name` by `text`."""
