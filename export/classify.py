@@ -53,6 +53,8 @@ class Classifier:
         image_size: side of the model's input in pixels.
         confidence: the glance's probability from which on it is enough; `None` for a model that
             does not look closer.
+        temperature: by who answers, `"full"` or `"glance"`, what logits were divided by in the
+            probabilities; empty where the file does not say.
         outputs: by signature, the outputs' names and shapes.
         fully_accelerated: whether every op runs on the accelerator.
 
@@ -65,6 +67,7 @@ class Classifier:
         self.labels, metadata = _read_metadata(path)
         self.image_size = metadata["image_size"]
         self.confidence = metadata["confidence"]
+        self.temperature = metadata.get("temperature", {})
         kind = HardwareAccelerator.CPU
         if gpu:
             kind |= HardwareAccelerator.GPU

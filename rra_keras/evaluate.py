@@ -27,9 +27,10 @@ _BATCH_SIZE = flags.DEFINE_integer(
 
 
 def main(argv):
-    """Print the accuracies of a run on a split as JSON; return the exit status."""
+    """Print a run's accuracies and calibration error on a split as JSON; return the exit status."""
     cli.parse(FLAGS, argv)
     from rra_keras.data import pipeline
+    from rra_keras.measures.calibration import calibration_errors
     from rra_keras.measures.predictions import accuracies, predictions_csv
     from rra_keras.training.evaluation import collect
     from rra_keras.training.run import Run
@@ -48,7 +49,9 @@ def main(argv):
         pathlib.Path(_CSV.value).write_text(table, "utf-8")
     dataset = _DATASET.value or run.config["dataset"]
     results = {"dataset": dataset, "split": _SPLIT.value, "images": split.size}
-    print(json.dumps(results | accuracies(streams, labels)))
+    results |= accuracies(streams, labels)
+    results |= calibration_errors(streams["logits"], labels, model.temperature)
+    print(json.dumps(results))
     return 0
 
 

@@ -42,6 +42,7 @@ def read_image(path, size):
 def main(argv):
     """Name what is on photos, skipping those that cannot be read; return the exit status."""
     paths = cli.parse(FLAGS, argv)
+    from rra_keras.measures.calibration import probabilities
     from rra_keras.training.run import Run
 
     with cli.bad_input_exits():
@@ -63,8 +64,7 @@ def main(argv):
             unread += 1
             continue
         logits = model.predict(image[None], verbose=0)[0]  # (C,)
-        shares = np.exp(logits - logits.max())
-        shares /= shares.sum()
+        shares = probabilities(logits, model.temperature)
         ranked = np.argsort(-shares)[:_TOP]
         if table:
             table.writerows(

@@ -82,6 +82,22 @@ def test_fresh_process_needs_only_the_import(trained, saved, batch, tmp_path):
     np.testing.assert_array_equal(logits, trained.predict(batch[0], verbose=0))
 
 
+def test_a_temperature_is_saved_and_leaves_logits_alone(build, batch, tmp_path):
+    model = build()
+    logits = model.predict(batch[0], verbose=0)
+    model.temperature = np.float64(2.5)
+    np.testing.assert_array_equal(model.predict(batch[0], verbose=0), logits)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.temperature == loaded.get_config()["temperature"] == 2.5
+    assert RRAClassifier.from_config(model.get_config()).temperature == 2.5
+    assert build().temperature == 1.0
+    for wrong in (0.0, -1.0, float("nan"), None):
+        with pytest.raises(ValueError, match=r"`temperature`\. Expected a finite.* Received: "):
+            model.temperature = wrong
+    assert model.temperature == 2.5
+
+
 # === Config ===
 
 

@@ -10,12 +10,14 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 from conftest import SMALL_TRAINING, command, last_line
 from PIL import Image
 
 import train
 from rra_keras import evaluate, predict, report
+from rra_keras.training.run import Run
 
 ROOT = pathlib.Path(__file__).parents[1]
 DRAWS = keras.config.backend() == "tensorflow"  # Grad-CAM by tf-keras-vis
@@ -52,6 +54,9 @@ def test_training_writes_the_run(run):
         "test_top5_accuracy",
         "test_glance_accuracy",
         "test_look_accuracy",
+        "test_calibration_error",
+        "test_calibration_error_before",
+        "temperature",
         "val_accuracy",
         "parameters",
         "multiply_adds",
@@ -88,6 +93,9 @@ def test_evaluate_gives_the_training_s_own_figures(run, tmp_path):
     assert measured["images"] == 6
     for name in ("accuracy", "top5_accuracy", "glance_accuracy", "look_accuracy"):
         assert measured[name] == metrics[f"test_{name}"]
+    for name in ("calibration_error", "calibration_error_before"):
+        assert measured[name] == pytest.approx(metrics[f"test_{name}"], abs=1e-6)
+    assert Run(directory).load_model().temperature == metrics["temperature"] != 1.0
 
 
 def test_predict_ranks_classes_and_draws(run, photos, tmp_path):
@@ -116,6 +124,12 @@ def test_predict_ranks_classes_and_draws(run, photos, tmp_path):
         assert sorted(shares[path]) == ["blue", "green", "red"]
         assert sum(shares[path].values()) == pytest.approx(1, abs=1e-5)
     assert shares[turned] == pytest.approx(shares[upright], abs=0.02)
+    model = Run(directory).load_model()
+    logits = model.predict(predict.read_image(upright, 64)[None], verbose=0)[0]
+    expected = np.exp(logits / model.temperature)
+    expected /= expected.sum()
+    found = [shares[upright][name] for name in ("blue", "green", "red")]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
     drawn = {path.name for path in tmp_path.glob("drawn/*")}
     assert drawn == ({"g0_0.png", "turned.png"} if DRAWS else set())
 
@@ -235,7 +249,9 @@ Epoch 1/2
 4/4 - \d+s - .* - loss: \S+ - .* - val_loss: \S+
 Epoch 2/2
 4/4 - \d+s - .* - loss: \S+ - .* - val_loss: \S+
-Testing, once, with the weights that were best on validation:
+Calibrating on validation, with the weights that were best there:
+2/2 - \d+s - \S+/batch
+Testing, once:
 2/2 - \d+s - \S+/batch
 Where the time went: data \d+ s, model \d+ s, training \d+ s, validation \d+ s, checkpoints .*
 Test accuracy .*, \d+ M multiply-adds, \d+ s

@@ -25,6 +25,7 @@ from export import (
     trained,
 )
 from export.classify import Classifier
+from rra_keras.measures.calibration import probabilities
 
 pytestmark = tensorflow_only("export")
 LABELS = ["blue", "green", "red"]
@@ -71,7 +72,7 @@ def int8_from_the_first_stride(tflite_contents, images):
 def one_look(build):
     """The smallest classifier that looks: one crop, wider than high, and one step."""
     keras.utils.set_random_seed(0)
-    return build(steps=1, patch_size=(32, 48))
+    return build(steps=1, patch_size=(32, 48), temperature=2.0)
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +117,21 @@ def test_rebuilt_with_the_other_crop_says_the_same(distinct, signatures, images)
     for name, value in view.items():
         np.testing.assert_allclose(full[name], value, atol=1e-4, err_msg=name)
     np.testing.assert_allclose(keras.ops.sum(full["probabilities"], axis=-1), 1.0, atol=1e-6)
+
+
+def test_probabilities_are_of_logits_divided_by_the_temperatures(exported, images):
+    file = Classifier(exported[0] / "model_fp32.tflite")
+    assert file.temperature["full"] == 2.0
+    assert 0.05 < file.temperature["glance"] < 20
+    seen = file.run("glance", images=images[:1])
+    glanced = {name: seen[name] for name in ("boxes", "logits")}
+    for outputs, temperature in (
+        (file.run("full", images=images[:1]), 2.0),
+        (file.run("focus", images=images[:1], **glanced), 2.0),
+        (seen, file.temperature["glance"]),
+    ):
+        expected = probabilities(outputs["logits"], temperature)
+        np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

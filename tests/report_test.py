@@ -12,6 +12,7 @@ from conftest import command, last_line, tensorflow_only
 from PIL import Image
 
 from rra_keras import report
+from rra_keras.measures.calibration import calibration_errors, probabilities
 from rra_keras.measures.predictions import accuracies
 from rra_keras.reporting import page, sample
 from rra_keras.reporting import write as reporting
@@ -52,7 +53,7 @@ def make_run(photos, build, tmp_path_factory):
         run = Run.create(tmp_path_factory.mktemp("runs") / "run", dataclasses.asdict(config))
         run.write_text("labels.txt", "\n".join(NAMES) + "\n")
         keras.utils.set_random_seed(0)
-        model = build(looks=looks, train_from="block_1")
+        model = build(looks=looks, train_from="block_1", temperature=2.0 if looks else 1.0)
         with run.replacing("model.keras") as path:
             model.save(path)
         if looks:
@@ -117,6 +118,11 @@ def test_the_figures_are_those_of_evaluation(written, run):
     assert sum(row["images"] for row in figures["classes"]) == split.size
     assert [row["name"] for row in figures["classes"]] == NAMES
     assert sum(figures["calibration"]["count"]) == split.size
+    errors = calibration_errors(streams["logits"], labels, 2.0)
+    assert errors.items() <= figures["calibration"].items()
+    assert figures["calibration"]["temperature"] == 2.0
+    sure = probabilities(streams["logits"], 2.0).max(axis=-1)
+    assert figures["calibration"]["mean_confidence"] == pytest.approx(sure.mean())
     assert figures["attention"]["answer"] == figures["accuracy"]["accuracy"]
     assert figures["attention"]["glance"] == figures["accuracy"]["glance_accuracy"]
     wrong = round(split.size * (1 - figures["accuracy"]["accuracy"]))
@@ -162,6 +168,7 @@ def test_the_page_asks_for_nothing_and_escapes_names(written):
         assert name in shown
     assert "<i>" in shown
     assert "2 M" in shown  # multiply-adds
+    assert "divided by a temperature of 2.00" in shown
 
 
 def test_the_command_is_the_one_that_was_given(written):

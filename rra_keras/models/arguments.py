@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import math
+import numbers
 import operator
 
 import keras
@@ -65,6 +66,7 @@ def check_arguments(arguments):
     for name in ("look_weight", "look_loss_weight", "glance_loss_weight"):
         value = arguments[name]
         check(math.isfinite(value) and value >= 0, name, "a finite number, 0 or above")
+    check_temperature(arguments["temperature"])
     check(0 <= arguments["box_gradient"] <= 1, "box_gradient", "a share in [0, 1]")
     check(
         not (arguments["crop_backbone"] and arguments["shared_encoder"]),
@@ -86,6 +88,15 @@ def check_arguments(arguments):
         f'"imagenet" or a file, as train_from={train_from!r} would freeze random weights; '
         '"random" if that is meant',
     )
+
+
+def check_temperature(temperature):
+    """Raise a `ValueError` unless a temperature is a finite number above 0."""
+    if not (isinstance(temperature, numbers.Real) and 0 < temperature < math.inf):
+        raise ValueError(
+            "Invalid value for argument `temperature`. Expected a finite number above 0. "
+            f"Received: temperature={temperature!r}"
+        )
 
 
 def is_learned(localizer):

@@ -11,7 +11,13 @@ from rra_keras.backbones import build_encoder, build_trunk
 from rra_keras.layers import BoxLocalizer, Localizer, RecursiveAttention, ZoomCrop
 from rra_keras.layers.localizers import make_localizer
 from rra_keras.layers.zoom_crop import as_pair
-from rra_keras.models.arguments import check_arguments, dtype_policy, revived, serialized
+from rra_keras.models.arguments import (
+    check_arguments,
+    check_temperature,
+    dtype_policy,
+    revived,
+    serialized,
+)
 from rra_keras.models.framing import FAR_VIEWS, FramingLook, refinements_for
 from rra_keras.models.heads import (
     as_outputs,
@@ -84,6 +90,8 @@ class RRAClassifier(StreamModel):
             localize a second look inside the first.
         train_from: name of the first trainable block of the backbone; all before it is frozen.
         preprocess: layer or function from RGB 0…255 to what a handed-over backbone expects.
+        temperature: T, what logits are divided by where they become probabilities (`temperature`
+            below); the outputs and the losses are of logits as they are.
         weights: backbone weights: `"imagenet"`, a weights file, or `"random"`. `None` is random as
             well, but refused where `train_from` would freeze a named backbone's random weights.
         dtype: dtype policy to compute by, e.g. `"mixed_bfloat16"`; Keras' own unless given.
@@ -117,6 +125,7 @@ class RRAClassifier(StreamModel):
         linear_vote=True,
         train_from=None,
         preprocess=None,
+        temperature=1.0,
         weights=None,
         dtype=None,
         name="rra_classifier",
@@ -296,6 +305,23 @@ class RRAClassifier(StreamModel):
                     f"`{nearest}`. Received: {name}={overrides[name]!r}"
                 )
         return resolve(preset, overrides)
+
+    @property
+    def temperature(self):
+        """T, what the logits are divided by where they become probabilities: softmax(logits / T).
+
+        `train.py` fits it on the validation split (`rra_keras.measures.calibration`), and all that
+        shows a probability applies it. It may be set, and is saved with the model.
+
+        Raises:
+            ValueError: if it is set to anything but a finite number above 0.
+        """
+        return self._arguments["temperature"]
+
+    @temperature.setter
+    def temperature(self, temperature):
+        check_temperature(temperature)
+        self._arguments["temperature"] = float(temperature)
 
     @property
     def encoders(self):

@@ -11,7 +11,6 @@ import shlex
 import sys
 
 import numpy as np
-from scipy.special import softmax
 from tqdm import tqdm
 
 from rra_keras.data import pipeline
@@ -82,7 +81,7 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
     model = run.load_model()
     names = run.class_names
     seen, labels, maps = look(model, split, batch_size, activation=boxes is not None)
-    probabilities = softmax(seen.logits, axis=-1)
+    probabilities = calibration.probabilities(seen.logits, model.temperature)
     matrix = confusion.confusion_matrix(labels, seen.logits.argmax(-1), len(names))
     chosen = {
         "spread": sample.spread(split.size, strips).tolist(),
@@ -108,7 +107,7 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
         "report_command": shlex.join(["python", "-m", "rra_keras.report", *sys.argv[1:]]),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "accuracy": accuracies(_streams(seen), labels),
-        "calibration": _calibration(probabilities, labels),
+        "calibration": _calibration(seen.logits, labels, model.temperature),
         "classes": _classes(matrix, names),
         "confused_pairs": [{k: v for k, v in pair.items() if k != "photos"} for pair in pairs],
         "errors": [
@@ -133,7 +132,9 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
         rows = tables.faithfulness_table(
             seen[faithful],
             (images[i] for i in faithful),
-            lambda batch: model.predict(batch, batch_size=batch_size, verbose=0),
+            lambda batch: (
+                model.predict(batch, batch_size=batch_size, verbose=0) / model.temperature
+            ),
             progress=bar,
         )
         figures["faithfulness"] = {"images": len(faithful), "maps": rows}
@@ -162,11 +163,13 @@ def _streams(seen):
     }
 
 
-def _calibration(probabilities, labels):
+def _calibration(logits, labels, temperature):
+    probabilities = calibration.probabilities(logits, temperature)
     confidence = probabilities.max(axis=-1)
     groups = calibration.reliability(confidence, probabilities.argmax(-1) == labels)
     return {
-        "expected_calibration_error": calibration.expected_calibration_error(groups),
+        **calibration.calibration_errors(logits, labels, temperature),
+        "temperature": temperature,
         "mean_confidence": float(confidence.mean()),
         **{name: values.tolist() for name, values in groups.items()},
     }

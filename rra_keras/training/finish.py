@@ -6,6 +6,7 @@ import shlex
 import sys
 
 from rra_keras.data import pipeline
+from rra_keras.measures.calibration import calibration_errors, fit_temperature
 from rra_keras.measures.predictions import accuracies, predictions_csv
 from rra_keras.models import costs
 from rra_keras.training.evaluation import collect
@@ -14,10 +15,11 @@ _PACKAGES = ("rra-keras", "keras", "tensorflow", "keras-cv", "tensorflow-dataset
 
 
 def finish(config, run, source, model, clock, val_accuracy):
-    """Test a trained model, once, and write the run's last files.
+    """Calibrate a trained model, test it, once, and write the run's last files.
 
-    1. Run the model over the test split.
-    2. Write `model.keras`, `test.csv` and, last, `metrics.json`.
+    1. Fit the model's `temperature` to what it says of the validation split.
+    2. Run the model over the test split.
+    3. Write `model.keras`, `test.csv` and, last, `metrics.json`.
 
     Args:
         config: the run's `Config`.
@@ -30,13 +32,21 @@ def finish(config, run, source, model, clock, val_accuracy):
     Returns:
         The content of `metrics.json`.
     """
-    test = source.splits["test"]
-    print("Testing, once, with the weights that were best on validation:", flush=True)
+
+    def look(split):
+        batches = pipeline.evaluation_batches(
+            split, model.image_size, config.batch_size, model.num_classes
+        )
+        return collect(model, batches, math.ceil(split.size / config.batch_size))
+
+    print("Calibrating on validation, with the weights that were best there:", flush=True)
+    clock.start("calibration")
+    streams, labels = look(source.splits["validation"])
+    model.temperature = fit_temperature(streams["logits"], labels)
+    print("Testing, once:", flush=True)
     clock.start("test")
-    batches = pipeline.evaluation_batches(
-        test, model.image_size, config.batch_size, model.num_classes
-    )
-    streams, labels = collect(model, batches, math.ceil(test.size / config.batch_size))
+    test = source.splits["test"]
+    streams, labels = look(test)
     clock.start("counting multiply-adds")
     multiply_adds = costs.multiply_adds(model)
     clock.start("model file")
@@ -46,6 +56,13 @@ def finish(config, run, source, model, clock, val_accuracy):
     clock.stop()
     metrics = {
         **{f"test_{name}": value for name, value in accuracies(streams, labels).items()},
+        **{
+            f"test_{name}": value
+            for name, value in calibration_errors(
+                streams["logits"], labels, model.temperature
+            ).items()
+        },
+        "temperature": model.temperature,
         "val_accuracy": val_accuracy,
         "parameters": costs.parameters(model),
         "multiply_adds": multiply_adds,
