@@ -9,6 +9,7 @@ from export.reference import keras_reference
 from rra_keras.data import pipeline
 from rra_keras.data.splits import by_turns
 from rra_keras.measures.calibration import fit_temperature, probabilities
+from rra_keras.measures.unknown import fit_threshold, max_logit
 from rra_keras.models import costs
 
 _BATCH_SIZE = 16
@@ -55,11 +56,11 @@ def write(model, run, source, folder, options):
     saved_model.write(signatures, folder / "saved_model", {"serving_default": "full"})
     report["files"]["saved_model"] = measure.saved_model_report(folder / "saved_model", reference)
 
-    glance_temperature = 1.0
+    glance_temperature, known_from = 1.0, {"full": model.known_from}
     if model.looks:
-        glance_temperature = fit_temperature(
-            reference.expected["glance_logits"][:known], reference.labels
-        )
+        glance_logits = reference.expected["glance_logits"][:known]
+        glance_temperature = fit_temperature(glance_logits, reference.labels)
+        known_from["glance"] = fit_threshold(max_logit(glance_logits))
     signatures = inference.Signatures(inference.rebuild(model, "gather"), glance_temperature)
     calibration = train.subset(by_turns(train.labels, options.calibration_images))
     examples = [image.numpy()[None] for batch, _ in batches_of(calibration) for image in batch]
@@ -68,6 +69,7 @@ def write(model, run, source, folder, options):
         "image_size": model.image_size,
         "confidence": None,
         "temperature": signatures.temperatures,
+        "known_from": known_from,
     }
     if model.looks:
         content = next(iter(contents.values()))

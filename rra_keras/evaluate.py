@@ -27,11 +27,12 @@ _BATCH_SIZE = flags.DEFINE_integer(
 
 
 def main(argv):
-    """Print a run's accuracies and calibration error on a split as JSON; return the exit status."""
+    """Print what a run is worth on a split, as JSON; return the exit status."""
     cli.parse(FLAGS, argv)
     from rra_keras.data import pipeline
     from rra_keras.measures.calibration import calibration_errors
     from rra_keras.measures.predictions import accuracies, predictions_csv
+    from rra_keras.measures.unknown import is_known
     from rra_keras.training.evaluation import collect
     from rra_keras.training.run import Run
 
@@ -51,6 +52,7 @@ def main(argv):
     results = {"dataset": dataset, "split": _SPLIT.value, "images": split.size}
     results |= accuracies(streams, labels)
     results |= calibration_errors(streams["logits"], labels, model.temperature)
+    results["known"] = float(is_known(streams["logits"], model.known_from).mean())
     print(json.dumps(results))
     return 0
 

@@ -43,6 +43,7 @@ def main(argv):
     """Name what is on photos, skipping those that cannot be read; return the exit status."""
     paths = cli.parse(FLAGS, argv)
     from rra_keras.measures.calibration import probabilities
+    from rra_keras.measures.unknown import is_known, max_logit
     from rra_keras.training.run import Run
 
     with cli.bad_input_exits():
@@ -54,7 +55,7 @@ def main(argv):
         model = run.load_model()
     table = csv.writer(sys.stdout) if _CSV.value else None
     if table:
-        table.writerow(["file", "rank", "class", "probability"])
+        table.writerow(["file", "rank", "class", "probability", "score", "known"])
     unread = 0
     for path in paths:
         try:
@@ -66,14 +67,17 @@ def main(argv):
         logits = model.predict(image[None], verbose=0)[0]  # (C,)
         shares = probabilities(logits, model.temperature)
         ranked = np.argsort(-shares)[:_TOP]
+        score, known = max_logit(logits), is_known(logits, model.known_from)
         if table:
             table.writerows(
-                [path, rank, run.class_names[c], f"{shares[c]:.6f}"]
+                [path, rank, run.class_names[c], f"{shares[c]:.6f}", f"{score:.6f}", int(known)]
                 for rank, c in enumerate(ranked, start=1)
             )
+        elif known:
+            print(path, *(f"  {shares[c]:6.1%}  {run.class_names[c]}" for c in ranked), sep="\n")
         else:
-            print(path)
-            print("\n".join(f"  {shares[c]:6.1%}  {run.class_names[c]}" for c in ranked))
+            scores = f"score {score:.2f}, known from {model.known_from:.2f}"
+            print(path, f"  none of these ({scores})", sep="\n")
         if _DRAW.value:
             _draw(model, image, run.class_names, pathlib.Path(_DRAW.value), path)
     return 2 if unread else 0

@@ -51,6 +51,8 @@ def test_overrides_replace_a_presets_arguments():
         ("temperature", {"temperature": 0}),
         ("temperature", {"temperature": float("inf")}),
         ("temperature", {"temperature": "warm"}),
+        ("known_from", {"known_from": float("nan")}),
+        ("known_from", {"known_from": "5"}),
         ("weights", {"backbone": "efficientnet_lite0", "train_from": "block_11"}),
         ("localizer", {"localizer": {"name": "cam", "spraed": 2.0}}),
         ("localizer", {"localizer": {"name": "cam", "spread": -2.0}}),

@@ -56,7 +56,9 @@ def test_training_writes_the_run(run):
         "test_look_accuracy",
         "test_calibration_error",
         "test_calibration_error_before",
+        "test_known",
         "temperature",
+        "known_from",
         "val_accuracy",
         "parameters",
         "multiply_adds",
@@ -95,7 +97,10 @@ def test_evaluate_gives_the_training_s_own_figures(run, tmp_path):
         assert measured[name] == metrics[f"test_{name}"]
     for name in ("calibration_error", "calibration_error_before"):
         assert measured[name] == pytest.approx(metrics[f"test_{name}"], abs=1e-6)
-    assert Run(directory).load_model().temperature == metrics["temperature"] != 1.0
+    assert measured["known"] == metrics["test_known"]
+    model = Run(directory).load_model()
+    assert model.temperature == metrics["temperature"] != 1.0
+    assert model.known_from == metrics["known_from"]
 
 
 def test_predict_ranks_classes_and_draws(run, photos, tmp_path):
@@ -130,8 +135,23 @@ def test_predict_ranks_classes_and_draws(run, photos, tmp_path):
     expected /= expected.sum()
     found = [shares[upright][name] for name in ("blue", "green", "red")]
     np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert [float(row["score"]) for row in rows[:3]] == pytest.approx([logits.max()] * 3, abs=1e-5)
+    assert {int(row["known"]) for row in rows[:3]} == {int(logits.max() >= model.known_from)}
     drawn = {path.name for path in tmp_path.glob("drawn/*")}
     assert drawn == ({"g0_0.png", "turned.png"} if DRAWS else set())
+
+
+def test_predict_names_nothing_that_is_none_of_the_classes(photos, build, tmp_path):
+    model = build(known_from=9.5)
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "labels.txt").write_text("blue\ngreen\nred\n")
+    (tmp_path / "config.json").write_text("{}")
+    photo = photos / "red" / "g0_0.png"
+    status, printed, errors = command(predict.main, f"--run={tmp_path}", photo)
+    assert (status, errors) == (0, "")
+    score = model.predict(predict.read_image(photo, 64)[None], verbose=0).max()
+    said = f"  none of these (score {score:.2f}, known from 9.50)"
+    assert printed.splitlines()[-2:] == [str(photo), said]
 
 
 @pytest.mark.parametrize(
@@ -249,10 +269,8 @@ Epoch 1/2
 4/4 - \d+s - .* - loss: \S+ - .* - val_loss: \S+
 Epoch 2/2
 4/4 - \d+s - .* - loss: \S+ - .* - val_loss: \S+
-Calibrating on validation, with the weights that were best there:
-2/2 - \d+s - \S+/batch
-Testing, once:
-2/2 - \d+s - \S+/batch
+Calibrating on validation, and testing, once, with the weights that were best there:
+4/4 - \d+s - \S+/batch
 Where the time went: data \d+ s, model \d+ s, training \d+ s, validation \d+ s, checkpoints .*
 Test accuracy .*, \d+ M multiply-adds, \d+ s
 Written: \S+/{model.keras,metrics.json,test.csv,…}

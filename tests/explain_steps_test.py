@@ -183,6 +183,15 @@ def test_the_course_is_of_logits_divided_by_the_temperature(build, batch):
     np.testing.assert_allclose(Explainer(model)(images).course(), mild, rtol=1e-4)
 
 
+def test_what_is_below_the_model_s_threshold_is_not_known(build, batch):
+    images = batch[0][:3].astype("float32")
+    model = spread_out(build())
+    scores = Explainer(model)(images).logits.max(axis=-1)
+    assert Explainer(model)(images).known.all()
+    model.known_from = float(np.median(scores))
+    assert Explainer(model)(images).known.tolist() == (scores >= np.median(scores)).tolist()
+
+
 def test_edges_and_areas():
     np.testing.assert_allclose(edges([0.0, 0.0, 1.0, 1.0], 4), [0.125, 0.125, 0.875, 0.875])
     np.testing.assert_allclose(areas([[0.25, 0.5, 0.75, 0.75], [0.5, 0.5, 0.2, 1.0]]), [0.125, 0])

@@ -55,6 +55,7 @@ def test_the_python_runs(tmp_path, monkeypatch):
     assert names["course"].shape == (1, 6, 20)
     assert names["maps"].shape == (1, 5, 448, 448)
     assert names["shares"].sum() == pytest.approx(1.0, abs=1e-5)
+    assert names["known"].shape == (1,)
     own = names["own"]
     own.fit(rng.uniform(0, 255, (2, 128, 128, 3)), names["labels"], verbose=0)
     assert own.predict(np.zeros((1, 128, 128, 3)), verbose=0).shape == (1, 20)

@@ -7,6 +7,7 @@ import numpy as np
 from rra_keras.explain.cam import ClassActivation
 from rra_keras.measures.calibration import probabilities
 from rra_keras.measures.maps import areas, paste, upsample
+from rra_keras.measures.unknown import is_known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Explanation:
         step_maps: `(B, T, h, w)`, evidence on the crop that each step belongs to.
         look_weight: λ, the steps' share in the answer.
         temperature: what logits are divided by where they become probabilities.
+        known_from: the least score of a photo that is of any of the classes; `None` for all.
     """
 
     classes: np.ndarray
@@ -45,6 +47,7 @@ class Explanation:
     step_maps: np.ndarray
     look_weight: float
     temperature: float
+    known_from: float | None = None
 
     @property
     def looks(self):
@@ -68,6 +71,11 @@ class Explanation:
     def _each(self, make):
         names = [field.name for field in dataclasses.fields(self) if field.type is np.ndarray]
         return dataclasses.replace(self, **{name: make(name) for name in names})
+
+    @property
+    def known(self):
+        """Which photos are of any of the classes, `(B,)` booleans."""
+        return is_known(self.logits, self.known_from)
 
     def course(self):
         """Return the probabilities on the way to the answer, `(B, 2 + T, C)`.
@@ -171,4 +179,5 @@ class Explainer:
             ),
             look_weight=float(self.model.look_weight),
             temperature=self.model.temperature,
+            known_from=self.model.known_from,
         )

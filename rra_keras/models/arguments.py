@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import math
-import numbers
 import operator
 
 import keras
@@ -13,6 +12,7 @@ from rra_keras.backbones import minimum_size
 from rra_keras.layers import BoxLocalizer
 from rra_keras.layers.localizers import LOCALIZERS
 from rra_keras.layers.zoom_crop import as_pair
+from rra_keras.models.calibrated import check_known_from, check_temperature
 
 
 def check_arguments(arguments):
@@ -67,6 +67,7 @@ def check_arguments(arguments):
         value = arguments[name]
         check(math.isfinite(value) and value >= 0, name, "a finite number, 0 or above")
     check_temperature(arguments["temperature"])
+    check_known_from(arguments["known_from"])
     check(0 <= arguments["box_gradient"] <= 1, "box_gradient", "a share in [0, 1]")
     check(
         not (arguments["crop_backbone"] and arguments["shared_encoder"]),
@@ -88,15 +89,6 @@ def check_arguments(arguments):
         f'"imagenet" or a file, as train_from={train_from!r} would freeze random weights; '
         '"random" if that is meant',
     )
-
-
-def check_temperature(temperature):
-    """Raise a `ValueError` unless a temperature is a finite number above 0."""
-    if not (isinstance(temperature, numbers.Real) and 0 < temperature < math.inf):
-        raise ValueError(
-            "Invalid value for argument `temperature`. Expected a finite number above 0. "
-            f"Received: temperature={temperature!r}"
-        )
 
 
 def is_learned(localizer):

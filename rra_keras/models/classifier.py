@@ -11,13 +11,8 @@ from rra_keras.backbones import build_encoder, build_trunk
 from rra_keras.layers import BoxLocalizer, Localizer, RecursiveAttention, ZoomCrop
 from rra_keras.layers.localizers import make_localizer
 from rra_keras.layers.zoom_crop import as_pair
-from rra_keras.models.arguments import (
-    check_arguments,
-    check_temperature,
-    dtype_policy,
-    revived,
-    serialized,
-)
+from rra_keras.models.arguments import check_arguments, dtype_policy, revived, serialized
+from rra_keras.models.calibrated import CalibratedModel
 from rra_keras.models.framing import FAR_VIEWS, FramingLook, refinements_for
 from rra_keras.models.heads import (
     as_outputs,
@@ -28,11 +23,10 @@ from rra_keras.models.heads import (
 )
 from rra_keras.models.look import Look, Seen, named, shrink
 from rra_keras.models.presets import resolve
-from rra_keras.models.streams import StreamModel
 
 
 @keras.saving.register_keras_serializable("rra_keras")
-class RRAClassifier(StreamModel):
+class RRAClassifier(CalibratedModel):
     """Recursively Refined Attention on an ordinary backbone.
 
     1. Glance: shrink `images` `(B, S, S, 3)`, encode them → `glance_features` `(B, h, w, D)` →
@@ -90,8 +84,8 @@ class RRAClassifier(StreamModel):
             localize a second look inside the first.
         train_from: name of the first trainable block of the backbone; all before it is frozen.
         preprocess: layer or function from RGB 0…255 to what a handed-over backbone expects.
-        temperature: T, what logits are divided by where they become probabilities (`temperature`
-            below); the outputs and the losses are of logits as they are.
+        temperature: what logits are divided by where they become probabilities; see the attribute.
+        known_from: the least score of a photo of any of the classes; see the attribute.
         weights: backbone weights: `"imagenet"`, a weights file, or `"random"`. `None` is random as
             well, but refused where `train_from` would freeze a named backbone's random weights.
         dtype: dtype policy to compute by, e.g. `"mixed_bfloat16"`; Keras' own unless given.
@@ -126,6 +120,7 @@ class RRAClassifier(StreamModel):
         train_from=None,
         preprocess=None,
         temperature=1.0,
+        known_from=None,
         weights=None,
         dtype=None,
         name="rra_classifier",
@@ -305,23 +300,6 @@ class RRAClassifier(StreamModel):
                     f"`{nearest}`. Received: {name}={overrides[name]!r}"
                 )
         return resolve(preset, overrides)
-
-    @property
-    def temperature(self):
-        """T, what the logits are divided by where they become probabilities: softmax(logits / T).
-
-        `train.py` fits it on the validation split (`rra_keras.measures.calibration`), and all that
-        shows a probability applies it. It may be set, and is saved with the model.
-
-        Raises:
-            ValueError: if it is set to anything but a finite number above 0.
-        """
-        return self._arguments["temperature"]
-
-    @temperature.setter
-    def temperature(self, temperature):
-        check_temperature(temperature)
-        self._arguments["temperature"] = float(temperature)
 
     @property
     def encoders(self):

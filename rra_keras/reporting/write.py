@@ -17,7 +17,7 @@ from rra_keras.data import pipeline
 from rra_keras.explain import focus
 from rra_keras.explain.activation import activations
 from rra_keras.explain.steps import Explainer, Explanation
-from rra_keras.measures import calibration, confusion
+from rra_keras.measures import calibration, confusion, unknown
 from rra_keras.measures.coarse_to_fine import verdict
 from rra_keras.measures.predictions import accuracies
 from rra_keras.models.presets import PRESETS
@@ -108,6 +108,7 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "accuracy": accuracies(_streams(seen), labels),
         "calibration": _calibration(seen.logits, labels, model.temperature),
+        "unknown": _unknown(seen, labels),
         "classes": _classes(matrix, names),
         "confused_pairs": [{k: v for k, v in pair.items() if k != "photos"} for pair in pairs],
         "errors": [
@@ -116,6 +117,8 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
                 "label": names[labels[i]],
                 "answer": names[probabilities[i].argmax()],
                 "probability": float(probabilities[i].max()),
+                "score": float(unknown.max_logit(seen.logits[i])),
+                "known": bool(seen.known[i]),
             }
             for i in chosen["errors"]
         ],
@@ -172,6 +175,19 @@ def _calibration(logits, labels, temperature):
         "temperature": temperature,
         "mean_confidence": float(confidence.mean()),
         **{name: values.tolist() for name, values in groups.items()},
+    }
+
+
+def _unknown(seen, labels):
+    """Return how many photos are none of the classes to the model, and of which it was wrong."""
+    if seen.known_from is None:
+        return None
+    wrong = seen.logits.argmax(-1) != labels
+    return {
+        "known_from": seen.known_from,
+        "known": float(seen.known.mean()),
+        "images": int(np.sum(~seen.known)),
+        "errors": int(np.sum(wrong & ~seen.known)),
     }
 
 
@@ -235,8 +251,9 @@ def _drawn(seen, model, image, label, names, name):
         file = io.BytesIO()
         focus.draw_strips(seen, model, image[None], label, names, file, columns, format="webp")
         strip[form] = file.getvalue()
-    answer = names[int(seen.classes[0])]
-    strip["alt"] = f"{answer}, {'right' if seen.classes[0] == label[0] else 'wrong'}"
+    answer = names[int(seen.classes[0])] if seen.known[0] else "none of these"
+    right = seen.known[0] and seen.classes[0] == label[0]
+    strip["alt"] = f"{answer}, {'right' if right else 'wrong'}"
     return strip
 
 

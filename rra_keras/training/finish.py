@@ -1,6 +1,7 @@
 """What a trained model is worth, and the run's last files."""
 
 import importlib.metadata
+import itertools
 import math
 import shlex
 import sys
@@ -8,6 +9,7 @@ import sys
 from rra_keras.data import pipeline
 from rra_keras.measures.calibration import calibration_errors, fit_temperature
 from rra_keras.measures.predictions import accuracies, predictions_csv
+from rra_keras.measures.unknown import fit_threshold, is_known, max_logit
 from rra_keras.models import costs
 from rra_keras.training.evaluation import collect
 
@@ -17,8 +19,8 @@ _PACKAGES = ("rra-keras", "keras", "tensorflow", "keras-cv", "tensorflow-dataset
 def finish(config, run, source, model, clock, val_accuracy):
     """Calibrate a trained model, test it, once, and write the run's last files.
 
-    1. Fit the model's `temperature` to what it says of the validation split.
-    2. Run the model over the test split.
+    1. Run the model over the validation split and, once, the test split.
+    2. Fit its `temperature` and `known_from` to what it says of the validation split.
     3. Write `model.keras`, `test.csv` and, last, `metrics.json`.
 
     Args:
@@ -32,21 +34,23 @@ def finish(config, run, source, model, clock, val_accuracy):
     Returns:
         The content of `metrics.json`.
     """
-
-    def look(split):
-        batches = pipeline.evaluation_batches(
-            split, model.image_size, config.batch_size, model.num_classes
-        )
-        return collect(model, batches, math.ceil(split.size / config.batch_size))
-
-    print("Calibrating on validation, with the weights that were best there:", flush=True)
-    clock.start("calibration")
-    streams, labels = look(source.splits["validation"])
-    model.temperature = fit_temperature(streams["logits"], labels)
-    print("Testing, once:", flush=True)
-    clock.start("test")
-    test = source.splits["test"]
-    streams, labels = look(test)
+    validation, test = source.splits["validation"], source.splits["test"]
+    print(
+        "Calibrating on validation, and testing, once, with the weights that were best there:",
+        flush=True,
+    )
+    clock.start("calibration and test")
+    batches = [
+        pipeline.evaluation_batches(split, model.image_size, config.batch_size, model.num_classes)
+        for split in (validation, test)
+    ]
+    steps = sum(math.ceil(split.size / config.batch_size) for split in (validation, test))
+    streams, labels = collect(model, itertools.chain(*batches), steps)  # traced but once
+    logits = streams["logits"][: validation.size]
+    model.temperature = fit_temperature(logits, labels[: validation.size])
+    model.known_from = fit_threshold(max_logit(logits))
+    streams = {name: values[validation.size :] for name, values in streams.items()}
+    labels = labels[validation.size :]
     clock.start("counting multiply-adds")
     multiply_adds = costs.multiply_adds(model)
     clock.start("model file")
@@ -62,7 +66,9 @@ def finish(config, run, source, model, clock, val_accuracy):
                 streams["logits"], labels, model.temperature
             ).items()
         },
+        "test_known": float(is_known(streams["logits"], model.known_from).mean()),
         "temperature": model.temperature,
+        "known_from": model.known_from,
         "val_accuracy": val_accuracy,
         "parameters": costs.parameters(model),
         "multiply_adds": multiply_adds,
