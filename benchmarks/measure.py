@@ -23,6 +23,9 @@ _DATA = flags.DEFINE_enum("data", None, list(DATA), "Data.", required=True)
 _PATH = flags.DEFINE_string("path", None, "Folder of aircraft25 or grocery.")
 _ROW = flags.DEFINE_enum("row", None, list(ROWS), "Row.", required=True)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed.", lower_bound=0)
+_HELD_OUT = flags.DEFINE_integer(
+    "held_out", 0, "Classes to keep out, for unknown.py; the row is not appended.", lower_bound=0
+)
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 COLUMNS = (
@@ -34,7 +37,9 @@ COLUMNS = (
 
 def main(_):
     """Train, then append to `results/DATA-cpu-float32.csv` and keep the test predictions."""
-    from rra_keras import training
+    from unknown import without
+
+    from rra_keras import data, training
     from rra_keras.training.config import configure
 
     options, arguments = (dict(given) for given in DATA[_DATA.value])
@@ -44,10 +49,16 @@ def main(_):
         options["dataset"] = f"folder:{_PATH.value}"
     model = arguments | ROWS[_ROW.value]
     config = configure(model.pop("preset", "edge"), model, seed=_SEED.value, **options)
-    name = f"{_DATA.value}-{_ROW.value}-{_SEED.value}"
-    prepared = training.prepare(config, f"runs/benchmarks/{name}", resume=True)
+    name, source = f"{_DATA.value}-{_ROW.value}-{_SEED.value}", None
+    if _HELD_OUT.value:
+        name = f"{_DATA.value}-{_ROW.value}-without{_HELD_OUT.value}-{_SEED.value}"
+        source = data.load(config.dataset, group_regex=config.group_regex, seed=config.seed)
+        source = without(source, _HELD_OUT.value)
+    prepared = training.prepare(config, f"runs/benchmarks/{name}", resume=True, source=source)
     prepared = training.adapt(config, prepared)
     metrics = training.train(config, prepared)
+    if source:
+        return print(training.report_line(metrics, prepared.run))
 
     shutil.copy(prepared.run.path("test.csv"), RESULTS / f"{name}.csv")
     values = metrics | {

@@ -31,6 +31,8 @@ class Result:
             if the glance was enough.
         step_weights: `(T,)`, the weight of each recurrent step; empty likewise.
         glance: whether the glance was enough.
+        score: the greatest logit, of the glance where that was enough.
+        known_from: the least score of a photo that is of any of the classes; `None` for all.
     """
 
     labels: tuple[str, ...]
@@ -38,6 +40,13 @@ class Result:
     boxes: np.ndarray
     step_weights: np.ndarray
     glance: bool
+    score: float
+    known_from: float | None
+
+    @property
+    def known(self):
+        """Whether it is of any of the classes; if not, labels and probabilities mean nothing."""
+        return self.known_from is None or self.score >= self.known_from
 
 
 class Classifier:
@@ -53,6 +62,10 @@ class Classifier:
         image_size: side of the model's input in pixels.
         confidence: the glance's probability from which on it is enough; `None` for a model that
             does not look closer.
+        temperature: by who answers, `"full"` or `"glance"`, what logits were divided by in the
+            probabilities; empty where the file does not say.
+        known_from: by who answers, the least score of a photo of any of the classes; without the
+            key, or `None`, for all photos.
         outputs: by signature, the outputs' names and shapes.
         fully_accelerated: whether every op runs on the accelerator.
 
@@ -65,6 +78,8 @@ class Classifier:
         self.labels, metadata = _read_metadata(path)
         self.image_size = metadata["image_size"]
         self.confidence = metadata["confidence"]
+        self.temperature = metadata.get("temperature", {})
+        self.known_from = metadata.get("known_from", {})
         kind = HardwareAccelerator.CPU
         if gpu:
             kind |= HardwareAccelerator.GPU
@@ -150,6 +165,8 @@ class Classifier:
             boxes=closer.get("boxes", np.zeros((1, 0, 4)))[0],
             step_weights=closer.get("step_weights", np.zeros((1, 0)))[0],
             glance=glance,
+            score=float(outputs["logits"].max()),
+            known_from=self.known_from.get("glance" if glance else "full"),
         )
 
 
@@ -226,7 +243,7 @@ def to_input(image, size):
 
 
 def draw(image, result):
-    """Return a copy of a photo with each look as a box and the most probable class above."""
+    """Return a copy of a photo with each look as a box and what it is above."""
     image = image.convert("RGB")
     canvas = ImageDraw.Draw(image)
     width = max(2, round(max(image.size) / 200))
@@ -235,6 +252,8 @@ def draw(image, result):
         corners += (x1 * (image.width - 1), y1 * (image.height - 1))
         canvas.rectangle(corners, outline=_COLORS[look % len(_COLORS)], width=width)
     text = f"{result.labels[0]} {result.probabilities[0]:.0%}"
+    if not result.known:
+        text = f"none of these (score {result.score:.2f})"
     text += " at a glance" if result.glance else ""
     font = ImageFont.load_default(max(12, round(max(image.size) / 30)))
     left, top, right, bottom = canvas.textbbox((width, width), text, font)
@@ -298,11 +317,17 @@ def main(argv):
                 "boxes": result.boxes.tolist(),
                 "step_weights": result.step_weights.tolist(),
                 "glance": result.glance,
+                "score": result.score,
+                "known": result.known,
             }
             print(json.dumps(line, ensure_ascii=False))
         else:
             print(f"{path}{' (at a glance)' if result.glance else ''}")
-            print("\n".join(f"  {p:6.1%}  {label}" for label, p in top))
+            if result.known:
+                print("\n".join(f"  {p:6.1%}  {label}" for label, p in top))
+            else:
+                scores = f"score {result.score:.2f}, known from {result.known_from:.2f}"
+                print(f"  none of these ({scores})")
     return status
 
 

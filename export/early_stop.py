@@ -3,14 +3,14 @@
 import numpy as np
 
 
-def curve(glance_logits, logits, labels, multiply_adds):
+def curve(glance_probabilities, logits, labels, multiply_adds):
     """Return what every threshold of the glance's confidence gives.
 
     The glance answers for the images whose highest probability reaches the threshold; the others
     cost as much as the whole model, which goes on from the glance.
 
     Args:
-        glance_logits: `(N, C)`.
+        glance_probabilities: `(N, C)`.
         logits: `(N, C)`, the whole model's.
         labels: `(N,)` integers.
         multiply_adds: of the signatures `glance` and `focus`, as `flatbuffer.multiply_adds` counts.
@@ -20,10 +20,10 @@ def curve(glance_logits, logits, labels, multiply_adds):
         answers; 2: never); `share` of images it answers for, `accuracy` and `multiply_adds` an
         image on average.
     """
-    confidences = _softmax(glance_logits).max(axis=-1)  # (N,)
+    confidences = glance_probabilities.max(axis=-1)  # (N,)
     thresholds = np.concatenate([[0.0], np.unique(confidences)[1:], [2.0]])
     answered = confidences >= thresholds[:, None]  # (K, N)
-    right = [np.argmax(each, axis=-1) == labels for each in (glance_logits, logits)]
+    right = [np.argmax(each, axis=-1) == labels for each in (glance_probabilities, logits)]
     share = answered.mean(axis=1)
     whole = multiply_adds["glance"] + multiply_adds["focus"]
     return {
@@ -57,8 +57,3 @@ def thin(points, count=21):
     """Return about `count` of a curve's points, evenly spread over the images answered for."""
     kept = np.unique(np.linspace(0, len(points["share"]) - 1, count).round().astype(int))
     return [{name: float(values[index]) for name, values in points.items()} for index in kept]
-
-
-def _softmax(logits):
-    shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shares / shares.sum(axis=-1, keepdims=True)

@@ -27,6 +27,7 @@ def main(argv):
     from export import early_stop, flatbuffer, inference, tflite, trained
     from export.reference import keras_reference
     from rra_keras.data import pipeline
+    from rra_keras.measures.calibration import fit_temperature, probabilities
 
     with cli.bad_input_exits():
         run, source = trained.open_run(args.model, args.dataset, args.data_dir)
@@ -42,13 +43,19 @@ def main(argv):
     def batches_of(split):
         return pipeline.evaluation_batches(split, model.image_size, 16, model.num_classes)
 
-    def curve(name):
+    def said(name):
         reference = keras_reference(model, [source.splits[name]], batches_of)
         streams = (reference.expected[stream] for stream in ("glance_logits", "logits"))
-        return early_stop.curve(*streams, reference.labels, multiply_adds)
+        return *streams, reference.labels
 
-    calibrated = curve("validation")
-    measured = calibrated if args.split == "validation" else curve(args.split)
+    def curve(glance, logits, labels):
+        shares = probabilities(glance, temperature)
+        return early_stop.curve(shares, logits, labels, multiply_adds)
+
+    validation = said("validation")
+    temperature = fit_temperature(validation[0], validation[2])
+    calibrated = curve(*validation)
+    measured = calibrated if args.split == "validation" else curve(*said(args.split))
     table = csv.DictWriter(sys.stdout, measured, lineterminator="\n")
     table.writeheader()
     table.writerows(early_stop.thin(measured))

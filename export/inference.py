@@ -30,21 +30,28 @@ class Signatures:
 
     `images` are RGB 0…255, `(B, S, S, 3)` float32. The plain backbone (`looks=0`) has `full` only.
 
+    Probabilities are of logits divided by a temperature: the model's own, and for the glance's
+    alone, which are of another scale, one of theirs. Logits are as Keras gives them.
+
     Args:
         model: an `RRAClassifier`.
+        glance_temperature: of the glance's logits.
 
     Attributes:
+        temperatures: by who answers, `"full"` or `"glance"`, what the logits are divided by.
         model: the same model, which holds every weight.
         inputs: by signature, the names and shapes of its arguments, without the batch axis.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, glance_temperature=1.0):
         self.model = model
+        self.temperatures = {"full": model.temperature}
         images = {"images": (model.image_size, model.image_size, 3)}
         self.inputs = {"full": images}
         if not model.looks:
             self._full = model.view("logits")
             return
+        self.temperatures["glance"] = glance_temperature
         self.inputs["glance"] = images
         self.inputs["focus"] = {**images, "boxes": (1, 4), "logits": (model.num_classes,)}
         self._full = model.view("logits", "boxes", "step_weights")
@@ -55,18 +62,18 @@ class Signatures:
         self._focus = keras.Model([source, box, logits], self._full.output)
 
     def full(self, images):
-        return _with_probabilities(self._full(images, training=False))
+        return self._answer("full", self._full(images, training=False))
 
     def glance(self, images):
-        outputs = _with_probabilities(self._glance(images, training=False))
+        outputs = self._answer("glance", self._glance(images, training=False))
         return {**outputs, "boxes": ops.expand_dims(outputs["boxes"], 1)}
 
     def focus(self, images, boxes, logits):
         # Arithmetic first: LiteRT 2.3 passes garbage on where an input is reshaped at once. And a
         # reshape, because GPUs take no index that drops an axis.
         box = ops.reshape(ops.clip(boxes, 0.0, 1.0), (-1, 4))
-        return _with_probabilities(self._focus([images, box, logits], training=False))
+        return self._answer("full", self._focus([images, box, logits], training=False))
 
-
-def _with_probabilities(outputs):
-    return {**outputs, "probabilities": ops.softmax(outputs["logits"])}
+    def _answer(self, who, outputs):
+        scaled = outputs["logits"] / self.temperatures[who]
+        return {**outputs, "probabilities": ops.softmax(scaled)}

@@ -91,8 +91,11 @@ def _gpu_report(measured, outputs):
 
 def _early_stop_report(glances, outputs, labels, costs, confidence):
     """Return the accuracy and the average cost with the file's own confidence."""
-    streams = [each["logits"][: len(labels)] for each in (glances, outputs)]
-    return early_stop.point_at(early_stop.curve(*streams, labels, costs), confidence)
+    known = slice(len(labels))
+    points = early_stop.curve(
+        glances["probabilities"][known], outputs["logits"][known], labels, costs
+    )
+    return early_stop.point_at(points, confidence)
 
 
 def compare(outputs, reference):

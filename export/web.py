@@ -80,6 +80,7 @@ def build(model, site, samples=None):
         "file": file,
         "image_size": classifier.image_size,
         "labels": classifier.labels,
+        "known_from": classifier.known_from,
         "samples": _write_samples(samples, site / "samples") if samples else [],
     }
     (site / "model.json").write_text(json.dumps(about, ensure_ascii=False), "utf-8")

@@ -8,6 +8,8 @@ from export import early_stop, flatbuffer, inference, limits, measure, saved_mod
 from export.reference import keras_reference
 from rra_keras.data import pipeline
 from rra_keras.data.splits import by_turns
+from rra_keras.measures.calibration import fit_temperature, probabilities
+from rra_keras.measures.unknown import fit_threshold, max_logit
 from rra_keras.models import costs
 
 _BATCH_SIZE = 16
@@ -54,13 +56,24 @@ def write(model, run, source, folder, options):
     saved_model.write(signatures, folder / "saved_model", {"serving_default": "full"})
     report["files"]["saved_model"] = measure.saved_model_report(folder / "saved_model", reference)
 
-    signatures = inference.Signatures(inference.rebuild(model, "gather"))
+    glance_temperature, known_from = 1.0, {"full": model.known_from}
+    if model.looks:
+        glance_logits = reference.expected["glance_logits"][:known]
+        glance_temperature = fit_temperature(glance_logits, reference.labels)
+        known_from["glance"] = fit_threshold(max_logit(glance_logits))
+    signatures = inference.Signatures(inference.rebuild(model, "gather"), glance_temperature)
     calibration = train.subset(by_turns(train.labels, options.calibration_images))
     examples = [image.numpy()[None] for batch, _ in batches_of(calibration) for image in batch]
     contents = tflite.convert(signatures, options.precision, examples)
-    metadata = {"image_size": model.image_size, "confidence": None}
+    metadata = {
+        "image_size": model.image_size,
+        "confidence": None,
+        "temperature": signatures.temperatures,
+        "known_from": known_from,
+    }
     if model.looks:
-        report["glance"] = _calibrate(reference, next(iter(contents.values())))
+        content = next(iter(contents.values()))
+        report["glance"] = _calibrate(reference, glance_temperature, content)
         metadata["confidence"] = report["glance"]["confidence"]
     for precision, content in contents.items():
         path = folder / f"model_{precision}.tflite"
@@ -77,12 +90,13 @@ def write(model, run, source, folder, options):
     ]
 
 
-def _calibrate(reference, content):
+def _calibrate(reference, temperature, content):
     """Calibrate the glance's confidence on the validation split."""
     known = len(reference.labels)
-    streams = [reference.expected[name][:known] for name in ("glance_logits", "logits")]
+    glance, logits = (reference.expected[name][:known] for name in ("glance_logits", "logits"))
     multiply_adds = flatbuffer.multiply_adds(flatbuffer.read(content))
-    points = early_stop.curve(*streams, reference.labels, multiply_adds)
+    shares = probabilities(glance, temperature)
+    points = early_stop.curve(shares, logits, reference.labels, multiply_adds)
     chosen = early_stop.point_at(points, early_stop.calibrate(points))
     return {**chosen, "curve": early_stop.thin(points)}
 

@@ -33,13 +33,15 @@ _BATCH_SIZE = flags.DEFINE_integer(
 
 
 def main(argv):
-    """Print the accuracies of a run on a split as JSON; return the exit status."""
+    """Print what a run is worth on a split, as JSON; return the exit status."""
     cli.parse(FLAGS, argv)
     from scipy.special import softmax
 
     from rra_keras.data import pipeline
+    from rra_keras.measures.calibration import calibration_errors
     from rra_keras.measures.doubts import doubted_labels, doubts_csv
     from rra_keras.measures.predictions import accuracies, predictions_csv
+    from rra_keras.measures.unknown import is_known
     from rra_keras.training.evaluation import collect
     from rra_keras.training.run import Run, replacing
 
@@ -66,7 +68,10 @@ def main(argv):
             path.write_text(table, "utf-8")
     dataset = _DATASET.value or run.config["dataset"]
     results = {"dataset": dataset, "split": _SPLIT.value, "images": split.size}
-    print(json.dumps(results | accuracies(streams, labels)))
+    results |= accuracies(streams, labels)
+    results |= calibration_errors(streams["logits"], labels, model.temperature)
+    results["known"] = float(is_known(streams["logits"], model.known_from).mean())
+    print(json.dumps(results))
     return 0
 
 

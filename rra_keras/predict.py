@@ -46,7 +46,9 @@ def main(argv):
     from tqdm import tqdm
 
     from rra_keras.data import walk
+    from rra_keras.measures.calibration import probabilities
     from rra_keras.measures.maps import edges
+    from rra_keras.measures.unknown import is_known, max_logit
     from rra_keras.training.run import Run
 
     file = None if _CSV.value in ("true", "false") else _CSV.value
@@ -67,7 +69,7 @@ def main(argv):
             )
     answers, looks, unread = [], [], 0
     if _CSV.value == "true":
-        print(_csv([["file", "rank", "class", "probability"]]), end="")
+        print(_csv([["file", "rank", "class", "probability", "score", "known"]]), end="")
     seen_photos = predictions(model, list(photos), _BATCH_SIZE.value)
     bar = tqdm(seen_photos, "Predicting", len(photos), leave=False, unit="photo", disable=None)
     for path, image, seen in bar:
@@ -77,14 +79,22 @@ def main(argv):
                 print(f"error: {walk.shown(seen)}", file=sys.stderr)
             unread += 1
             continue
-        shares = np.exp(seen["logits"] - seen["logits"].max())
-        shares /= shares.sum()
+        shares = probabilities(seen["logits"], model.temperature)
         ranked = [(class_names[c], shares[c]) for c in np.argsort(-shares)[:_TOP]]
+        score = max_logit(seen["logits"])
+        known = is_known(seen["logits"], model.known_from)
         if file:
-            answers.append([name, *(v for c, share in ranked for v in (c, f"{share:.6f}"))])
+            named = (v for c, share in ranked for v in (c, f"{share:.6f}"))
+            answers.append([name, f"{score:.6f}", int(known), *named])
         else:
             with bar.external_write_mode():
-                _print(name, ranked)
+                if _CSV.value == "true":
+                    _print_rows(name, ranked, score, known)
+                elif known:
+                    print(name, *(f"  {share:6.1%}  {c}" for c, share in ranked), sep="\n")
+                else:
+                    why = f"score {score:.2f}, known from {model.known_from:.2f}"
+                    print(name, f"  none of these ({why})", sep="\n")
         for look, box in enumerate(edges(seen.get("boxes", []), model.image_size), start=1):
             looks.append([name, look, *(f"{edge:.4f}" for edge in box)])
         if _DRAW.value:
@@ -94,7 +104,7 @@ def main(argv):
         if file:
             ranks = ["", *(f"_{rank}" for rank in range(2, min(_TOP, len(class_names)) + 1))]
             columns = [f"{column}{rank}" for rank in ranks for column in ("class", "probability")]
-            _write(file, [["file", *columns], *answers])
+            _write(file, [["file", "score", "known", *columns], *answers])
         if _LOOKS_CSV.value:
             _write(_LOOKS_CSV.value, [["file", "look", "y0", "x0", "y1", "x1"], *looks])
     return 2 if unread else 0
@@ -169,13 +179,10 @@ def _unread(path):
     return path, None, ValueError(f"Expected an image file. Received: {path}, read too late")
 
 
-def _print(name, ranked):
-    if _CSV.value == "true":
-        rows = enumerate(ranked, start=1)
-        print(_csv([name, rank, c, f"{share:.6f}"] for rank, (c, share) in rows), end="")
-    else:
-        print(name)
-        print("\n".join(f"  {share:6.1%}  {c}" for c, share in ranked))
+def _print_rows(name, ranked, score, known):
+    rows = enumerate(ranked, start=1)
+    last = (f"{score:.6f}", int(known))
+    print(_csv([name, rank, c, f"{share:.6f}", *last] for rank, (c, share) in rows), end="")
 
 
 def _csv(rows):

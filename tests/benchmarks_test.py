@@ -1,13 +1,22 @@
-"""The bootstrap that benchmarks are compared by, and what rates are measured with."""
+"""What benchmarks are compared by, and measured with."""
 
+import csv
+import dataclasses
 import importlib.util
 import pathlib
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from conftest import tensorflow_only
+from PIL import Image
+
+from rra_keras import data
+from rra_keras.data import pipeline
+from rra_keras.training.config import configure
+from rra_keras.training.run import Run
 
 BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
 
@@ -81,3 +90,69 @@ def test_throughput_compares_medians():
         "training_batches / training (edge): 2.75, at least 3.0 wanted: missed",
         "training_batches / image_dataset_from_directory: 1.22, at least 1.0 wanted: met",
     ]
+
+
+@pytest.fixture(scope="module")
+def without_green(photos, build, tmp_path_factory):
+    """A run of the photos' classes but one."""
+    run = Run(tmp_path_factory.mktemp("runs") / "run")
+    run.directory.mkdir()
+    run.write_json("config.json", dataclasses.asdict(configure(dataset=f"folder:{photos}")))
+    run.write_text("labels.txt", "blue\nred\n")
+    keras.utils.set_random_seed(0)
+    build(num_classes=2, looks=2, known_from=-9.0).save(run.path("model.keras"))
+    return run
+
+
+@pytest.mark.parametrize("looks", [0, 2])
+def test_features_are_those_that_the_looks_are_classified_by(build, photos, looks):
+    unknown = load("unknown")
+    model = build(looks=looks)
+    split = data.load(f"folder:{photos}").splits["test"]
+    logits, features = unknown.look(unknown.seeing(model), split)
+    assert logits.shape == (6, 3)
+    assert features.shape == (6, 16 * max(looks, 1))
+    if looks:
+        images, _ = next(iter(pipeline.evaluation_batches(split, 64, 6, 3)))
+        vote = model.view("look_2_vote")(images)["look_2_vote"]
+        again = model.vote_classifier(features[:, 16:].astype("float32"))
+        np.testing.assert_allclose(again, vote, atol=1e-5)
+
+
+def test_what_is_unknown_is_measured(without_green, photos, tmp_path, capsys):
+    for name in ("dusk", "noise"):
+        (tmp_path / name).mkdir()
+        for i in range(5):
+            pixels = np.random.default_rng(i).integers(
+                0, 256 if name == "noise" else 20, (32, 32, 3)
+            )
+            Image.fromarray(pixels.astype("uint8")).save(tmp_path / name / f"{i}.png")
+    unknown, other = load("unknown"), f"folder:{tmp_path}"
+    unknown.main(without_green.directory, other)
+    printed, told = capsys.readouterr()
+    rows = list(csv.DictReader(printed.splitlines()))
+    sizes = {(row["unknown"], row["photos"]) for row in rows}
+    assert sizes == {("near", "2"), (other, str(data.load(other).splits["test"].size))}
+    names = [row["score"] for row in rows[:5]]
+    assert names == ["max probability", "max logit", "energy", "nearest mean", "mahalanobis"]
+    assert all(0 <= float(row[name]) <= 1 for row in rows for name in ("auroc", "fpr"))
+    assert told.splitlines()[-3:] == [
+        f"{name}: 100.0% pass the run's threshold" for name in ("known", "near", other)
+    ]
+
+
+def test_a_run_of_all_classes_needs_another_set(without_green, photos, tmp_path, capsys):
+    for name in ("config.json", "model.keras"):
+        (tmp_path / name).write_bytes(without_green.path(name).read_bytes())
+    (tmp_path / "labels.txt").write_text("blue\ngreen\nred\n")
+    with pytest.raises(SystemExit) as stopped:
+        load("unknown").main(tmp_path)
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: Expected a run that classes were held out of")
+
+
+def test_classes_are_held_out_evenly(photos):
+    source, unknown = data.load(f"folder:{photos}"), load("unknown")
+    assert unknown.without(source, 1).class_names == ("green", "red")
+    assert unknown.without(source, 2).class_names == ("green",)

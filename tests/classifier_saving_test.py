@@ -82,6 +82,28 @@ def test_fresh_process_needs_only_the_import(trained, saved, batch, tmp_path):
     np.testing.assert_array_equal(logits, trained.predict(batch[0], verbose=0))
 
 
+def test_temperature_and_threshold_are_saved_and_leave_logits_alone(build, batch, tmp_path):
+    model = build()
+    assert (model.temperature, model.known_from) == (1.0, None)
+    logits = model.predict(batch[0], verbose=0)
+    model.temperature, model.known_from = np.float64(2.5), np.float32(-0.5)
+    np.testing.assert_array_equal(model.predict(batch[0], verbose=0), logits)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for same in (loaded, RRAClassifier.from_config(model.get_config())):
+        assert same.temperature == same.get_config()["temperature"] == 2.5
+        assert same.known_from == same.get_config()["known_from"] == -0.5
+    for wrong in (0.0, -1.0, float("nan"), None):
+        with pytest.raises(ValueError, match=r"`temperature`\. Expected a finite.* Received: "):
+            model.temperature = wrong
+    for wrong in (float("inf"), "much"):
+        with pytest.raises(ValueError, match=r"`known_from`\. Expected a finite.* Received: "):
+            model.known_from = wrong
+    assert (model.temperature, model.known_from) == (2.5, -0.5)
+    model.known_from = None
+    assert model.known_from is None
+
+
 # === Config ===
 
 

@@ -78,6 +78,36 @@ def test_the_confidence_decides_whether_a_glance_is_enough(classifier, photo):
     assert not classifier.classify(photo, confidence=sure + 1e-4).glance
 
 
+@pytest.fixture
+def strict(tflite_contents, tmp_path):
+    """A model file to whose glance all photos are of its classes, and to whose looks none is."""
+    metadata = {"image_size": 64, "confidence": 2.0, "known_from": {"full": 1e6, "glance": -1e6}}
+    file = tmp_path / "strict.tflite"
+    file.write_bytes(tflite.attach(tflite_contents["fp32"], LABELS, metadata))
+    return file
+
+
+def test_a_photo_is_known_by_the_score_of_who_answers(classifier, strict, photo):
+    images = to_input(read_image(photo), 64)
+    for confidence, signature in ((0.0, "glance"), (2.0, "full")):
+        result = Classifier(strict).classify(photo, confidence)
+        logits = classifier.run(signature, images=images)["logits"]
+        assert result.score == pytest.approx(logits.max(), abs=1e-4)
+        assert result.known == (signature == "glance")
+    older = classifier.classify(photo)  # whose file says nothing of it
+    assert (older.known, older.known_from) == (True, None)
+
+
+def test_what_is_none_of_the_classes_is_given_no_name(strict, photo, capsys, tmp_path):
+    assert classify.main([str(strict), str(photo), f"--draw={tmp_path / 'out.png'}"]) == 0
+    score = Classifier(strict).classify(photo).score
+    said = f"  none of these (score {score:.2f}, known from 1000000.00)"
+    assert capsys.readouterr().out.splitlines() == [str(photo), said]
+    classify.main([str(strict), str(photo), "--json"])
+    line = json.loads(capsys.readouterr().out)
+    assert (line["known"], line["score"]) == (False, pytest.approx(score))
+
+
 def save(folder, image, name, **options):
     image.save(folder / name, **options)
     return folder / name

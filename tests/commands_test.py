@@ -57,6 +57,11 @@ def test_training_writes_the_run(run):
         "test_top5_accuracy",
         "test_glance_accuracy",
         "test_look_accuracy",
+        "test_calibration_error",
+        "test_calibration_error_before",
+        "test_known",
+        "temperature",
+        "known_from",
         "val_accuracy",
         "parameters",
         "multiply_adds",
@@ -93,6 +98,12 @@ def test_evaluate_gives_the_training_s_own_figures(run, tmp_path):
     assert measured["images"] == 6
     for name in ("accuracy", "top5_accuracy", "glance_accuracy", "look_accuracy"):
         assert measured[name] == metrics[f"test_{name}"]
+    for name in ("calibration_error", "calibration_error_before"):
+        assert measured[name] == pytest.approx(metrics[f"test_{name}"], abs=1e-6)
+    assert measured["known"] == metrics["test_known"]
+    model = Run(directory).load_model()
+    assert model.temperature == metrics["temperature"] != 1.0
+    assert model.known_from == metrics["known_from"]
 
 
 def test_doubted_labels_are_what_exclude_takes(run, photos, build, tmp_path, monkeypatch):
@@ -145,6 +156,14 @@ def test_predict_ranks_classes_and_draws(run, photos, tmp_path):
         assert sorted(shares[path]) == ["blue", "green", "red"]
         assert sum(shares[path].values()) == pytest.approx(1, abs=1e-5)
     assert shares[turned] == pytest.approx(shares[upright], abs=0.02)
+    model = Run(directory).load_model()
+    logits = model.predict(predict.read_image(upright, 64)[None], verbose=0)[0]
+    expected = np.exp(logits / model.temperature)
+    expected /= expected.sum()
+    found = [shares[upright][name] for name in ("blue", "green", "red")]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert [float(row["score"]) for row in rows[:3]] == pytest.approx([logits.max()] * 3, abs=1e-5)
+    assert {int(row["known"]) for row in rows[:3]} == {int(logits.max() >= model.known_from)}
     drawn = {path.name for path in tmp_path.glob("drawn/*")}
     assert drawn == ({"g0_0.png", "turned.png"} if DRAWS else set())
 
@@ -186,7 +205,12 @@ def test_predict_walks_folders_and_writes_tables_whole(run, album, build, tmp_pa
     rows = table(said)
     assert [row["file"] for row in rows] == [str(single), str(album / "a.png")]
     ranks = ("", "_2", "_3")
-    assert list(rows[0]) == ["file", *(f"{c}{r}" for r in ranks for c in ("class", "probability"))]
+    assert list(rows[0]) == [
+        "file",
+        "score",
+        "known",
+        *(f"{c}{r}" for r in ranks for c in ("class", "probability")),
+    ]
     # As a single photo is answered, rank by rank.
     _, printed, _ = command(predict.main, f"--run={run[0]}", "--csv", album / "a.png")
     for r, row in zip(ranks, csv.DictReader(io.StringIO(printed)), strict=True):
@@ -246,6 +270,19 @@ def test_a_plain_backbone_has_no_looks_to_write(run, photos, build, tmp_path, mo
     assert status == 2
     assert "a run whose model looks closer" in last_line(errors)
     assert not looks.exists()
+
+
+def test_predict_names_nothing_that_is_none_of_the_classes(photos, build, tmp_path):
+    model = build(known_from=9.5)
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "labels.txt").write_text("blue\ngreen\nred\n")
+    (tmp_path / "config.json").write_text("{}")
+    photo = photos / "red" / "g0_0.png"
+    status, printed, errors = command(predict.main, f"--run={tmp_path}", photo)
+    assert (status, errors) == (0, "")
+    score = model.predict(pipeline.resize(decode.read_image(photo), 64)[None], verbose=0).max()
+    said = f"  none of these (score {score:.2f}, known from 9.50)"
+    assert printed.splitlines()[-2:] == [str(photo), said]
 
 
 @pytest.mark.parametrize(
@@ -365,8 +402,8 @@ Epoch 1/2
 4/4 - \d+s - .* - loss: \S+ - .* - val_loss: \S+
 Epoch 2/2
 4/4 - \d+s - .* - loss: \S+ - .* - val_loss: \S+
-Testing, once, with the weights that were best on validation:
-2/2 - \d+s - \S+/batch
+Calibrating on validation, and testing, once, with the weights that were best there:
+4/4 - \d+s - \S+/batch
 Where the time went: data \d+ s, model \d+ s, training \d+ s, validation \d+ s, checkpoints .*
 Test accuracy .*, \d+ M multiply-adds, \d+ s
 Written: \S+/{model.keras,metrics.json,test.csv,…}

@@ -26,7 +26,7 @@ SAME_UNDER_JAX = (
     "augment data_annotated_boxes data_decode data_folder data_named data_pipeline data_sources "
     "data_splits fgvc_aircraft synthetic_birds "  # tf.data
     "measures_calibration measures_coarse_to_fine measures_doubts measures_faithfulness "
-    "measures_localization "
+    "measures_localization measures_unknown "
     "benchmarks examples readme rooms run "  # NumPy and text
     "backbones classifier_arguments commands resume "  # Keras' layers, flags, files
     "devices explain_activation explain_focus explain_steps report "  # TensorFlow alone

@@ -71,3 +71,24 @@ def test_splits_without_names_stay_without(split):
 def test_what_is_no_place_is_refused(split, indices):
     with pytest.raises(ValueError, match=r"`indices`\. Expected integers in 0…8\. Received"):
         split.subset(indices)
+
+
+def test_some_classes_alone_are_labelled_in_their_order(split):
+    source = data.Source("nine", ("a", "b", "c"), {"test": split})
+    some = source.of_classes(["c", "a"])
+    assert some.class_names == ("c", "a")
+    part = some.splits["test"]
+    assert part.labels.tolist() == [1, 0] * 3
+    assert part.names == ("a", "c", "d", "f", "g", "i")
+    for seed in (None, 4):
+        examples = list(part.examples(seed))
+        assert {int(e["image"].numpy()) % 3: int(e["label"]) for e in examples} == {0: 1, 2: 0}
+        assert listed(part, seed) == listed(split.subset([0, 2, 3, 5, 6, 8]), seed)
+    assert part.subset([1, 2]).labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("names", [["a", "d"], ["a", "a"]])
+def test_what_is_no_class_is_refused(split, names):
+    source = data.Source("nine", ("a", "b", "c"), {"test": split})
+    with pytest.raises(ValueError, match=r"`names`\. Expected different ones of .*Received: "):
+        source.of_classes(names)

@@ -42,6 +42,20 @@ def test_all_maps_of_a_photo_share_one_scale(build, batch, monkeypatch):
     assert len(set(drawn[5:])) == 1
 
 
+def test_a_photo_of_none_of_the_classes_is_given_no_name(build, batch, monkeypatch):
+    titles = []
+    monkeypatch.setattr(focus, "_title", lambda axes, text, *_: titles.append(text))
+    model = build(looks=0)
+    score = model.predict(batch[0][:1], verbose=0).max()
+    for known_from, labels in ((None, [1]), (score + 1, [1]), (score + 1, None)):
+        model.known_from = known_from
+        focus.draw(model, batch[0][:1], labels, ["a", "b", "c"], io.BytesIO())
+    said = titles[::2]  # beside "evidence"
+    assert said[0][2] in "abc"
+    none = f"none of these (score {score:.2f})"
+    assert said[1:] == [f"✗ {none}, is b", none]
+
+
 def test_color_covers_where_the_evidence_is():
     gray = np.full((2, 1, 1), 0.5)
     none, most = focus._tint(gray, np.array([[[0.0]], [[1.0]]]))

@@ -156,6 +156,7 @@ def test_the_combined_map_weighs_steps_and_thins_evidence_over_larger_boxes():
         glance_map=np.zeros((1, 1, 1)),
         step_maps=np.array([[[[2.0]], [[1.0]]]]),
         look_weight=1.0,
+        temperature=1.0,
     )
     # Look 1: 0.25 · 2 over half of the image; look 2: 0.75 · 1 over a quarter.
     np.testing.assert_allclose(seen.combined_map(2), [[[1.0 + 3.0, 0], [1.0, 0]]], rtol=1e-6)
@@ -170,6 +171,25 @@ def test_the_answer_s_map_is_the_glance_s_and_lambda_times_the_steps(build, batc
     np.testing.assert_allclose(seen.answer_map(16), expected, rtol=1e-5)
     plain = Explainer(spread_out(build(looks=0)))(images)
     np.testing.assert_array_equal(plain.answer_map(16), upsample(plain.glance_map, 16))
+
+
+def test_the_course_is_of_logits_divided_by_the_temperature(build, batch):
+    images = batch[0][:2].astype("float32")
+    model = spread_out(build())
+    hot = Explainer(model)(images).course()
+    model.temperature = 2.0
+    mild = np.sqrt(hot)  # of half the logits, up to their sum
+    mild /= mild.sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(Explainer(model)(images).course(), mild, rtol=1e-4)
+
+
+def test_what_is_below_the_model_s_threshold_is_not_known(build, batch):
+    images = batch[0][:3].astype("float32")
+    model = spread_out(build())
+    scores = Explainer(model)(images).logits.max(axis=-1)
+    assert Explainer(model)(images).known.all()
+    model.known_from = float(np.median(scores))
+    assert Explainer(model)(images).known.tolist() == (scores >= np.median(scores)).tolist()
 
 
 def test_edges_and_areas():

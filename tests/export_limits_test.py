@@ -6,6 +6,7 @@ from conftest import tensorflow_only
 
 from export import benchmark, early_stop, limits, measure
 from export.reference import Reference
+from rra_keras.measures.calibration import probabilities
 
 pytestmark = tensorflow_only("export")
 
@@ -14,11 +15,11 @@ def test_glance_curve_and_threshold():
     big, small = 4.0, 0.1
     sure_right = [[big, 0.0], [big, 0.0]]
     doubtful = [[small, 0.0], [small, 0.0]]
-    glance_logits = np.array([*sure_right, *doubtful])
+    glance = probabilities(np.array([*sure_right, *doubtful]))
     full_logits = np.array([[1.0, 0], [1.0, 0], [0, 1.0], [0, 1.0]])
     labels = np.array([0, 0, 1, 1])
     costs = {"glance": 10.0, "focus": 90.0}
-    points = early_stop.curve(glance_logits, full_logits, labels, costs)
+    points = early_stop.curve(glance, full_logits, labels, costs)
     np.testing.assert_allclose(points["share"], [1.0, 0.5, 0.0])
     np.testing.assert_allclose(points["accuracy"], [0.5, 1.0, 1.0])
     np.testing.assert_allclose(points["multiply_adds"], [10.0, 55.0, 100.0])

@@ -25,6 +25,9 @@ from export import (
     trained,
 )
 from export.classify import Classifier
+from rra_keras.data import pipeline
+from rra_keras.measures.calibration import probabilities
+from rra_keras.training.run import Run
 
 pytestmark = tensorflow_only("export")
 LABELS = ["blue", "green", "red"]
@@ -71,14 +74,13 @@ def int8_from_the_first_stride(tflite_contents, images):
 def one_look(build):
     """The smallest classifier that looks: one crop, wider than high, and one step."""
     keras.utils.set_random_seed(0)
-    return build(steps=1, patch_size=(32, 48))
+    return build(steps=1, patch_size=(32, 48), temperature=2.0, known_from=-1.5)
 
 
 @pytest.fixture(scope="module")
 def run(one_look, photos, tmp_path_factory):
     """A run directory of `one_look`, as training leaves it."""
     from rra_keras.training.config import configure
-    from rra_keras.training.run import Run
 
     directory = tmp_path_factory.mktemp("run")
     written = Run(directory)
@@ -116,6 +118,22 @@ def test_rebuilt_with_the_other_crop_says_the_same(distinct, signatures, images)
     for name, value in view.items():
         np.testing.assert_allclose(full[name], value, atol=1e-4, err_msg=name)
     np.testing.assert_allclose(keras.ops.sum(full["probabilities"], axis=-1), 1.0, atol=1e-6)
+
+
+def test_probabilities_are_of_logits_divided_by_the_temperatures(exported, images):
+    file = Classifier(exported[0] / "model_fp32.tflite")
+    assert file.temperature["full"] == 2.0
+    assert 0.05 < file.temperature["glance"] < 20
+    assert file.known_from["full"] == -1.5
+    seen = file.run("glance", images=images[:1])
+    glanced = {name: seen[name] for name in ("boxes", "logits")}
+    for outputs, temperature in (
+        (file.run("full", images=images[:1]), 2.0),
+        (file.run("focus", images=images[:1], **glanced), 2.0),
+        (seen, file.temperature["glance"]),
+    ):
+        expected = probabilities(outputs["logits"], temperature)
+        np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +304,7 @@ def test_what_the_gpu_does_not_support_is_listed():
     assert gpu._unsupported(log) == ["SUB: why", "FOO: not"]
 
 
-def test_the_command_writes_and_measures_everything(exported):
+def test_the_command_writes_and_measures_everything(exported, one_look):
     out, printed = exported
     assert {path.name for path in out.iterdir()} == {
         "saved_model",
@@ -304,6 +322,13 @@ def test_the_command_writes_and_measures_everything(exported):
         assert measured["finite"]
     assert set(report["files"]["model_fp32.tflite"]["latency_ms"]) == {"1_threads", "2_threads"}
     assert Classifier(out / "model_fp32.tflite").confidence == report["glance"]["confidence"]
+    # All six of the validation split pass: few are too few to hold one in twenty back.
+    glanced = Classifier(out / "model_fp32.tflite").known_from["glance"]
+    source = Run(out.parent).load_data()
+    batches = pipeline.evaluation_batches(source.splits["validation"], 64, 6, 3)
+    images, _ = next(batches.as_numpy_iterator())
+    logits = one_look.view("glance_logits").predict(images, verbose=0)["glance_logits"]
+    assert glanced == pytest.approx(logits.max(axis=-1).min(), abs=1e-5)
     assert sorted(path.name for path in out.parent.iterdir()) == [
         *("config.json", "export", "labels.txt", "model.keras")
     ]

@@ -46,13 +46,16 @@ def test_the_python_runs(tmp_path, monkeypatch):
     }
     # The docs go on from the README: its model is saved where theirs is loaded.
     code = {page.name: "".join(blocks(page, "python")) for page in (README, *DOCS)}
-    assert {name for name, text in code.items() if text} == {"README.md", "design.md", "explain.md"}
+    written = {"README.md", "design.md", "explain.md", "training.md"}
+    assert {name for name, text in code.items() if text} == written
     exec("".join(code.values()), names)
 
     assert names["logits"].shape == (1, 20)
     assert names["seen"]["boxes"].shape == names["explanation"].boxes.shape == (1, 1, 4)
     assert names["course"].shape == (1, 6, 20)
     assert names["maps"].shape == (1, 5, 448, 448)
+    assert names["shares"].sum() == pytest.approx(1.0, abs=1e-5)
+    assert names["known"].shape == (1,)
     own = names["own"]
     own.fit(rng.uniform(0, 255, (2, 128, 128, 3)), names["labels"], verbose=0)
     assert own.predict(np.zeros((1, 128, 128, 3)), verbose=0).shape == (1, 20)

@@ -17,6 +17,7 @@ from rra_keras.data import file_list
 from rra_keras.data.annotated_boxes import Boxes
 from rra_keras.explain.steps import Explanation
 from rra_keras.measures import doubts
+from rra_keras.measures.calibration import calibration_errors, probabilities
 from rra_keras.measures.predictions import accuracies
 from rra_keras.reporting import page, sample, tables
 from rra_keras.reporting import write as reporting
@@ -57,7 +58,9 @@ def make_run(photos, build, tmp_path_factory):
         run = Run.create(tmp_path_factory.mktemp("runs") / "run", dataclasses.asdict(config))
         run.write_text("labels.txt", "\n".join(NAMES) + "\n")
         keras.utils.set_random_seed(0)
-        model = build(looks=looks, train_from="block_1")
+        model = build(looks=looks, train_from="block_1", temperature=2.0 if looks else 1.0)
+        if looks:
+            model.known_from = 9.5  # which no photo reaches
         with run.replacing("model.keras") as path:
             model.save(path)
         if looks:
@@ -82,12 +85,13 @@ class Page(html.parser.HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.links, self.tags, self.shown = [], [], []
+        self.links, self.tags, self.shown, self.alts = [], [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.links += [value for name, value in attrs if name in ("src", "srcset", "href")]
+        self.alts += [value for name, value in attrs if name == "alt"]
 
     def handle_data(self, data):
         self.shown.append(data)
@@ -118,10 +122,17 @@ def test_the_figures_are_those_of_evaluation(written, run):
     batches = reporting.pipeline.evaluation_batches(split, 64, 4, 3)
     streams, labels = collect(model, batches)
     assert figures["accuracy"] == accuracies(streams, labels)
+    wrong = int(np.sum(streams["logits"].argmax(-1) != labels))
+    assert figures["unknown"] == {"known_from": 9.5, "known": 0.0, "images": 6, "errors": wrong}
     assert figures["images"] == split.size == 6
     assert sum(row["images"] for row in figures["classes"]) == split.size
     assert [row["name"] for row in figures["classes"]] == NAMES
     assert sum(figures["calibration"]["count"]) == split.size
+    errors = calibration_errors(streams["logits"], labels, 2.0)
+    assert errors.items() <= figures["calibration"].items()
+    assert figures["calibration"]["temperature"] == 2.0
+    sure = probabilities(streams["logits"], 2.0).max(axis=-1)
+    assert figures["calibration"]["mean_confidence"] == pytest.approx(sure.mean())
     assert figures["attention"]["answer"] == figures["accuracy"]["accuracy"]
     assert figures["attention"]["glance"] == figures["accuracy"]["glance_accuracy"]
     wrong = round(split.size * (1 - figures["accuracy"]["accuracy"]))
@@ -167,6 +178,9 @@ def test_the_page_asks_for_nothing_and_escapes_names(written):
         assert name in shown
     assert "<i>" in shown
     assert "2 M" in shown  # multiply-adds
+    assert "divided by a temperature of 2.00" in shown
+    assert "below 9.50 is none of these classes" in shown
+    assert sum(alt.endswith(": none of these, wrong") for alt in read.alts) >= 2
 
 
 def test_the_command_is_the_one_that_was_given(written):
@@ -199,7 +213,7 @@ def test_a_plain_backbone_has_a_report_too(make_run, photos, monkeypatch):
     assert figures["images"] == 5
     # A run that kept no command has it from its configuration.
     assert figures["command"] == reporting.training_command(run.config)
-    for name in ("attention", "coarse_to_fine", "faithfulness", "localization"):
+    for name in ("attention", "coarse_to_fine", "faithfulness", "localization", "unknown"):
         assert figures[name] is None
     assert figures["accuracy"]["glance_accuracy"] is None
     # Two labels stand for doubted ones: as rows, figures and thumbnails.

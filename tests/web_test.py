@@ -37,8 +37,8 @@ SWITCH = "Run on the {} instead"
 expect.set_options(timeout=120_000)  # milliseconds: the GPU is a slow one
 
 
-def write_model(content, path, confidence):
-    metadata = {"image_size": 64, "confidence": confidence}
+def write_model(content, path, confidence, **more):
+    metadata = {"image_size": 64, "confidence": confidence, **more}
     path.write_bytes(tflite.attach(content, LABELS, metadata))
     return path
 
@@ -320,6 +320,30 @@ def test_the_plain_backbone_has_no_looks(browser, plain, serve, shots, tmp_path)
     expected = Classifier(path).classify(tmp_path / "site" / "samples" / "0.jpg")
     values = list(read(opened)[0].values())
     np.testing.assert_allclose(values, expected.probabilities, atol=1e-2)
+    opened.close()
+
+
+def test_a_photo_of_none_of_the_classes_is_given_no_name(browser, plain, serve, shots, tmp_path):
+    path = write_model(plain[1], tmp_path / "plain.tflite", None)
+    scores = [Classifier(path).classify(shot).score for shot in shots]
+    known_from = float(np.mean([min(scores), max(scores)]))
+    write_model(plain[1], path, None, known_from={"full": known_from})
+    web.build(path, tmp_path / "site")
+    opened = browser.new_page(reduced_motion="reduce")
+    opened.goto(serve(tmp_path / "site"))
+    expect(opened.locator(DONE)).to_be_visible()
+    for index, known in ((np.argmin(scores), False), (np.argmax(scores), True)):
+        show(opened, shots[index])
+        expect(opened.locator("#none")).to_be_visible(visible=not known)
+        expect(opened.locator("#top")).to_be_visible(visible=known)
+        said = opened.locator("#score").inner_text()
+        if known:
+            assert said == ""
+        else:
+            expect(opened.locator("#none")).to_have_text("None of these")
+            expect(opened.locator("#summary")).to_have_text("None of these")
+            score, least = map(float, re.findall(r"-?[\d.]+", said))
+            assert (score, least) == pytest.approx((scores[index], known_from), abs=0.011)
     opened.close()
 
 

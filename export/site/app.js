@@ -65,7 +65,7 @@ async function look(outdated, live) {
   const signature = document.querySelector("[name=mode]:checked").value;
   const result = await run(signature, toInput(photo, info.image_size));
   if (outdated()) return;
-  view.answer(info.labels, result, live);
+  view.answer(info.labels, result, info.known_from[signature], live);
   await view.looks(photo, result.outputs, signature === "glance", outdated);
 }
 

@@ -96,14 +96,20 @@ export function clear() {
 }
 
 /**
- * Show the most probable classes, and how long it took.
+ * Show the most probable classes, or that it is none of them, and how long it took.
  *
  * @param {string[]} labels in the order of the probabilities.
  * @param {object} result of a run.
+ * @param {?number} knownFrom the least score, greatest logit, of a photo of any of the classes.
  * @param {boolean} live whether the next frame follows: its numbers never rest, so they are not
  *     spoken.
  */
-export function answer(labels, {outputs, milliseconds}, live) {
+export function answer(labels, {outputs, milliseconds}, knownFrom, live) {
+  const score = outputs.logits.reduce((most, logit) => Math.max(most, logit));
+  const none = knownFrom != null && score < knownFrom;
+  const beside = `score ${score.toFixed(2)}, known from ${knownFrom?.toFixed(2)}`;
+  $("none").textContent = none ? "None of these" : "";
+  $("score").textContent = none ? beside : "";
   const order = Array.from(outputs.probabilities.keys());
   order.sort((a, b) => outputs.probabilities[b] - outputs.probabilities[a]);
   const list = $("top");
@@ -119,7 +125,9 @@ export function answer(labels, {outputs, milliseconds}, live) {
   });
   $("time").textContent = `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
   const [name, value] = list.firstChild.children;
-  const spoken = live ? name.textContent : `${name.textContent}, ${value.textContent}`;
+  list.hidden = none;
+  const named = live ? name.textContent : `${name.textContent}, ${value.textContent}`;
+  const spoken = none ? "None of these" : named;
   if ($("summary").textContent !== spoken) $("summary").textContent = spoken;
 }
 

@@ -127,7 +127,45 @@ class Source:
     splits: dict[str, Split]
     notes: tuple[str, ...] = ()
 
+    def of_classes(self, names) -> Source:
+        """Return the examples of some classes alone, as a `Source`; no image is read.
+
+        Example:
+            others = source.of_classes(["green", "blue"])
+            print(others.summary())
+
+        Args:
+            names: the classes; the label is the place in it.
+
+        Raises:
+            ValueError: if one is no class of this, or comes twice.
+        """
+        names = tuple(names)
+        if len(set(names) & set(self.class_names)) < len(names):
+            raise ValueError(
+                f"Invalid value for `names`. Expected different ones of {self.class_names}. "
+                f"Received: {names}"
+            )
+        places = np.array([names.index(n) if n in names else -1 for n in self.class_names])
+        splits = {
+            name: _relabel(split.subset(np.flatnonzero(places[split.labels] >= 0)), places)
+            for name, split in self.splits.items()
+        }
+        return dataclasses.replace(self, class_names=names, splits=splits)
+
     def summary(self) -> str:
         """Return classes, images in each split and notes, one line each."""
         sizes = ", ".join(f"{split.size} {name}" for name, split in self.splits.items())
         return "\n".join([f"{self.name}: {len(self.class_names)} classes, {sizes}", *self.notes])
+
+
+def _relabel(split, places):
+    """Return a split whose label i is `places[i]`."""
+
+    def entries(seed):
+        import tensorflow as tf
+
+        place = tf.constant(places, tf.int64)
+        return split.entries(seed).map(lambda entry: {**entry, "label": place[entry["label"]]})
+
+    return dataclasses.replace(split, entries=entries, read_labels=lambda: places[split.labels])

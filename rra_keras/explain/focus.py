@@ -10,6 +10,7 @@ from matplotlib.patches import Rectangle
 from rra_keras.explain.steps import Explainer
 from rra_keras.layers.zoom_crop import zoom_crop
 from rra_keras.measures.maps import upsample
+from rra_keras.measures.unknown import max_logit
 
 # One color a look, told apart with any color vision (Okabe and Ito).
 LOOK_COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")
@@ -124,7 +125,11 @@ class _Strip:
 
         axes = self.axes(0, layout.photo_top, layout.photo, layout.photo)
         _photo(axes, image)
-        said, color = _verdict(class_names, answer, course[-1, answer], label)
+        said = f"{_short(class_names[answer])} {course[-1, answer]:.0%}"
+        if not seen.known[row]:
+            said = f"none of these (score {max_logit(seen.logits[row]):.2f})"
+        right = bool(seen.known[row]) and label == answer
+        said, color = _verdict(said, right, None if label is None else class_names[label])
         if layout.stacked:
             _title(axes, said.replace(", is ", ",\nis "), color, _FONT + 3, 4)
         else:  # above the other titles
@@ -210,13 +215,10 @@ class _Strip:
         axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _verdict(class_names, answer, share, label):
-    said = f"{_short(class_names[answer])} {share:.0%}"
-    if label is None:
+def _verdict(said, right, truth):
+    if truth is None:
         return said, "black"
-    if label == answer:
-        return f"✓ {said}", ANSWER
-    return f"✗ {said}, is {_short(class_names[label])}", OTHER
+    return (f"✓ {said}", ANSWER) if right else (f"✗ {said}, is {_short(truth)}", OTHER)
 
 
 def _short(name, most=28):

@@ -3,10 +3,11 @@
 import dataclasses
 
 import numpy as np
-from scipy.special import softmax
 
 from rra_keras.explain.cam import ClassActivation
+from rra_keras.measures.calibration import probabilities
 from rra_keras.measures.maps import areas, paste, upsample
+from rra_keras.measures.unknown import is_known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Explanation:
         glance_map: `(B, h, w)`, evidence on the whole image.
         step_maps: `(B, T, h, w)`, evidence on the crop that each step belongs to.
         look_weight: λ, the steps' share in the answer.
+        temperature: what logits are divided by where they become probabilities.
+        known_from: the least score of a photo that is of any of the classes; `None` for all.
     """
 
     classes: np.ndarray
@@ -43,6 +46,8 @@ class Explanation:
     glance_map: np.ndarray
     step_maps: np.ndarray
     look_weight: float
+    temperature: float
+    known_from: float | None = None
 
     @property
     def looks(self):
@@ -64,8 +69,13 @@ class Explanation:
         return parts[0]._each(lambda name: np.concatenate([getattr(p, name) for p in parts]))
 
     def _each(self, make):
-        names = [field.name for field in dataclasses.fields(self) if field.name != "look_weight"]
+        names = [field.name for field in dataclasses.fields(self) if field.type is np.ndarray]
         return dataclasses.replace(self, **{name: make(name) for name in names})
+
+    @property
+    def known(self):
+        """Which photos are of any of the classes, `(B,)` booleans."""
+        return is_known(self.logits, self.known_from)
 
     def course(self):
         """Return the probabilities on the way to the answer, `(B, 2 + T, C)`.
@@ -74,7 +84,8 @@ class Explanation:
         """
         steps = self.glance_logits[:, None] + self.look_weight * self.step_logits  # (B, T, C)
         ends = self.glance_logits[:, None], self.logits[:, None]
-        return softmax(np.concatenate([ends[0], steps, ends[1]], axis=1), axis=-1)
+        logits = np.concatenate([ends[0], steps, ends[1]], axis=1)
+        return probabilities(logits, self.temperature)
 
     def maps_in_image(self, size):
         """Return the glance's map and each step's in image coordinates.
@@ -167,4 +178,6 @@ class Explainer:
                 np.stack(step_maps, axis=1) if step_maps else np.zeros((count, 0, 1, 1), "float32")
             ),
             look_weight=float(self.model.look_weight),
+            temperature=self.model.temperature,
+            known_from=self.model.known_from,
         )

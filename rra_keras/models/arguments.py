@@ -12,6 +12,7 @@ from rra_keras.backbones import minimum_size
 from rra_keras.layers import BoxLocalizer
 from rra_keras.layers.localizers import LOCALIZERS
 from rra_keras.layers.zoom_crop import as_pair
+from rra_keras.models.calibrated import check_known_from, check_temperature
 
 
 def check_arguments(arguments):
@@ -65,6 +66,8 @@ def check_arguments(arguments):
     for name in ("look_weight", "look_loss_weight", "glance_loss_weight"):
         value = arguments[name]
         check(math.isfinite(value) and value >= 0, name, "a finite number, 0 or above")
+    check_temperature(arguments["temperature"])
+    check_known_from(arguments["known_from"])
     check(0 <= arguments["box_gradient"] <= 1, "box_gradient", "a share in [0, 1]")
     check(
         not (arguments["crop_backbone"] and arguments["shared_encoder"]),

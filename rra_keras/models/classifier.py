@@ -12,6 +12,7 @@ from rra_keras.layers import BoxLocalizer, Localizer, RecursiveAttention, ZoomCr
 from rra_keras.layers.localizers import make_localizer
 from rra_keras.layers.zoom_crop import as_pair
 from rra_keras.models.arguments import check_arguments, dtype_policy, revived, serialized
+from rra_keras.models.calibrated import CalibratedModel
 from rra_keras.models.framing import FAR_VIEWS, FramingLook, refinements_for
 from rra_keras.models.heads import (
     as_outputs,
@@ -22,11 +23,10 @@ from rra_keras.models.heads import (
 )
 from rra_keras.models.look import Look, Seen, named, shrink
 from rra_keras.models.presets import resolve
-from rra_keras.models.streams import StreamModel
 
 
 @keras.saving.register_keras_serializable("rra_keras")
-class RRAClassifier(StreamModel):
+class RRAClassifier(CalibratedModel):
     """Recursively Refined Attention on an ordinary backbone.
 
     1. Glance: shrink `images` `(B, S, S, 3)`, encode them → `glance_features` `(B, h, w, D)` →
@@ -84,6 +84,8 @@ class RRAClassifier(StreamModel):
             localize a second look inside the first.
         train_from: name of the first trainable block of the backbone; all before it is frozen.
         preprocess: layer or function from RGB 0…255 to what a handed-over backbone expects.
+        temperature: what logits are divided by where they become probabilities; see the attribute.
+        known_from: the least score of a photo of any of the classes; see the attribute.
         weights: backbone weights: `"imagenet"`, a weights file, or `"random"`. `None` is random as
             well, but refused where `train_from` would freeze a named backbone's random weights.
         dtype: dtype policy to compute by, e.g. `"mixed_bfloat16"`; Keras' own unless given.
@@ -117,6 +119,8 @@ class RRAClassifier(StreamModel):
         linear_vote=True,
         train_from=None,
         preprocess=None,
+        temperature=1.0,
+        known_from=None,
         weights=None,
         dtype=None,
         name="rra_classifier",

@@ -11,14 +11,13 @@ import shlex
 import sys
 
 import numpy as np
-from scipy.special import softmax
 from tqdm import tqdm
 
 from rra_keras.data import pipeline
 from rra_keras.explain import focus
 from rra_keras.explain.activation import activations
 from rra_keras.explain.steps import Explainer, Explanation
-from rra_keras.measures import calibration, confusion
+from rra_keras.measures import calibration, confusion, unknown
 from rra_keras.measures.coarse_to_fine import verdict
 from rra_keras.measures.doubts import doubted_labels, doubts_csv
 from rra_keras.measures.predictions import accuracies
@@ -84,7 +83,7 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
     model = run.load_model()
     names = run.class_names
     seen, labels, maps = look(model, split, batch_size, activation=boxes is not None)
-    probabilities = softmax(seen.logits, axis=-1)
+    probabilities = calibration.probabilities(seen.logits, model.temperature)
     matrix = confusion.confusion_matrix(labels, seen.logits.argmax(-1), len(names))
     chosen = {
         "spread": sample.spread(split.size, strips).tolist(),
@@ -112,14 +111,15 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
         "report_command": shlex.join(["python", "-m", "rra_keras.report", *sys.argv[1:]]),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "accuracy": accuracies(_streams(seen), labels),
-        "calibration": _calibration(probabilities, labels),
+        "calibration": _calibration(seen.logits, labels, model.temperature),
+        "unknown": _unknown(seen, labels),
         "classes": _classes(matrix, names),
         "confused_pairs": [{k: v for k, v in pair.items() if k != "photos"} for pair in pairs],
-        "errors": [_error(split, i, labels, probabilities, names) for i in chosen["errors"]],
+        "errors": [_answer(seen, split, i, labels, probabilities, names) for i in chosen["errors"]],
         "label_issues": {
             "count": len(doubted),
             "first": [
-                _error(split, i, labels, probabilities, names)
+                _answer(seen, split, i, labels, probabilities, names)
                 | {"label_probability": float(probabilities[i, labels[i]])}
                 for i in doubted[:_DOUBTED]
             ],
@@ -137,7 +137,9 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
         rows = tables.faithfulness_table(
             seen[faithful],
             (images[i] for i in faithful),
-            lambda batch: model.predict(batch, batch_size=batch_size, verbose=0),
+            lambda batch: (
+                model.predict(batch, batch_size=batch_size, verbose=0) / model.temperature
+            ),
             progress=bar,
         )
         figures["faithfulness"] = {"images": len(faithful), "maps": rows}
@@ -169,22 +171,39 @@ def _streams(seen):
     }
 
 
-def _calibration(probabilities, labels):
+def _calibration(logits, labels, temperature):
+    probabilities = calibration.probabilities(logits, temperature)
     confidence = probabilities.max(axis=-1)
     groups = calibration.reliability(confidence, probabilities.argmax(-1) == labels)
     return {
-        "expected_calibration_error": calibration.expected_calibration_error(groups),
+        **calibration.calibration_errors(logits, labels, temperature),
+        "temperature": temperature,
         "mean_confidence": float(confidence.mean()),
         **{name: values.tolist() for name, values in groups.items()},
     }
 
 
-def _error(split, i, labels, probabilities, names):
+def _answer(seen, split, i, labels, probabilities, names):
     return {
         "image": _name(split, i),
         "label": names[labels[i]],
         "answer": names[probabilities[i].argmax()],
         "probability": float(probabilities[i].max()),
+        "score": float(unknown.max_logit(seen.logits[i])),
+        "known": bool(seen.known[i]),
+    }
+
+
+def _unknown(seen, labels):
+    """Return how many photos are none of the classes to the model, and of which it was wrong."""
+    if seen.known_from is None:
+        return None
+    wrong = seen.logits.argmax(-1) != labels
+    return {
+        "known_from": seen.known_from,
+        "known": float(seen.known.mean()),
+        "images": int(np.sum(~seen.known)),
+        "errors": int(np.sum(wrong & ~seen.known)),
     }
 
 
@@ -248,8 +267,9 @@ def _drawn(seen, model, image, label, names, name):
         file = io.BytesIO()
         focus.draw_strips(seen, model, image[None], label, names, file, columns, format="webp")
         strip[form] = file.getvalue()
-    answer = names[int(seen.classes[0])]
-    strip["alt"] = f"{answer}, {'right' if seen.classes[0] == label[0] else 'wrong'}"
+    answer = names[int(seen.classes[0])] if seen.known[0] else "none of these"
+    right = seen.known[0] and seen.classes[0] == label[0]
+    strip["alt"] = f"{answer}, {'right' if right else 'wrong'}"
     return strip
 
 

@@ -1,12 +1,15 @@
 """What a trained model is worth, and the run's last files."""
 
 import importlib.metadata
+import itertools
 import math
 import shlex
 import sys
 
 from rra_keras.data import pipeline
+from rra_keras.measures.calibration import calibration_errors, fit_temperature
 from rra_keras.measures.predictions import accuracies, predictions_csv
+from rra_keras.measures.unknown import fit_threshold, is_known, max_logit
 from rra_keras.models import costs
 from rra_keras.training.evaluation import collect
 
@@ -14,10 +17,11 @@ _PACKAGES = ("rra-keras", "keras", "tensorflow", "keras-cv", "tensorflow-dataset
 
 
 def finish(config, run, source, model, clock, val_accuracy):
-    """Test a trained model, once, and write the run's last files.
+    """Calibrate a trained model, test it, once, and write the run's last files.
 
-    1. Run the model over the test split.
-    2. Write `model.keras`, `test.csv` and, last, `metrics.json`.
+    1. Run the model over the validation split and, once, the test split.
+    2. Fit its `temperature` and `known_from` to what it says of the validation split.
+    3. Write `model.keras`, `test.csv` and, last, `metrics.json`.
 
     Args:
         config: the run's `Config`.
@@ -30,13 +34,23 @@ def finish(config, run, source, model, clock, val_accuracy):
     Returns:
         The content of `metrics.json`.
     """
-    test = source.splits["test"]
-    print("Testing, once, with the weights that were best on validation:", flush=True)
-    clock.start("test")
-    batches = pipeline.evaluation_batches(
-        test, model.image_size, config.batch_size, model.num_classes
+    validation, test = source.splits["validation"], source.splits["test"]
+    print(
+        "Calibrating on validation, and testing, once, with the weights that were best there:",
+        flush=True,
     )
-    streams, labels = collect(model, batches, math.ceil(test.size / config.batch_size))
+    clock.start("calibration and test")
+    batches = [
+        pipeline.evaluation_batches(split, model.image_size, config.batch_size, model.num_classes)
+        for split in (validation, test)
+    ]
+    steps = sum(math.ceil(split.size / config.batch_size) for split in (validation, test))
+    streams, labels = collect(model, itertools.chain(*batches), steps)  # traced but once
+    logits = streams["logits"][: validation.size]
+    model.temperature = fit_temperature(logits, labels[: validation.size])
+    model.known_from = fit_threshold(max_logit(logits))
+    streams = {name: values[validation.size :] for name, values in streams.items()}
+    labels = labels[validation.size :]
     clock.start("counting multiply-adds")
     multiply_adds = costs.multiply_adds(model)
     clock.start("model file")
@@ -46,6 +60,15 @@ def finish(config, run, source, model, clock, val_accuracy):
     clock.stop()
     metrics = {
         **{f"test_{name}": value for name, value in accuracies(streams, labels).items()},
+        **{
+            f"test_{name}": value
+            for name, value in calibration_errors(
+                streams["logits"], labels, model.temperature
+            ).items()
+        },
+        "test_known": float(is_known(streams["logits"], model.known_from).mean()),
+        "temperature": model.temperature,
+        "known_from": model.known_from,
         "val_accuracy": val_accuracy,
         "parameters": costs.parameters(model),
         "multiply_adds": multiply_adds,

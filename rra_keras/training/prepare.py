@@ -36,7 +36,7 @@ class Prepared:
     clock: Clock
 
 
-def prepare(config, run_dir, resume=False, overwrite=False, strategy=None):
+def prepare(config, run_dir, resume=False, overwrite=False, strategy=None, source=None):
     """Check everything that input can get wrong, before any work is lost to it.
 
     Example:
@@ -49,6 +49,8 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None):
         resume: go on with the run that is there, if there is one.
         overwrite: replace the run that is there, if there is one.
         strategy: a `tf.distribute.Strategy` whose devices share each batch.
+        source: a `Source`, such as some of the configuration's classes; the whole of its data set
+            unless given.
 
     Returns:
         `Prepared`, ready to `train`.
@@ -70,7 +72,7 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None):
         )
     clock.start("data")
     exclude = run.excluded(config.exclude, stored=resume)
-    source = data.load(
+    source = source or data.load(
         config.dataset,
         data_dir=config.data_dir,
         group_regex=config.group_regex,

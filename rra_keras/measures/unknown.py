@@ -1,0 +1,133 @@
+"""Is a photo of any of the classes at all? Each score is the higher, the more it is like theirs."""
+
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+from scipy.spatial.distance import cdist
+from scipy.special import logsumexp
+
+KEPT = 0.95  # share of the classes' own photos that a threshold lets pass
+
+
+def max_logit(logits):
+    """Return the greatest logit: `(N, C)` → `(N,)`. The score that the commands go by.
+
+    Source: Hendrycks et al., "Scaling Out-of-Distribution Detection for Real-World Settings" (ICML
+    2022); for fine-grained classes Vaze et al., "Open-Set Recognition" (ICLR 2022).
+    """
+    return np.max(logits, axis=-1)
+
+
+def energy(logits):
+    """Return the negative free energy, log Σ exp(logits): `(N, C)` → `(N,)`.
+
+    Source: Liu et al., "Energy-based Out-of-distribution Detection" (NeurIPS 2020), at T = 1.
+    """
+    return logsumexp(logits, axis=-1)
+
+
+def fit_threshold(scores, kept=KEPT):
+    """Return the greatest of the scores that at least a share `kept` of them reach.
+
+    Of fewer than 1 / (1 - kept) scores, all reach it: it is the least.
+
+    Example:
+        scores = unknown.max_logit(model.predict(images, verbose=0))
+        model.known_from = unknown.fit_threshold(scores)
+
+    Args:
+        scores: `(N,)`, of photos of the classes that were not trained on; N ≥ 1.
+        kept: in [0, 1].
+
+    Raises:
+        ValueError: if there is no score.
+    """
+    if not len(scores):
+        raise ValueError("Invalid value for argument `scores`. Expected one or more. Received none")
+    return float(np.quantile(scores, 1 - kept, method="lower"))
+
+
+def is_known(logits, known_from):
+    """Tell which photos are of any of the classes: `(N, C)` → booleans `(N,)`.
+
+    Args:
+        logits: `(N, C)`.
+        known_from: the least score of those that are; `None` for all.
+    """
+    return max_logit(logits) >= (-np.inf if known_from is None else known_from)
+
+
+def class_means(features, labels):
+    """Return each class' mean feature: `(N, D)` and integers `(N,)` → `(C, D)`.
+
+    Every class from 0 to the greatest label needs a photo.
+    """
+    return np.stack([features[labels == c].mean(axis=0) for c in range(labels.max() + 1)])
+
+
+def nearest_mean(features, means):
+    """Return the negative distance to the nearest class mean: `(N, D)`, `(C, D)` → `(N,)`."""
+    return -cdist(features, means).min(axis=-1)
+
+
+def mahalanobis(features, means, covariance):
+    """Return the negative Mahalanobis distance to the nearest class mean: `(N, D)` → `(N,)`.
+
+    Source: Lee et al., "A Simple Unified Framework for Detecting Out-of-Distribution Samples and
+    Adversarial Attacks" (NeurIPS 2018), of the last features alone.
+
+    Args:
+        features: `(N, D)`.
+        means: `(C, D)`.
+        covariance: `(D, D)`, shared by the classes; positive definite.
+    """
+    root = cholesky(covariance, lower=True)
+    whitened = (solve_triangular(root, each.T, lower=True).T for each in (features, means))
+    return nearest_mean(*whitened)
+
+
+def shrunk_covariance(centered):
+    """Return the covariance of features, shrunk toward that of a sphere of the same variance.
+
+    With fewer photos than features, or not many more, the sample's own covariance cannot be
+    inverted, or misleads where it is.
+
+    Source: Chen et al., "Shrinkage Algorithms for MMSE Covariance Estimation" (IEEE Transactions on
+    Signal Processing 2010), oracle approximating shrinkage (equation 23).
+
+    Args:
+        centered: `(N, D)`, less the mean of each one's class.
+
+    Returns:
+        `(D, D)`, positive definite.
+
+    Raises:
+        ValueError: if the features do not vary within classes, so that nothing is near or far.
+    """
+    count, width = centered.shape
+    sample = centered.T @ centered / max(count, 1)
+    trace, square = np.trace(sample), np.sum(sample**2)
+    if not trace > 0:
+        raise ValueError(
+            "Invalid value for argument `centered`. Expected features that vary within classes. "
+            f"Received: {count} that are all alike"
+        )
+    most = (count + 1 - 2 / width) * (square - trace**2 / width)
+    share = 1.0 if most <= 0 else min(1.0, ((1 - 2 / width) * square + trace**2) / most)
+    return (1 - share) * sample + share * trace / width * np.eye(width)
+
+
+def auroc(known, unknown):
+    """Return the area under the ROC curve: how often a known photo has the higher score.
+
+    Args:
+        known: `(N,)`, scores of photos of the classes.
+        unknown: `(M,)`, of others; a tie counts half.
+    """
+    ordered = np.sort(unknown)
+    lower = np.searchsorted(ordered, known, "left") + np.searchsorted(ordered, known, "right")
+    return float(lower.mean() / 2 / len(unknown))
+
+
+def false_positive_rate(known, unknown, kept=KEPT):
+    """Return the share of unknown photos that pass the threshold that `kept` of the known pass."""
+    return float(np.mean(np.asarray(unknown) >= fit_threshold(known, kept)))
