@@ -1,4 +1,4 @@
-"""Train one row and append it: `python benchmarks/measure.py --data=synthetic_birds --row=edge`."""
+"""Train one row of a table: `python benchmarks/measure.py --data=synthetic_birds --row=edge`."""
 
 import csv
 import os
@@ -24,7 +24,7 @@ _PATH = flags.DEFINE_string("path", None, "Folder of aircraft25 or grocery.")
 _ROW = flags.DEFINE_enum("row", None, list(ROWS), "Row.", required=True)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed.", lower_bound=0)
 _HELD_OUT = flags.DEFINE_integer(
-    "held_out", 0, "Classes to keep out, for unknown.py; the row is not appended.", lower_bound=0
+    "held_out", 0, "Classes to keep out, for unknown.py; no row is written then.", lower_bound=0
 )
 
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -36,7 +36,7 @@ COLUMNS = (
 
 
 def main(_):
-    """Train, then append to `results/DATA-cpu-float32.csv` and keep the test predictions."""
+    """Train, put the row into `results/DATA-cpu-float32.csv`, and keep the test predictions."""
     from unknown import without
 
     from rra_keras import data, training
@@ -57,8 +57,9 @@ def main(_):
     prepared = training.prepare(config, f"runs/benchmarks/{name}", resume=True, source=source)
     prepared = training.adapt(config, prepared)
     metrics = training.train(config, prepared)
-    if source:
-        return print(training.report_line(metrics, prepared.run))
+    print(training.report_line(metrics, prepared.run))
+    if _HELD_OUT.value:
+        return
 
     shutil.copy(prepared.run.path("test.csv"), RESULTS / f"{name}.csv")
     values = metrics | {
@@ -71,22 +72,18 @@ def main(_):
         "tensorflow": metrics["versions"]["tensorflow"],
         "keras": metrics["versions"]["keras"],
     }
-    append(RESULTS / f"{_DATA.value}-cpu-float32.csv", values)
-    print(training.report_line(metrics, prepared.run))
+    put(RESULTS / f"{_DATA.value}-cpu-float32.csv", values)
 
 
-def append(path, values):
-    """Append a row to a table, unless the row of that seed is there."""
-    rows = []
-    if path.exists():
-        rows = list(csv.DictReader(path.read_text().splitlines()))
-    if any(row["row"] == values["row"] and int(row["seed"]) == values["seed"] for row in rows):
-        return
-    with path.open("a", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
-        if not rows:
-            table.writeheader()
-        table.writerow(values)
+def put(path, values):
+    """Put a row into a table, in place of the one of that seed if there is one."""
+    rows = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+    table = {(row["row"], row["seed"]): row for row in rows}
+    table[values["row"], str(values["seed"])] = values
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table.values())
 
 
 if __name__ == "__main__":
