@@ -53,7 +53,8 @@ class RRAClassifier(CalibratedModel):
         backbone: name of a backbone (`rra_keras.backbones.backbone_names()`) or a `keras.Model`
             from an image batch to a feature map.
         num_classes: classes `C`, at least 2.
-        looks: crops to look at, one inside the other; 0 is the plain backbone.
+        looks: crops to look at: with `localizer="box"` the object, then parts of it; with others
+            each inside the last. 0 is the plain backbone.
         steps: recurrent steps for each look.
         units: width of the LSTM cells.
         image_size: side `S` of the input, pixels; crops are cut at this resolution.
@@ -303,6 +304,14 @@ class RRAClassifier(CalibratedModel):
         """The encoder, and that of the crops where it is another one."""
         own = self.looks and self.crop_encoder is not self.encoder
         return (self.encoder, self.crop_encoder) if own else (self.encoder,)
+
+    @property
+    def classifiers(self):
+        """The dense layers to class scores."""
+        heads = [self.glance_classifier]
+        if self.looks:
+            heads += [self.step_classifier, self.vote_classifier]
+        return tuple(head for head in heads if head is not None)
 
     @property
     def learns_where(self):

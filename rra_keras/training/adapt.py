@@ -35,7 +35,7 @@ def adapt(config, prepared):
        the same cost. Otherwise `patch_size="auto"` becomes the objects' shape.
 
     A run that did this before goes on with what was found then. A model that does not learn where
-    to look is left as it is.
+    to look is left as it is, and so is one that goes on from another run, which knows.
 
     Example:
         config = training.configure("edge", {"looks": 0}, dataset=f"folder:{photos}")
@@ -53,7 +53,7 @@ def adapt(config, prepared):
         OSError: if a file cannot be written.
     """
     run, model = prepared.run, prepared.model
-    if not model.learns_where:
+    if not model.learns_where or config.init_from:
         return prepared
     prepared.clock.start("objects")
     if not run.path("objects.json").is_file():

@@ -27,6 +27,8 @@ class Config:
         preset: Where all defaults come from.
         model: Arguments of `RRAClassifier`, without `num_classes` and `weights`.
         weights: Backbone weights: `imagenet`, `random` or a file.
+        init_from: Directory of a finished run to go on from, with the same layers: its weights,
+            its knowledge of where to look and, by name, of the classes that stay.
         augment: Augmentation: `none`, `light`, `rand` or `mix`.
         epochs: Passes over the training images.
         batch_size: Images a step.
@@ -57,6 +59,7 @@ class Config:
     preset: str = "edge"
     model: dict
     weights: str = "imagenet"
+    init_from: str | None = None
     augment: str
     epochs: int
     batch_size: int

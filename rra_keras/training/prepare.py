@@ -8,7 +8,7 @@ import keras
 from rra_keras import data
 from rra_keras.data.sources import Source
 from rra_keras.models import RRAClassifier
-from rra_keras.training import processes
+from rra_keras.training import processes, transfer
 from rra_keras.training.clock import Clock
 from rra_keras.training.devices import synchronize
 from rra_keras.training.run import Run
@@ -81,14 +81,21 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None, sourc
         exclude=exclude,
     )
     clock.start("model")
+    arguments = dict(config.model)
+    if config.init_from:
+        other, other_names = transfer.open_source(config.init_from)
+        if arguments["patch_size"] == "auto":
+            arguments["patch_size"] = other.patch_size
     keras.utils.set_random_seed(config.seed)
     with strategy.scope() if strategy else contextlib.nullcontext():
         model = RRAClassifier(
             num_classes=len(source.class_names),
             weights=config.weights,
             dtype=config.precision,
-            **config.model,
+            **arguments,
         )
+        if config.init_from:
+            transfer.take_over(model, source.class_names, other, other_names)
         if strategy:
             synchronize(model)
     if number == 0:

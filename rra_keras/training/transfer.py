@@ -1,0 +1,69 @@
+"""Going on from another run: its weights, and what it knows of the classes that stay."""
+
+import itertools
+
+import numpy as np
+from keras import ops
+
+from rra_keras.training.run import Run
+
+
+def open_source(directory):
+    """Open the run to start from.
+
+    Returns:
+        Its `(model, class_names)`.
+
+    Raises:
+        ValueError: if there is no finished run.
+    """
+    try:
+        run = Run.open(directory)
+    except ValueError:
+        raise ValueError(
+            "Invalid value for `--init_from`. Expected the directory of a finished run. "
+            f"Received: {directory}"
+        ) from None
+    return run.load_model(), run.class_names
+
+
+def take_over(model, class_names, source, source_names):
+    """Start a model from the weights of another one, whose classes may be others.
+
+    1. Every weight but the classifiers' is the other model's: encoder, localizer, recurrence.
+    2. Of each classifier, the columns of the classes that both know, by name. Those of new classes
+       stay as they are.
+
+    Args:
+        model: the model to start.
+        class_names: its classes, in the order of the logits.
+        source: a model of the same layers.
+        source_names: that model's classes.
+
+    Raises:
+        ValueError: if the models have other layers, naming the first weight that differs.
+    """
+    stay = [name for name in class_names if name in source_names]
+    ours = [class_names.index(name) for name in stay]
+    theirs = [source_names.index(name) for name in stay]
+    columns = {variable.path for head in model.classifiers for variable in head.variables}
+    pairs = list(itertools.zip_longest(model.weights, source.weights))
+    for variable, other in pairs:
+        shapes = [None if v is None else (v.path, *v.shape) for v in (variable, other)]
+        if variable is not None and variable.path in columns:
+            shapes = [shape and shape[:-1] for shape in shapes]
+        if shapes[0] != shapes[1]:
+            expected, received = (
+                "none" if v is None else f"{v.path} {tuple(v.shape)}" for v in (variable, other)
+            )
+            raise ValueError(
+                "Invalid value for `--init_from`. Expected a run whose model has the same layers; "
+                "give the arguments that it was trained with. "
+                f"Received: {received}, in place of {expected}"
+            )
+    for variable, other in pairs:
+        values = ops.convert_to_numpy(other)
+        if variable.path in columns:
+            known, values = values, np.array(ops.convert_to_numpy(variable))
+            values[..., ours] = known[..., theirs]
+        variable.assign(values)
