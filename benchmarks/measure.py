@@ -1,14 +1,13 @@
 """Train one row of a table: `python benchmarks/measure.py --data=synthetic_birds --row=edge`."""
 
-import csv
 import os
-import pathlib
 import platform
 import shutil
 import sys
 
 from absl import app, flags
 from rows import ROWS
+from tables import RESULTS, put
 
 # Options of `Config`, and arguments of the model, by the name of the data. Folders are given.
 DATA = {
@@ -26,13 +25,6 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed.", lower_bound=0)
 _HELD_OUT = flags.DEFINE_integer(
     "held_out", 0, "Classes to keep out, for unknown.py; no row is written then.", lower_bound=0
 )
-
-RESULTS = pathlib.Path(__file__).parent / "results"
-COLUMNS = (
-    "row seed epochs test_accuracy test_glance_accuracy test_look_accuracy test_top5_accuracy "
-    "val_accuracy multiply_adds parameters train_images_per_second seconds cores machine precision "
-    "tensorflow keras"
-).split()
 
 
 def main(_):
@@ -73,17 +65,6 @@ def main(_):
         "keras": metrics["versions"]["keras"],
     }
     put(RESULTS / f"{_DATA.value}-cpu-float32.csv", values)
-
-
-def put(path, values):
-    """Put a row into a table, in place of the one of that seed if there is one."""
-    rows = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
-    table = {(row["row"], row["seed"]): row for row in rows}
-    table[values["row"], str(values["seed"])] = values
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table.values())
 
 
 if __name__ == "__main__":

@@ -35,10 +35,8 @@ _BATCH_SIZE = flags.DEFINE_integer(
 def main(argv):
     """Print what a run is worth on a split, as JSON; return the exit status."""
     cli.parse(FLAGS, argv)
-    from scipy.special import softmax
-
     from rra_keras.data import pipeline
-    from rra_keras.measures.calibration import calibration_errors
+    from rra_keras.measures.calibration import calibration_errors, probabilities
     from rra_keras.measures.doubts import doubted_labels, doubts_csv
     from rra_keras.measures.predictions import accuracies, predictions_csv
     from rra_keras.measures.unknown import is_known
@@ -61,9 +59,9 @@ def main(argv):
         with replacing(pathlib.Path(_CSV.value)) as path:
             path.write_text(table, "utf-8")
     if _LABEL_ISSUES.value:
-        probabilities = softmax(streams["logits"], axis=-1)
-        doubted = doubted_labels(labels, probabilities)
-        table = doubts_csv(doubted, labels, probabilities, source.class_names, split.names)
+        shares = probabilities(streams["logits"], model.temperature)
+        doubted = doubted_labels(labels, shares)
+        table = doubts_csv(doubted, labels, shares, source.class_names, split.names)
         with replacing(pathlib.Path(_LABEL_ISSUES.value)) as path:
             path.write_text(table, "utf-8")
     dataset = _DATASET.value or run.config["dataset"]

@@ -28,11 +28,10 @@ def load(name):
     return module
 
 
-def test_a_row_takes_the_place_of_that_of_its_seed(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    measure, path = load("measure"), tmp_path / "table.csv"
+def test_a_row_takes_the_place_of_that_of_its_seed(tmp_path):
+    tables, path = load("tables"), tmp_path / "table.csv"
     for seed, seconds in ((0, 1.0), (1, 2.0), (0, 3.0)):
-        measure.put(path, {"row": "edge", "seed": seed, "seconds": seconds, "unknown": 1})
+        tables.put(path, {"row": "edge", "seed": seed, "seconds": seconds, "unknown": 1})
     rows = csv.DictReader(path.read_text().splitlines())
     kept = [(row["seed"], row["seconds"]) for row in rows]
     assert kept == [("0", "3.0"), ("1", "2.0")]

@@ -157,7 +157,7 @@ def test_predict_ranks_classes_and_draws(run, photos, tmp_path):
         assert sum(shares[path].values()) == pytest.approx(1, abs=1e-5)
     assert shares[turned] == pytest.approx(shares[upright], abs=0.02)
     model = Run(directory).load_model()
-    logits = model.predict(predict.read_image(upright, 64)[None], verbose=0)[0]
+    logits = model.predict(pipeline.resize(decode.read_image(upright), 64)[None], verbose=0)[0]
     expected = np.exp(logits / model.temperature)
     expected /= expected.sum()
     found = [shares[upright][name] for name in ("blue", "green", "red")]

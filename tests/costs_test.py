@@ -76,7 +76,8 @@ def test_parameters_count_each_weight_once(build):
     assert parameters(build(looks=0)) == WEIGHTS["encoder"] + WEIGHTS["classifier"]
     assert parameters(build(linear_vote=False)) == one_look
     assert parameters(build()) == one_look + WEIGHTS["classifier"]
-    assert parameters(build(looks=2)) == parameters(build())  # shared, cells and all
+    # Shared, cells and all; of several looks each step is told the box, for 4 gates of 8 units.
+    assert parameters(build(looks=2)) == parameters(build()) + 4 * 4 * 8
     assert parameters(build(shared_encoder=False)) == parameters(build()) + WEIGHTS["encoder"]
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from conftest import command, last_line, tensorflow_only
 from PIL import Image
-from scipy.special import softmax
 
 from rra_keras import report
 from rra_keras.data import file_list
@@ -194,9 +193,9 @@ def test_doubted_labels_are_listed(written, run):
     split, _, _ = sample.load(run)
     model = run.load_model()
     streams, labels = collect(model, reporting.pipeline.evaluation_batches(split, 64, 4, 3))
-    probabilities = softmax(streams["logits"], axis=-1)
-    places = doubts.doubted_labels(labels, probabilities)
-    table = doubts.doubts_csv(places, labels, probabilities, NAMES, split.names)
+    shares = probabilities(streams["logits"], model.temperature)
+    places = doubts.doubted_labels(labels, shares)
+    table = doubts.doubts_csv(places, labels, shares, NAMES, split.names)
     assert run.path("label_issues.csv").read_text("utf-8") == table
     assert figures["label_issues"]["count"] == len(places)
     assert "Doubted labels" in read.shown
@@ -305,6 +304,8 @@ def test_a_look_holds_a_share_of_the_parts_that_tell():
         glance_map=np.ones((2, 2, 2)),
         step_maps=np.ones((2, 1, 2, 2)),
         look_weight=1.0,
+        temperature=1.0,
+        known_from=None,
     )
     inside, outside = [0.1, 0.1, 0.2, 0.2], [0.7, 0.7, 0.8, 0.8]
     parts = np.array([[inside, outside], [inside, inside]])

@@ -19,33 +19,34 @@ class ClassActivation:
         model: an `RRAClassifier`.
         features: names of feature maps, e.g. `["look_1_features"]`.
         output: name of the output that holds the scores: `(B, C)`, or `(B, T, C)`.
+        held: names of what else the output is made of, such as boxes; held as it is.
         method: `"gradcam"` or `"gradcam++"` (Chattopadhay et al., WACV 2018).
 
     Raises:
         ValueError: if `method` is unknown.
     """
 
-    def __init__(self, model, features, output, method="gradcam"):
+    def __init__(self, model, features, output, method="gradcam", held=()):
         if method not in METHODS:
             raise ValueError(
                 f"Invalid value for argument `method`. Expected one of {sorted(METHODS)}. "
                 f"Received: method={method!r}"
             )
-        tensors = model.view(output, *features).output
-        self._features = list(features)
-        head = keras.Model([tensors[name] for name in features], tensors[output])
+        self._features, self._inputs = list(features), [*features, *held]
+        tensors = model.view(output, *self._inputs).output
+        head = keras.Model([tensors[name] for name in self._inputs], tensors[output])
         # Cutting gives each feature map an input layer with a name of its own.
         self._layers = [
             next(layer for layer in head.layers if layer.output is tensor) for tensor in head.inputs
         ]
         self._visualize = METHODS[method](head)
 
-    def __call__(self, values, name, classes, step=None):
-        """Return the evidence for `classes` in the feature map `name`.
+    def __call__(self, values, feature, classes, step=None):
+        """Return the evidence for `classes` in the feature map `feature`.
 
         Args:
-            values: the feature maps by name, each `(B, h, w, D)`.
-            name: the one to explain.
+            values: the feature maps by name, each `(B, h, w, D)`, and what is held.
+            feature: the one to explain.
             classes: `(B,)` integers, the class explained in each image.
             step: the step whose score is explained, where the output has steps.
 
@@ -61,8 +62,8 @@ class ClassActivation:
 
         maps = self._visualize(
             score,
-            [np.asarray(values[feature], "float32") for feature in self._features],
-            penultimate_layer=self._layers[self._features.index(name)],
+            [np.asarray(values[name], "float32") for name in self._inputs],
+            penultimate_layer=self._layers[self._features.index(feature)],
             seek_penultimate_conv_layer=False,
             expand_cam=False,
             normalize_cam=False,

@@ -139,8 +139,10 @@ class Explainer:
         names = ["logits", self._glance, "glance_features"]
         self._glance_activation = ClassActivation(model, names[-1:], self._glance, method)
         if model.looks:
-            names += ["boxes", "step_weights", "step_logits", *self._features]
-            self._activation = ClassActivation(model, self._features, "step_logits", method)
+            # Of several looks, the steps are told where they are.
+            held = [f"look_{look}_box" for look in range(1, model.looks + 1) if model.looks > 1]
+            names += ["boxes", "step_weights", "step_logits", *self._features, *held]
+            self._activation = ClassActivation(model, self._features, "step_logits", method, held)
         if model.learns_where:
             names.append("object_boxes")
         self._view = model.view(*dict.fromkeys(names))
