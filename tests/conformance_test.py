@@ -17,6 +17,7 @@ from rra_keras import (
     RecursiveAttention,
     ZoomCrop,
 )
+from rra_keras.layers import PeakBoxes
 
 
 class Row(NamedTuple):
@@ -60,6 +61,9 @@ TABLE = {
         {"filters": (4, 3), "units": 5},
         (FEATURES,),
         half_output=False,
+    ),
+    "peak_boxes": Row(
+        PeakBoxes, {"count": 2, "side": 0.4}, (keras.InputSpec(shape=(2, 5, 4)),), half_output=False
     ),
     "attention_one_look": Row(RecursiveAttention, {"units": 4, "steps": 3, "depth": 1}, (VECTOR,)),
     "attention_two_looks": Row(

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from rra_keras.layers import PeakBoxes
 from rra_keras.layers.peaks import peak_boxes
 
 
@@ -51,3 +52,9 @@ def test_an_even_map_has_its_peak_in_the_middle(value):
     boxes = peak_boxes(np.full((2, 7, 7), value, "float32"), 2, 0.5)
     np.testing.assert_allclose(boxes[:, 0], [[0.25, 0.25, 0.75, 0.75]] * 2, atol=1e-5)
     assert np.isfinite(boxes).all()
+
+
+@pytest.mark.parametrize("arguments", [(0, 0.3), (2, 0.0), (2, 1.5)])
+def test_a_count_or_side_out_of_range_is_refused(arguments):
+    with pytest.raises(ValueError, match=r"`count` or `side`. Expected"):
+        PeakBoxes(*arguments)

@@ -1,5 +1,6 @@
 """Boxes at the highest peaks of a map, apart from one another."""
 
+import keras
 from keras import ops
 
 from rra_keras.layers.boxes import box_around
@@ -47,3 +48,47 @@ def peak_boxes(evidence, count, side):
         away = ops.maximum(ops.abs(y - center_y), ops.abs(x - center_x)) >= APART * side
         evidence = evidence * ops.cast(away, "float32")
     return ops.stack(boxes, axis=1)
+
+
+@keras.saving.register_keras_serializable("rra_keras")
+class PeakBoxes(keras.layers.Layer):
+    """Box the highest peaks of a map, apart from one another (`peak_boxes`).
+
+    Args:
+        count: boxes.
+        side: height and width of the boxes, as a share of the map's.
+        **kwargs: `keras.layers.Layer`'s own.
+
+    Call arguments:
+        evidence: `(B, h, w)`, at least 0.
+
+    Output:
+        `(B, count, 4)` float32 as `y0 x0 y1 x1` in [0, 1].
+
+    Raises:
+        ValueError: unless `count` is positive and `side` in (0, 1].
+
+    Example:
+        evidence = np.random.default_rng(0).uniform(size=(2, 7, 7))
+        boxes = rra_keras.layers.PeakBoxes(count=2, side=0.3)(evidence)  # (2, 2, 4)
+    """
+
+    def __init__(self, count, side, **kwargs):
+        kwargs.setdefault("dtype", "float32")  # an edge needs it
+        super().__init__(**kwargs)
+        if not (count >= 1 and 0 < side <= 1):
+            raise ValueError(
+                "Invalid value for argument `count` or `side`. Expected a positive integer and a "
+                f"share in (0, 1]. Received: count={count}, side={side}"
+            )
+        self.count = count
+        self.side = side
+
+    def call(self, evidence):
+        return peak_boxes(evidence, self.count, self.side)
+
+    def compute_output_shape(self, evidence_shape):
+        return (evidence_shape[0], self.count, 4)
+
+    def get_config(self):
+        return {**super().get_config(), "count": self.count, "side": self.side}

@@ -4,10 +4,9 @@ import math
 
 from keras import ops
 
-from rra_keras.layers import BoxJitter
+from rra_keras.layers import BoxJitter, PeakBoxes
 from rra_keras.layers.boxes import box_in_box, grow_box
 from rra_keras.layers.evidence import disagreement_map
-from rra_keras.layers.peaks import peak_boxes
 from rra_keras.models.look import Look, named
 
 # Of the sides of the view that a box was found in, added to the box's before looking inside it: a
@@ -32,7 +31,7 @@ class FramingLook(Look):
     3. The box, grown by a tenth, is where the look is; moved at random in training (`BoxJitter`).
     4. From there on as any `Look`. Further looks go to different parts of the object: a third as
        high and wide, at the peaks of what would tell the likely classes apart in the first one
-       (`disagreement_map`, `peak_boxes`).
+       (`disagreement_map`, `PeakBoxes`).
 
     Args:
         trunk: model from crops to the features that `localizer` reads, `(B, h, w, D)`.
@@ -56,7 +55,8 @@ class FramingLook(Look):
         if count > 1:
             whole = seen[0]
             evidence = ops.stop_gradient(disagreement_map(whole.scores))
-            parts = peak_boxes(evidence, count - 1, PART)  # (B, count - 1, 4) inside the object
+            # (B, count - 1, 4) inside the object
+            parts = PeakBoxes(count - 1, PART, name="parts")(evidence)
             for k, part in enumerate(ops.unstack(parts, count - 1, axis=1), start=2):
                 seen.append(self.at(images, box_in_box(whole.box, part), f"look_{k}"))
         return seen
