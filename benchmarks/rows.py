@@ -13,7 +13,7 @@ ROWS = {
     # The default, and one change each.
     "edge": {},
     "units_256": {"units": 256},
-    "one_step": {"steps": 1},
+    "four_steps": {"steps": 4},
     "ten_steps": {"steps": 10},
     "no_skip": {"linear_vote": False},
     "separate_encoders": {"shared_encoder": False},
