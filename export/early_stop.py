@@ -3,17 +3,18 @@
 import numpy as np
 
 
-def curve(glance_probabilities, logits, labels, multiply_adds):
+def curve(glance_probabilities, logits, labels, glance_cost, costs):
     """Return what every threshold of the glance's confidence gives.
 
     The glance answers for the images whose highest probability reaches the threshold; the others
-    cost as much as the whole model, which goes on from the glance.
+    cost as much as each needs.
 
     Args:
         glance_probabilities: `(N, C)`.
         logits: `(N, C)`, the whole model's.
         labels: `(N,)` integers.
-        multiply_adds: of the signatures `glance` and `focus`, as `flatbuffer.multiply_adds` counts.
+        glance_cost: multiply-adds of the glance.
+        costs: `(N,)`, those of each image where the glance is not enough.
 
     Returns:
         A dict of arrays `(K,)`, by rising cost: `confidence`, the threshold (0: the glance always
@@ -24,14 +25,23 @@ def curve(glance_probabilities, logits, labels, multiply_adds):
     thresholds = np.concatenate([[0.0], np.unique(confidences)[1:], [2.0]])
     answered = confidences >= thresholds[:, None]  # (K, N)
     right = [np.argmax(each, axis=-1) == labels for each in (glance_probabilities, logits)]
-    share = answered.mean(axis=1)
-    whole = multiply_adds["glance"] + multiply_adds["focus"]
     return {
         "confidence": thresholds,
-        "share": share,
+        "share": answered.mean(axis=1),
         "accuracy": np.where(answered, *right).mean(axis=1),
-        "multiply_adds": whole - share * (whole - multiply_adds["glance"]),
+        "multiply_adds": np.where(answered, glance_cost, costs).mean(axis=1),
     }
+
+
+def costs(multiply_adds, refined):
+    """Return the multiply-adds of images that the glance leaves in doubt, `(N,)`.
+
+    Args:
+        multiply_adds: by signature, as `flatbuffer.multiply_adds` counts.
+        refined: `(N,)`, how often each image was looked at before it was read.
+    """
+    fixed = multiply_adds["glance"] + multiply_adds["read"]
+    return fixed + np.asarray(refined) * multiply_adds.get("look", 0)
 
 
 def calibrate(points, loss=0.003):

@@ -24,6 +24,8 @@ def main(argv):
     """Print the curve of a split; return the exit status."""
     cli.parse(FLAGS, argv)
     args = FLAGS
+    import numpy as np
+
     from export import early_stop, flatbuffer, inference, tflite, trained
     from export.reference import keras_reference
     from rra_keras.data import pipeline
@@ -32,9 +34,10 @@ def main(argv):
     with cli.bad_input_exits():
         run, source = trained.open_run(args.model, args.dataset, args.data_dir)
         model = trained.load_model(args.model, run.class_names)
-        if not model.looks:
+        if model.looks != 1:
             raise ValueError(
-                "Invalid value for `--model`. Expected one that looks. Received: looks=0"
+                "Invalid value for `--model`. Expected one of one look. "
+                f"Received: looks={model.looks}"
             )
     signatures = inference.Signatures(inference.rebuild(model, "gather"))
     content = tflite.convert(signatures, ["fp32"])["fp32"]
@@ -45,12 +48,14 @@ def main(argv):
 
     def said(name):
         reference = keras_reference(model, [source.splits[name]], batches_of)
-        streams = (reference.expected[stream] for stream in ("glance_logits", "logits"))
-        return *streams, reference.labels
+        seen = reference.expected
+        refined = seen.get("refined", np.zeros(len(reference.labels)))
+        return seen["glance_logits"], seen["logits"], reference.labels, refined
 
-    def curve(glance, logits, labels):
+    def curve(glance, logits, labels, refined):
         shares = probabilities(glance, temperature)
-        return early_stop.curve(shares, logits, labels, multiply_adds)
+        costs = early_stop.costs(multiply_adds, refined)
+        return early_stop.curve(shares, logits, labels, multiply_adds["glance"], costs)
 
     validation = said("validation")
     temperature = fit_temperature(validation[0], validation[2])

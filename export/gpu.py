@@ -25,7 +25,7 @@ _SWIFTSHADER = (
 
 
 def measure(path, images):
-    """Run a file's `full` signature on the GPU: a real one, or else Chromium's in software.
+    """Run a file's signatures on the GPU: a real one, or else Chromium's in software.
 
     Args:
         path: a file that `python -m export` wrote.
@@ -33,7 +33,7 @@ def measure(path, images):
 
     Returns:
         A dict: `adapter`, `fully_accelerated`, `unsupported` (what the GPU did not take), and
-        unless it failed altogether `seconds` `(N,)` and `outputs`, a dict of `(N, …)` arrays.
+        unless it failed altogether `seconds` `(N,)` of `full` and `outputs`, see `outputs_of`.
         `None` if there is no GPU.
     """
     for environment in list(_environments()):
@@ -77,18 +77,40 @@ def _unsupported(log):
     return after.partition("operations will run")[0].splitlines()[:-1] if found else []
 
 
+def outputs_of(classifier, images):
+    """Return what each signature says of images.
+
+    Args:
+        classifier: an `export.classify.Classifier`.
+        images: `(N, S, S, 3)`.
+
+    Returns:
+        A dict of `(N, …)` arrays: the outputs of `full`, and with `looks_` before their names those
+        of the other signatures in turn, of the last look's box alone.
+    """
+    results = []
+    for image in images:
+        outputs = classifier.run("full", images=image[None])
+        if "glance" in classifier.outputs:
+            seen = classifier.see(image, confidence=2.0)
+            seen["boxes"] = seen["boxes"][:, -1:]
+            outputs |= {f"looks_{name}": value for name, value in seen.items()}
+        results.append(outputs)
+    return {name: np.concatenate([each[name] for each in results]) for name in results[0]}
+
+
 def main(argv):
     """Run a model on a file of images and write the outputs; return the exit status."""
     from export.classify import Classifier
 
     model, inputs, outputs = argv
     classifier = Classifier(model, gpu=True)
-    results, seconds = [], []
-    for image in np.load(inputs):
+    images, seconds = np.load(inputs), []
+    for image in images:
         start = time.perf_counter()
-        results.append(classifier.run("full", images=image[None]))
+        classifier.run("full", images=image[None])
         seconds.append(time.perf_counter() - start)
-    np.savez(outputs, **{key: np.concatenate([r[key] for r in results]) for key in results[0]})
+    np.savez(outputs, **outputs_of(classifier, images))
     print(json.dumps({"fully_accelerated": classifier.fully_accelerated, "seconds": seconds}))
     return 0
 

@@ -1,7 +1,9 @@
-"""What is exported of a model: its signatures, as functions of images."""
+"""What is exported of a model: its signatures, as functions of what a device has at hand."""
 
 import keras
 from keras import ops
+
+from rra_keras.models.framing import smaller_than_view, view_around, with_margin
 
 
 def rebuild(model, crop_method):
@@ -21,14 +23,22 @@ def rebuild(model, crop_method):
 class Signatures:
     """A model's signatures, each a function to a dict of float32 tensors.
 
-    - `full(images)`: `logits` and `probabilities` `(B, C)`; with looks also `boxes`
-      `(B, looks, 4)` as `y0 x0 y1 x1` in [0, 1] and `step_weights` `(B, T)`.
-    - `glance(images)`: the glance alone: its `logits` and `probabilities` `(B, C)`, and the first
-      look's box, `boxes` `(B, 1, 4)`.
-    - `focus(images, boxes, logits)`: from what `glance` returned to what `full` returns, without
-      computing the glance twice.
+    - `full(images)`: the whole in one call, of images `(B, S, S, 3)`: `logits` and `probabilities`
+      `(B, C)`; with looks also `boxes` `(B, looks, 4)` and `step_weights` `(B, T)`.
 
-    `images` are RGB 0…255, `(B, S, S, 3)` float32. The plain backbone (`looks=0`) has `full` only.
+    A model of one look also has it in pieces, between which the device cuts the crops itself, out
+    of a photo that it never makes a tensor of:
+
+    - `glance(crop)`, of the whole photo `(B, g, g, 3)`: its own `logits` and `probabilities`
+      `(B, C)`, and `box` `(B, 4)`, where to read. With `localizer="box"` also `view` `(B, 4)`,
+      where to look next, and `framed` `(B, 1)`: 1 if that would show no more, or else 0.
+    - `look(crop, view)`, of the photo's part `view` `(B, g, g, 3)`, with `localizer="box"` alone:
+      `box`, `view` and `framed` anew. With the same weights each time.
+    - `read(crop, logits)`, of the photo's part `box` `(B, h, w, 3)`, with the glance's logits: the
+      answer, `logits`, `probabilities` and `step_weights` as of `full`.
+
+    Pixels are RGB 0…255, boxes `y0 x0 y1 x1` in [0, 1] of the photo; `rra_keras.ZoomCrop` says how
+    they are cut.
 
     Probabilities are of logits divided by a temperature: the model's own, and for the glance's
     alone, which are of another scale, one of theirs. Logits are as Keras gives them.
@@ -46,34 +56,57 @@ class Signatures:
     def __init__(self, model, glance_temperature=1.0):
         self.model = model
         self.temperatures = {"full": model.temperature}
-        images = {"images": (model.image_size, model.image_size, 3)}
-        self.inputs = {"full": images}
+        self.inputs = {"full": {"images": (model.image_size, model.image_size, 3)}}
         if not model.looks:
             self._full = model.view("logits")
             return
         self.temperatures["glance"] = glance_temperature
-        self.inputs["glance"] = images
-        self.inputs["focus"] = {**images, "boxes": (1, 4), "logits": (model.num_classes,)}
         self._full = model.view("logits", "boxes", "step_weights")
-        source = model.inputs[0]
-        logits = model.view("glance_logits").output["glance_logits"]
-        box = model.view("look_1_box").output["look_1_box"]  # (B, 4)
-        self._glance = keras.Model(source, {"logits": logits, "boxes": box})
-        self._focus = keras.Model([source, box, logits], self._full.output)
+        if model.looks > 1:
+            return
+        small, box = (model.glance_size, model.glance_size, 3), (4,)
+        self.inputs["glance"] = {"crop": small}
+        if model.learns_where:
+            self.inputs["look"] = {"crop": small, "view": box}
+        self.inputs["read"] = {"crop": (*model.patch_size, 3), "logits": (model.num_classes,)}
+        self._glance, self._look, self._read = _pieces(model)
 
     def full(self, images):
         return self._answer("full", self._full(images, training=False))
 
-    def glance(self, images):
-        outputs = self._answer("glance", self._glance(images, training=False))
-        return {**outputs, "boxes": ops.expand_dims(outputs["boxes"], 1)}
+    def glance(self, crop):
+        return self._answer("glance", self._glance(crop, training=False))
 
-    def focus(self, images, boxes, logits):
-        # Arithmetic first: LiteRT 2.3 passes garbage on where an input is reshaped at once. And a
-        # reshape, because GPUs take no index that drops an axis.
-        box = ops.reshape(ops.clip(boxes, 0.0, 1.0), (-1, 4))
-        return self._answer("full", self._focus([images, box, logits], training=False))
+    def look(self, crop, view):
+        return self._look([crop, view], training=False)
+
+    def read(self, crop, logits):
+        return self._answer("full", self._read([crop, logits], training=False))
 
     def _answer(self, who, outputs):
+        # The logits from the scaled ones: LiteRT's GPU (2.3) multiplies in the layer that gives an
+        # output, and leaves the output itself unwritten.
         scaled = outputs["logits"] / self.temperatures[who]
-        return {**outputs, "probabilities": ops.softmax(scaled)}
+        logits = scaled * self.temperatures[who]
+        return {**outputs, "logits": logits, "probabilities": ops.softmax(scaled)}
+
+
+def _pieces(model):
+    """Return the models behind `glance`, `look` (`None` where there is none) and `read`."""
+    seen = model.view("glance", "glance_logits", "look_1_box", "look_1_crop", "step_weights").output
+    source, logits, crop = seen["glance"], seen["glance_logits"], seen["look_1_crop"]
+    whole = {"logits": model.output["logits"], "step_weights": seen["step_weights"]}
+    read = keras.Model([crop, logits], whole)
+    if not model.learns_where:
+        return keras.Model(source, {"logits": logits, "box": seen["look_1_box"]}), None, read
+    first = model.framing.object_boxes[0]  # (B, 4)
+    found = _found(first, smaller_than_view(first))
+    glance = keras.Model(source, {"logits": logits, **found})
+    view, part = keras.Input((4,), name="view"), keras.Input(source.shape[1:], name="crop")
+    look = keras.Model([part, view], _found(*model.framing.find(part, view), view))
+    return glance, look, read
+
+
+def _found(box, smaller, view=None):
+    """Return what a look says of an object that it found in a view."""
+    return {"box": with_margin(box), "view": view_around(box, view), "framed": 1.0 - smaller}

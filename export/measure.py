@@ -58,44 +58,55 @@ def tflite_report(path, reference, runs, gpu_images):
         "gpu": None,
     }
     if "glance" in costs:
-        glances = concatenate(
-            [classifier.run("glance", images=each[None]) for b in reference.batches() for each in b]
-        )
-        glanced = {name: glances[name][:1] for name in ("boxes", "logits")}
-        focus = classifier.run("focus", images=first[:1], **glanced)
-        apart = focus["probabilities"] - outputs["probabilities"][:1]
-        report["focus_max_difference"] = _largest(apart)
-        report["glance"] = _early_stop_report(
-            glances, outputs, reference.labels, costs, classifier.confidence
-        )
+        report |= _piecewise_report(classifier, reference, costs)
     if gpu_images and (measured := gpu.measure(path, first[:gpu_images])):
-        report["gpu"] = _gpu_report(measured, outputs)
+        report["gpu"] = _gpu_report(measured, classifier, first[:gpu_images])
     return report
 
 
-def _gpu_report(measured, outputs):
-    """Compare the GPU's outputs for the first images with the CPU's."""
+def _gpu_report(measured, classifier, images):
+    """Compare the GPU's outputs for images with the CPU's."""
     on_gpu, seconds = measured.pop("outputs", {}), measured.pop("seconds", [])
     if not seconds:
         return measured
-    count = len(seconds)
-    apart = {name: _largest(on_gpu[name] - outputs[name][:count]) for name in on_gpu}
+    on_cpu = gpu.outputs_of(classifier, images)
     milliseconds = 1e3 * np.array(seconds[1:] or seconds)  # the first one warms up
     return {
         **measured,
-        "images": count,
-        "max_difference": apart,
+        "images": len(images),
+        "max_difference": {name: _largest(on_gpu[name] - on_cpu[name]) for name in on_gpu},
         "latency_ms": _summary(milliseconds),
     }
 
 
-def _early_stop_report(glances, outputs, labels, costs, confidence):
-    """Return the accuracy and the average cost with the file's own confidence."""
-    known = slice(len(labels))
+def _piecewise_report(classifier, reference, costs):
+    """Measure the signatures that devices call in turn, with crops cut outside of them.
+
+    Returns:
+        A dict of `looks`: what comes out where the glance never answers, at how many looks and
+        multiply-adds an image on average; and `glance`: with the file's own confidence.
+    """
+    seen, glances = [], []
+    for image in (image for batch in reference.batches() for image in batch):
+        seen.append(classifier.see(image, confidence=2.0))
+        glances.append(classifier.see(image, looks=0))
+    glances = concatenate(glances)
+    counts = np.array([outputs["boxes"].shape[1] for outputs in seen])
+    outputs = concatenate([{**each, "boxes": each["boxes"][:, -1:]} for each in seen])
+    spent = early_stop.costs(costs, counts - 1)
+    known = len(reference.labels)
     points = early_stop.curve(
-        glances["probabilities"][known], outputs["logits"][known], labels, costs
+        glances["probabilities"][:known],
+        outputs["logits"][:known],
+        reference.labels,
+        costs["glance"],
+        spent[:known],
     )
-    return early_stop.point_at(points, confidence)
+    looks = {"average": float(counts.mean()), "multiply_adds": float(spent.mean())}
+    return {
+        "looks": looks | compare(outputs, reference),
+        "glance": early_stop.point_at(points, classifier.confidence),
+    }
 
 
 def compare(outputs, reference):

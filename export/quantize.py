@@ -11,6 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
 from export import flatbuffer
+from export.classify import shrink, zoom_crop
 
 _OPERATIONS = qtyping.TFLOperationName
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
@@ -105,22 +106,39 @@ def _convolutions(model, subgraph):
 def _input_means(content, images):
     """Return the mean of each input channel of each convolution over `images`, by its kernel."""
     model = flatbuffer.read(content)
-    subgraph = flatbuffer.signatures(model)["full"]
-    place = model.subgraphs.index(subgraph)
     interpreter = inspectable(content)
-    run = interpreter.get_signature_runner("full")
-    inputs = {}
-    for operator, _ in _convolutions(model, subgraph):
-        kernel = flatbuffer.constant(model, subgraph.tensors[operator.inputs[1]])
-        inputs.setdefault(kernel, []).append(operator.inputs[0])
+    inputs = {}  # kernel → the subgraph and the tensor of each of its inputs
+    for place, subgraph in enumerate(model.subgraphs):
+        for operator, _ in _convolutions(model, subgraph):
+            kernel = flatbuffer.constant(model, subgraph.tensors[operator.inputs[1]])
+            inputs.setdefault(kernel, []).append((place, operator.inputs[0]))
     sums = dict.fromkeys(inputs, 0.0)
     for image in images:
-        run(images=image)
+        _run_all(interpreter, image)
         for kernel, tensors in inputs.items():
-            for tensor in tensors:
+            for place, tensor in tensors:
                 mean = interpreter.get_tensor(tensor, place).mean(axis=(0, 1, 2))  # (in,)
                 sums[kernel] = sums[kernel] + mean / (len(tensors) * len(images))
     return sums
+
+
+def _run_all(interpreter, image):
+    """Run every signature on an image `(1, S, S, 3)`: one look, by the glance's own boxes."""
+    signatures = interpreter.get_signature_list()
+    runners = {name: interpreter.get_signature_runner(name) for name in signatures}
+    sizes = {
+        name: runner.get_input_details()["crop"]["shape"][1:3]
+        for name, runner in runners.items()
+        if name != "full"
+    }
+    runners["full"](images=image)
+    if sizes:
+        seen = runners["glance"](crop=shrink(image[0], sizes["glance"])[None])
+        crop = zoom_crop(image[0], seen["box"][0], sizes["read"])
+        runners["read"](crop=crop[None], logits=seen["logits"])
+    if "look" in sizes:
+        crop = zoom_crop(image[0], seen["view"][0], sizes["look"])
+        runners["look"](crop=crop[None], view=seen["view"])
 
 
 def inspectable(content):

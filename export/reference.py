@@ -14,7 +14,7 @@ class Reference:
         batches: yields `(B, S, S, 3)` arrays, each time anew.
         labels: `(V,)` integers, of the validation split, which comes first.
         expected: a dict of `logits` `(N, C)`, and with looks `boxes` `(N, looks, 4)` and
-            `glance_logits` `(N, C)`.
+            `glance_logits` `(N, C)`; with `localizer="box"` `refined` `(N,)`.
     """
 
     batches: collections.abc.Callable
@@ -33,8 +33,8 @@ def keras_reference(model, splits, batches_of):
     Returns:
         A `Reference`.
     """
-    names = ("logits", "boxes", "glance_logits") if model.looks else ("logits",)
-    view = model.view(*names)
+    names = ["logits", *(["boxes", "glance_logits"] if model.looks else [])]
+    view = model.view(*names, *(["refined"] if model.learns_where else []))
     outputs, labels = [], []
     for split in splits:
         for images, one_hot in batches_of(split):

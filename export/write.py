@@ -68,10 +68,11 @@ def write(model, run, source, folder, options):
     metadata = {
         "image_size": model.image_size,
         "confidence": None,
+        "refinements": model.framing.refinements if model.learns_where else 0,
         "temperature": signatures.temperatures,
         "known_from": known_from,
     }
-    if model.looks:
+    if "glance" in signatures.inputs:
         content = next(iter(contents.values()))
         report["glance"] = _calibrate(reference, glance_temperature, content)
         metadata["confidence"] = report["glance"]["confidence"]
@@ -95,8 +96,10 @@ def _calibrate(reference, temperature, content):
     known = len(reference.labels)
     glance, logits = (reference.expected[name][:known] for name in ("glance_logits", "logits"))
     multiply_adds = flatbuffer.multiply_adds(flatbuffer.read(content))
+    refined = reference.expected.get("refined", np.zeros(len(reference.expected["logits"])))
+    costs = early_stop.costs(multiply_adds, refined[:known])
     shares = probabilities(glance, temperature)
-    points = early_stop.curve(shares, logits, reference.labels, multiply_adds)
+    points = early_stop.curve(shares, logits, reference.labels, multiply_adds["glance"], costs)
     chosen = early_stop.point_at(points, early_stop.calibrate(points))
     return {**chosen, "curve": early_stop.thin(points)}
 

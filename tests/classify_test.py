@@ -1,5 +1,6 @@
 """The device runtime: one file that needs LiteRT, NumPy and Pillow."""
 
+import csv
 import io
 import json
 import pathlib
@@ -13,7 +14,7 @@ from conftest import tensorflow_only
 from PIL import Image
 
 from export import classify, tflite
-from export.classify import Classifier, read_image, to_input
+from export.classify import Classifier, read_image, resize
 
 pytestmark = tensorflow_only("export")
 LABELS = ["blue", "green", "red"]
@@ -21,9 +22,9 @@ LABELS = ["blue", "green", "red"]
 
 @pytest.fixture(scope="module")
 def path(tflite_contents, tmp_path_factory):
-    """A model file of a classifier with two looks."""
+    """A model file of a classifier that looks closer until its object is framed."""
     file = tmp_path_factory.mktemp("model") / "model.tflite"
-    metadata = {"image_size": 64, "confidence": 2.0}
+    metadata = {"image_size": 64, "confidence": 2.0, "refinements": 2}
     file.write_bytes(tflite.attach(tflite_contents["fp32"], LABELS, metadata))
     return file
 
@@ -51,49 +52,81 @@ def test_resizes_as_training_does(size):
     coarse = Image.fromarray(rng.integers(0, 256, (25, 40, 3)).astype("uint8"))
     image = coarse.resize(size, Image.Resampling.BICUBIC)
     expected = np.asarray(pipeline.resize(np.asarray(image), 64))
-    difference = np.abs(to_input(image, 64)[0] - expected)
+    difference = np.abs(resize(image, 64) - expected)
     assert difference.max() <= 1.0  # Pillow rounds to whole levels after each axis
     assert difference.mean() < 0.4
 
 
 def test_classifies_like_keras(classifier, distinct, photo):
     result = classifier.classify(photo)
-    images = to_input(read_image(photo), 64)
-    expected = distinct.view("logits", "boxes").predict(images, verbose=0)
+    images = resize(read_image(photo), 64)[None]
+    expected = distinct.view("logits", "boxes", "refined").predict(images, verbose=0)
     assert result.labels[0] == LABELS[int(np.argmax(expected["logits"]))]
     assert sum(result.probabilities) == pytest.approx(1.0)
     assert list(result.probabilities) == sorted(result.probabilities, reverse=True)
-    np.testing.assert_allclose(result.boxes, expected["boxes"][0], atol=1e-4)
-    assert not result.glance
+    np.testing.assert_allclose(result.boxes[-1:], expected["boxes"][0], atol=1e-4)
+    assert result.looks == 1 + expected["refined"]
     assert result.step_weights.sum() == pytest.approx(1.0)
 
 
 def test_the_confidence_decides_whether_a_glance_is_enough(classifier, photo):
     glanced = classifier.classify(photo, confidence=0.0)
-    assert glanced.glance
     assert glanced.boxes.shape == (0, 4)
-    images = to_input(read_image(photo), 64)
-    sure = classifier.run("glance", images=images)["probabilities"].max()
-    assert classifier.classify(photo, confidence=sure - 1e-4).glance
-    assert not classifier.classify(photo, confidence=sure + 1e-4).glance
+    sure = glanced.probabilities[0]
+    assert classifier.classify(photo, confidence=sure - 1e-4).looks == 0
+    assert classifier.classify(photo, confidence=sure + 1e-4).looks > 0
+
+
+def test_it_looks_as_often_as_it_is_told(classifier, photo):
+    results = [classifier.classify(photo, looks=looks) for looks in range(5)]
+    assert [result.looks for result in results] == [0, 1, 2, 3, 4]
+    # The same views, but that the last is read: the box alone, without its surroundings.
+    np.testing.assert_array_equal(results[4].boxes[:2], results[3].boxes[:2])
+    sides = [np.ptp(each.boxes[-1].reshape(2, 2), axis=0).min() for each in results[1:]]
+    assert sides[3] < sides[0]
+
+
+@pytest.mark.parametrize("side", [64, 200])
+@pytest.mark.parametrize(("shape", "box"), [((32, 48), (0, 0, 1, 1)), ((9, 7), (0.2, 0.5, 0.4, 1))])
+def test_cuts_crops_as_the_model_does(side, shape, box):
+    from rra_keras.layers.zoom_crop import STRIDE, zoom_crop
+
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3)).astype("uint8")
+    box = np.array(box, "float32")
+    expected = zoom_crop(pixels[None].astype("float32"), box[None], shape, stride=STRIDE)
+    np.testing.assert_allclose(classify.zoom_crop(pixels, box, shape), expected[0], atol=0.05)
+
+
+@pytest.mark.parametrize(("side", "small"), [(64, 32), (64, 28), (96, 40), (64, 64)])
+def test_shrinks_the_glance_as_the_model_does(side, small):
+    import keras
+
+    from rra_keras.models.look import shrink
+
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3)).astype("uint8")
+    images = keras.Input((side, side, 3))
+    model = keras.Model(images, shrink(images, side, small))
+    expected = model.predict(pixels[None].astype("float32"), verbose=0)[0]
+    np.testing.assert_allclose(classify.shrink(pixels, (small, small)), expected, atol=1e-3)
 
 
 @pytest.fixture
 def strict(tflite_contents, tmp_path):
     """A model file to whose glance all photos are of its classes, and to whose looks none is."""
-    metadata = {"image_size": 64, "confidence": 2.0, "known_from": {"full": 1e6, "glance": -1e6}}
+    metadata = {"image_size": 64, "confidence": 2.0, "refinements": 2}
+    metadata |= {"known_from": {"full": 1e6, "glance": -1e6}}
     file = tmp_path / "strict.tflite"
     file.write_bytes(tflite.attach(tflite_contents["fp32"], LABELS, metadata))
     return file
 
 
 def test_a_photo_is_known_by_the_score_of_who_answers(classifier, strict, photo):
-    images = to_input(read_image(photo), 64)
-    for confidence, signature in ((0.0, "glance"), (2.0, "full")):
-        result = Classifier(strict).classify(photo, confidence)
-        logits = classifier.run(signature, images=images)["logits"]
+    pixels = resize(read_image(photo), 64)
+    for looks in (0, 1):
+        result = Classifier(strict).classify(photo, looks=looks)
+        logits = classifier.see(pixels, looks=looks)["logits"]
         assert result.score == pytest.approx(logits.max(), abs=1e-4)
-        assert result.known == (signature == "glance")
+        assert result.known == (looks == 0)
     older = classifier.classify(photo)  # whose file says nothing of it
     assert (older.known, older.known_from) == (True, None)
 
@@ -101,8 +134,9 @@ def test_a_photo_is_known_by_the_score_of_who_answers(classifier, strict, photo)
 def test_what_is_none_of_the_classes_is_given_no_name(strict, photo, capsys, tmp_path):
     assert classify.main([str(strict), str(photo), f"--draw={tmp_path / 'out.png'}"]) == 0
     score = Classifier(strict).classify(photo).score
-    said = f"  none of these (score {score:.2f}, known from 1000000.00)"
-    assert capsys.readouterr().out.splitlines() == [str(photo), said]
+    name, said = capsys.readouterr().out.splitlines()
+    assert name.startswith(f"{photo} (")
+    assert said == f"  none of these (score {score:.2f}, known from 1000000.00)"
     classify.main([str(strict), str(photo), "--json"])
     line = json.loads(capsys.readouterr().out)
     assert (line["known"], line["score"]) == (False, pytest.approx(score))
@@ -144,7 +178,7 @@ def test_a_huge_jpeg_is_decoded_smaller_and_looks_the_same(tmp_path, monkeypatch
     file = save(tmp_path, image, "huge.jpg", quality=95)
     small = read_image(file, 64)
     assert small.size == (500, 375)
-    difference = np.abs(to_input(small, 64) - to_input(read_image(file), 64))
+    difference = np.abs(resize(small, 64) - np.float32(resize(read_image(file), 64)))
     assert difference.mean() < 1.5
 
 
@@ -223,7 +257,8 @@ def test_the_file_stands_alone(alone, path, photo):
     assert (status, errors) == (0, "")
     said = json.loads(printed)
     assert [each["label"] for each in said["top"]] == list(Classifier(path).classify(photo).labels)
-    assert np.shape(said["boxes"]) == (2, 4)
+    assert np.shape(said["boxes"]) == (said["looks"], 4)
+    assert said["looks"] > 0
     with Image.open(alone / "out.png") as drawn, Image.open(photo) as original:
         assert drawn.size == original.size
         assert (np.asarray(drawn) != np.asarray(original)).any()
@@ -242,11 +277,41 @@ def test_bad_photos_are_one_line_each_and_the_rest_is_done(alone, path, photo, t
     assert len(lines) == 3
     assert all(line.startswith("error: Expected an image file. Received:") for line in lines)
     assert len(printed.splitlines()) == 1 + len(LABELS)
-    assert pathlib.Path(printed.splitlines()[0]) == photo
+    assert printed.splitlines()[0].startswith(f"{photo} (")
+
+
+def test_a_folder_and_a_pattern_make_a_table(path, photo, tmp_path, capsys):
+    folder = tmp_path / "album" / "inner"
+    folder.mkdir(parents=True)
+    for name in ("b.png", "a.png", "c [1].png"):
+        shutil.copy(photo, folder / name)
+    (folder / "notes.txt").write_text("no photo")
+    (folder / "bad.jpg").write_text("a shopping list")
+    table = tmp_path / "said.csv"
+    status = classify.main([str(path), str(tmp_path / "album"), f"--csv={table}"])
+    printed = capsys.readouterr()
+    assert (status, printed.out) == (2, "")
+    assert len(printed.err.splitlines()) == 1
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [pathlib.Path(row["file"]).name for row in rows] == ["a.png", "b.png", "c [1].png"]
+    result = Classifier(path).classify(photo)
+    assert {(row["class"], int(row["looks"])) for row in rows} == {(result.labels[0], result.looks)}
+    before = table.read_bytes()
+    pattern = [str(folder / "[ab].png"), str(folder / "c [1].png")]
+    assert classify.main([str(path), *pattern, f"--csv={table}"]) == 0
+    assert table.read_bytes() == before
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--threads=0"], ["--confidence=-1"], ["--nonsense"], ["--draw=x.png", "second"]]
+    "arguments",
+    [
+        ["--threads=0"],
+        ["--confidence=-1"],
+        ["--looks=-1"],
+        ["--nonsense"],
+        ["--draw=x.png", "second"],
+    ],
 )
 def test_bad_flags_are_one_line(path, photo, capsys, arguments):
     with pytest.raises(SystemExit) as stopped:

@@ -18,8 +18,9 @@ def test_glance_curve_and_threshold():
     glance = probabilities(np.array([*sure_right, *doubtful]))
     full_logits = np.array([[1.0, 0], [1.0, 0], [0, 1.0], [0, 1.0]])
     labels = np.array([0, 0, 1, 1])
-    costs = {"glance": 10.0, "focus": 90.0}
-    points = early_stop.curve(glance, full_logits, labels, costs)
+    costs = early_stop.costs({"glance": 10.0, "look": 40.0, "read": 50.0}, [1, 1, 2, 0])
+    np.testing.assert_allclose(costs, [100.0, 100.0, 140.0, 60.0])
+    points = early_stop.curve(glance, full_logits, labels, 10.0, costs)
     np.testing.assert_allclose(points["share"], [1.0, 0.5, 0.0])
     np.testing.assert_allclose(points["accuracy"], [0.5, 1.0, 1.0])
     np.testing.assert_allclose(points["multiply_adds"], [10.0, 55.0, 100.0])
@@ -40,7 +41,7 @@ def row(**changes):
         "agreement": 1.0,
         "boxes_max_difference": 1e-6,
         "boxes_p99_difference": 1e-6,
-        "focus_max_difference": 0.0,
+        "looks": {"agreement": 1.0, "accuracy": 0.8, "accuracy_error": 0.0},
         "flex_operators": [],
         "gpu": {
             "fully_accelerated": True,
@@ -64,10 +65,16 @@ def row(**changes):
         ("int8", {"accuracy": 0.795, "agreement": 0.9}, None),
         ("int8", {"accuracy": 0.785, "accuracy_error": 0.01}, None),
         ("int8", {"accuracy": 0.77, "accuracy_error": 0.01}, "77.00%"),
-        ("int8", {"focus_max_difference": 1.0}, "`glance` and `focus`"),
+        ("int8", {"looks": row()["looks"] | {"accuracy": 0.785}}, "look by look"),
+        ("fp16", {"looks": row()["looks"] | {"agreement": 0.98}}, "98.00%"),
+        ("fp16", {"looks": None}, None),
         ("fp32", {"flex_operators": ["custom:FlexCropAndResize"]}, "FlexCropAndResize"),
         ("fp16", {"gpu": row()["gpu"] | {"fully_accelerated": False}}, "whole on the GPU"),
         ("fp32", {"gpu": row()["gpu"] | {"max_difference": {"boxes": 0.5}}}, "differs"),
+        (
+            *("fp32", {"gpu": row()["gpu"] | {"max_difference": {"looks_probabilities": 0.5}}}),
+            "differs",
+        ),
         ("fp32", {"gpu": None}, None),
     ],
 )

@@ -180,7 +180,7 @@ class RRAClassifier(CalibratedModel):
             view = shrink(images, image_size, shown_size)
             features, fine_features = as_outputs((trunk or encoder)(view))
             features = named(features, "glance_features")
-            tensors = {"glance_features": features}
+            tensors = {"glance": view, "glance_features": features}
             x = features
             for layer in before_classifier:
                 x = layer(x)
@@ -379,9 +379,10 @@ class RRAClassifier(CalibratedModel):
         """Return a `keras.Model` from images to a dict of the named intermediates.
 
         Names: `boxes` `(B, looks, 4)`, `step_weights` `(B, T)`, `states` `(B, T, U)`, `step_logits`
-        `(B, T, C)`, `glance_features`, `look_k_box` `(B, 4)`, `look_k_crop`, `look_k_features`,
-        `look_k_vote`, with `localizer="box"` `object_boxes` `(B, 1 + refinements, 4)` and `refined`
-        `(B,)`, how many of the refinements were needed; and the outputs.
+        `(B, T, C)`, `glance` `(B, g, g, 3)`, `glance_features`, `look_k_box` `(B, 4)`,
+        `look_k_crop`, `look_k_features`, `look_k_vote`, with `localizer="box"` `object_boxes`
+        `(B, 1 + refinements, 4)` and `refined` `(B,)`, how many of the refinements were needed; and
+        the outputs.
 
         Example:
             seen = model.view("boxes", "step_weights").predict(images)

@@ -66,19 +66,33 @@ class FramingLook(Look):
         box = _inside_image(self.localizer(last.features))
         self.object_boxes = [box]
         # 1 while it goes on, then 0: numbers, as GPU delegates know few conditions.
-        active = _smaller_than_view(box)  # (B, 1)
+        active = smaller_than_view(box)  # (B, 1)
         refined = 0.0 * active
         view = None
         for _ in range(self.refinements):
-            view = _view_around(box, view)
-            inner = self.localizer(self.trunk(self.zoom_frame([images, view])))
-            box = box + active * (_inside_image(box_in_box(view, inner)) - box)
+            view = view_around(box, view)
+            found, smaller = self.find(self.zoom_frame([images, view]), view)
+            box = box + active * (found - box)
             self.object_boxes.append(box)
             refined = refined + active
-            active = active * _smaller_than_view(inner)
+            active = active * smaller
         self.refined = refined[:, 0]
         box = named(ops.stop_gradient(box), "object_box")
-        return _inside_image(self.jitter(grow_box(box, PATCH_MARGIN)))
+        return _inside_image(self.jitter(with_margin(box)))
+
+    def find(self, crop, view):
+        """Find the object in a crop of the image.
+
+        Args:
+            crop: `(B, g, g, 3)`, RGB 0…255.
+            view: `(B, 4)`, where in the image it was cut.
+
+        Returns:
+            The object's box `(B, 4)` in the image, and `(B, 1)`: 1 if it is small in the view, so
+            that a closer one shows more, or else 0.
+        """
+        inner = self.localizer(self.trunk(crop))
+        return _inside_image(box_in_box(view, inner)), smaller_than_view(inner)
 
 
 def refinements_for(image_size):
@@ -90,17 +104,28 @@ def refinements_for(image_size):
     return 1 + max(0, math.ceil(math.log2(image_size / 448)))
 
 
-def _view_around(box, last):
-    """Return what to look at next: a box and a margin, as it was found in the view `last`."""
+def view_around(box, last=None):
+    """Return what to look at next `(B, 4)`: a box and a margin, as it was found in a view.
+
+    Args:
+        box: `(B, 4)` in the image.
+        last: `(B, 4)`, the view that it was found in; the whole image unless given.
+    """
     low, high = ops.split(box, 2, axis=-1)  # (B, 2) each
     extent = 1.0 if last is None else last[:, 2:] - last[:, :2]
     reach = 0.5 * VIEW_MARGIN * extent
     return _inside_image(ops.concatenate([low - reach, high + reach], axis=-1))
 
 
-def _smaller_than_view(box):
+def smaller_than_view(box):
+    """Return `(B, 1)`: 1 if a box takes little of its view's height and width, or else 0."""
     longer = ops.max(box[:, 2:] - box[:, :2], axis=-1, keepdims=True)  # (B, 1)
     return ops.cast(longer < FRAMED, box.dtype)
+
+
+def with_margin(box):
+    """Return an object's box `(B, 4)` as it is read: grown by a tenth."""
+    return grow_box(box, PATCH_MARGIN)
 
 
 def _inside_image(box):
