@@ -21,7 +21,6 @@ from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, HardwareAcc
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 _COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")  # one a look (Okabe and Ito)
-_LARGE = 50_000_000  # pixels; a JPEG above that is decoded smaller
 _STRIDE = 4  # pixels between samples of a crop, beyond which more are taken and averaged
 _PHOTOS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")  # of a folder
 _TOP = 5
@@ -256,7 +255,9 @@ def read_image(path, size=None):
 
     Args:
         path: an image file.
-        size: side in pixels that it will be resized to, to decode very large JPEGs smaller.
+        size: side in pixels that it will be resized to: a JPEG at least four times as large is
+            decoded at a half, a quarter or an eighth, not below twice the size. That takes half
+            the time or less, and changes what comes of it by a fraction of a gray level.
 
     Returns:
         A `PIL.Image.Image` in mode RGB.
@@ -269,8 +270,8 @@ def read_image(path, size=None):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                if size and image.width * image.height > _LARGE:
-                    image.draft("RGB", (4 * size, 4 * size))
+                if size:
+                    image.draft("RGB", (2 * size, 2 * size))  # of JPEGs: no other knows it
                 image = ImageOps.exif_transpose(image)
                 if image.mode.startswith("I"):  # 16 bits a pixel, which `convert` would clip
                     image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
@@ -308,7 +309,9 @@ def shrink(pixels, size):
     side = len(pixels)
     factor = max(n for n in range(1, max(side // size[0], 1) + 1) if side % n == 0)
     small = side // factor
-    pixels = pixels.reshape(small, factor, small, factor, 3).mean((1, 3), dtype=np.float32)
+    # Whole rows first, then columns: along long rows NumPy is fast.
+    pixels = pixels.reshape(small, factor, side * 3).mean(1, dtype=np.float32)
+    pixels = pixels.reshape(small * small, factor, 3).mean(1).reshape(small, small, 3)
     at = np.clip((np.arange(size[0]) + 0.5) * small / size[0] - 0.5, 0, small - 1)
     return _mix(_mix(pixels, at, 0), at, 1)
 
@@ -426,7 +429,7 @@ def main(argv):
     for number, path in enumerate(arguments.photos, start=1):
         _progress(number, len(arguments.photos), arguments.csv)
         try:
-            image = read_image(path, classifier.image_size)
+            image = read_image(path, None if arguments.draw else classifier.image_size)
             result = classifier.classify(image, arguments.confidence, arguments.looks)
             if arguments.draw:
                 draw(image, result).save(arguments.draw)

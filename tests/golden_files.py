@@ -16,7 +16,7 @@ def image():
     return np.stack([4 * x, 2 * (x ^ y), spot], axis=-1).astype("uint8")
 
 
-def build():
+def build(**overrides):
     """Return the model that the files hold: one look, three classes, untrained."""
     import keras
     from keras import layers
@@ -26,17 +26,11 @@ def build():
     keras.utils.set_random_seed(0)
     photos = keras.Input((None, None, 3))
     x = layers.Rescaling(1 / 255)(photos)
-    x = layers.Conv2D(8, 5, 4, padding="same", activation="relu")(x)
-    x = layers.Conv2D(8, 3, 2, padding="same", activation="relu")(x)
-    model = RRAClassifier(
-        backbone=keras.Model(photos, x, name="tiny"),
-        num_classes=3,
-        looks=1,
-        steps=2,
-        units=4,
-        image_size=64,
-        patch_size=32,
-    )
+    x = layers.Conv2D(8, 5, 4, padding="same", activation="relu", name="block_0")(x)
+    x = layers.Conv2D(8, 3, 2, padding="same", activation="relu", name="block_1")(x)
+    arguments = {"num_classes": 3, "looks": 1, "steps": 2, "units": 4}
+    arguments |= {"image_size": 64, "patch_size": 32}
+    model = RRAClassifier(keras.Model(photos, x, name="tiny"), **arguments | overrides)
     for layer in model.layers:
         if isinstance(layer, layers.Dense):  # the classifiers: their answers would be alike
             layer.kernel.assign(1000 * layer.kernel)
@@ -65,28 +59,40 @@ def write_birds(folder):
     Image.fromarray(birds()).save(folder / "birds.png", optimize=True)
 
 
-def write_tflite(model, folder):
-    """Write `model_fp16.tflite` and `model_int8.tflite`, and `tflite.json` with what they say."""
+def build_framing():
+    """Return a model that looks until its object is framed, with a localizer of random weights."""
+    localizer = {"name": "box", "filters": (8, 8), "units": 8}
+    model = build(localizer=localizer, train_from="block_1", glance_size=32, refinements=2)
+    kernel = model.localizer.box.kernel
+    kernel.assign(np.random.default_rng(0).normal(0, 3.0, kernel.shape))
+    return model
+
+
+def write_tflite(folder):
+    """Write `looks_fp16.tflite` and `looks_int8.tflite`, and `tflite.json` with what they say.
+
+    Files of versions before, `model_fp16.tflite` and `model_int8.tflite`, stay as they are.
+    """
     from PIL import Image
 
     from export import inference, quantize, tflite
     from export.classify import Classifier
 
     photo = image()
-    content = tflite.convert(inference.Signatures(inference.rebuild(model, "gather")), ["fp32"])
-    content = content["fp32"]
+    signatures = inference.Signatures(inference.rebuild(build_framing(), "gather"))
+    content = tflite.convert(signatures, ["fp32"])["fp32"]
     files = {
-        "model_fp16.tflite": quantize.half(content, least=64),  # nothing here is large
-        "model_int8.tflite": quantize.int8(content, [photo[None].astype("float32")], stride=4),
+        "looks_fp16.tflite": quantize.half(content, least=64),  # nothing here is large
+        "looks_int8.tflite": quantize.int8(content, [photo[None].astype("float32")], stride=4),
     }
-    expected = {}
+    expected = json.loads((folder / "tflite.json").read_text())
     for name, smaller in files.items():
-        metadata = {"image_size": 64, "confidence": 2.0}
+        metadata = {"image_size": 64, "confidence": 2.0, "refinements": 2}
         (folder / name).write_bytes(tflite.attach(smaller, LABELS, metadata))
         classifier = Classifier(folder / name)
         answers = {
             "full": classifier.classify(Image.fromarray(photo)),
-            "glance": classifier.classify(Image.fromarray(photo), confidence=0.0),
+            "glance": classifier.classify(Image.fromarray(photo), looks=0),
         }
         expected[name] = {
             kind: {"labels": answer.labels}
@@ -132,7 +138,7 @@ def write_state(model, folder):
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     write_birds(FOLDER)
-    write_tflite(build(), FOLDER)
+    write_tflite(FOLDER)
     tiny = build()
     write_keras(tiny, FOLDER)
     write_state(tiny, FOLDER)
