@@ -1,13 +1,16 @@
 """Compare files on this machine in one run: `python -m export.benchmark --model=RUN/model.keras`.
 
-- the run's own exported files (`--export`, RUN/export unless given);
-- the plain backbone at `--plain_size` pixels, as TFLite files of the same precisions;
+- the run's own exported files (`--export`, RUN/export unless given), look by look on photos of its
+  validation split, as devices run them, each photo with as many looks as it needs;
+- the same files in one call;
+- the plain backbone at each `--plain_size`, as TFLite files of the same precisions;
 - the naive export of the model as it is, with TensorFlow's own crop. Its Flex op is counted, not
   timed: neither ai-edge-litert nor TensorFlow's own package (2.21) has an interpreter that runs it.
 
 Weights do not change how long a file takes: the plain backbone's are random.
 """
 
+import collections.abc
 import csv
 import dataclasses
 import itertools
@@ -18,6 +21,7 @@ import time
 import numpy as np
 from absl import flags
 
+from export import output_folder
 from rra_keras import cli
 
 FLAGS = flags.FlagValues()
@@ -27,14 +31,20 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "export", None, "Folder of its export; RUN/export unless given.", flag_values=FLAGS
 )
-flags.DEFINE_integer(
+flags.DEFINE_multi_integer(
     "plain_size",
-    224,
-    "Side of the plain backbone's image.",
+    [224],
+    "Side of the plain backbone's image; may be given several times.",
     lower_bound=32,
     flag_values=FLAGS,
 )
-flags.DEFINE_integer("runs", 50, "Runs of each file, in turn.", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_integer(
+    "runs",
+    50,
+    "Runs of each file, in turn, each on another photo.",
+    lower_bound=1,
+    flag_values=FLAGS,
+)
 flags.DEFINE_integer("threads", 1, "Threads of the CPU.", lower_bound=1, flag_values=FLAGS)
 flags.DEFINE_string("csv", None, "File for the table.", flag_values=FLAGS)
 
@@ -48,16 +58,16 @@ class Contender:
         bytes: its size.
         operators: operators of a whole classification.
         flex_operators: those that need TensorFlow.
-        multiply_adds: of an image; `None` where it is not counted.
-        run: a function that classifies an image of its size; `None` where nothing runs it.
+        multiply_adds: of an image on average; `None` where it is not counted.
+        run: a function that classifies an image; `None` where nothing runs it.
     """
 
     name: str
     bytes: int
     operators: int
     flex_operators: int
-    multiply_adds: int | None
-    run: object
+    multiply_adds: float | None
+    run: collections.abc.Callable | None
 
 
 def main(argv):
@@ -67,20 +77,18 @@ def main(argv):
     path = pathlib.Path(args.model)
     folder = pathlib.Path(args.export or path.parent / "export")
     with cli.bad_input_exits():
-        files = sorted(folder.glob("model_*.tflite"))
-        if not files:
-            raise ValueError(
-                "Invalid value for `--export`. Expected a folder that `python -m export` wrote. "
-                f"Received: {folder}"
-            )
+        files = output_folder.exported_files(folder)
         from export import trained
 
-        model = trained.load_model(path, trained.labels(path))
+        run, source = trained.open_run(path)
+        model = trained.load_model(path, run.class_names)
+    photos = photos_of(source.splits["validation"], model.image_size, args.runs)
     with tempfile.TemporaryDirectory() as scratch:
-        contenders = [exported_file(file, args.threads) for file in files]
-        contenders += plain_backbone(
-            model, args.plain_size, args.threads, pathlib.Path(scratch), files
-        )
+        contenders = [
+            contender for file in files for contender in exported_file(file, args.threads, photos)
+        ]
+        for size in args.plain_size:
+            contenders += plain_backbone(model, size, args.threads, pathlib.Path(scratch), files)
         seconds = time_in_turn([contender.run for contender in contenders], args.runs)
         contenders.append(naive_export(model))
     rows = [row(*each) for each in itertools.zip_longest(contenders, seconds)]
@@ -93,23 +101,39 @@ def main(argv):
     return 0
 
 
-def exported_file(file, threads, name=None, signature="full"):
-    """Return a file that `python -m export` wrote, as a contender."""
-    from export import flatbuffer
+def photos_of(split, size, count):
+    """Return photos `(size, size, 3)` of a split, at most `count`."""
+    from rra_keras.data import pipeline
+    from rra_keras.data.splits import by_turns
+
+    chosen = split.subset(by_turns(split.labels, count))
+    batches = pipeline.evaluation_batches(chosen, size, 16, len(set(split.labels)))
+    return [image for images, _ in batches.as_numpy_iterator() for image in images]
+
+
+def exported_file(file, threads, photos):
+    """Return a file that `python -m export` wrote, look by look and in one call."""
+    from export import early_stop, flatbuffer
     from export.classify import Classifier
 
     contents = flatbuffer.read(file.read_bytes())
-    counts = flatbuffer.histogram(contents)[signature]
+    counts, costs = flatbuffer.histogram(contents)["full"], flatbuffer.multiply_adds(contents)
+    flex = sum(count for operator, count in counts.items() if operator.startswith("custom"))
+    about = (file.stat().st_size, sum(counts.values()), flex)
     classifier = Classifier(file, threads)
-    image = _image(classifier.image_size)
-    return Contender(
-        name or file.stem,
-        file.stat().st_size,
-        sum(counts.values()),
-        sum(count for operator, count in counts.items() if operator.startswith("custom")),
-        flatbuffer.multiply_adds(contents)[signature],
-        lambda: classifier.run(signature, images=image),
+    turns, others = itertools.cycle(photos), itertools.cycle(photos)
+    whole = Contender(
+        f"{file.stem} at once" if "read" in costs else file.stem,
+        *about,
+        costs["full"],
+        lambda: classifier.run("full", images=next(others)[None]),
     )
+    if "read" not in costs:
+        return [whole]
+    looks = [len(classifier.see(photo, confidence=2.0)["boxes"][0]) for photo in photos]
+    spent = float(early_stop.costs(costs, np.array(looks) - 1).mean())
+    look = Contender(file.stem, *about, spent, lambda: classifier.see(next(turns), confidence=2.0))
+    return [look, whole]
 
 
 def plain_backbone(model, size, threads, folder, files):
@@ -123,11 +147,11 @@ def plain_backbone(model, size, threads, folder, files):
     signatures = inference.Signatures(inference.rebuild(backbone, "gather"))
     contenders = []
     for precision, content in tflite.convert(signatures, precisions, [_image(size)] * 2).items():
-        file = folder / f"plain_{precision}.tflite"
+        file = folder / f"plain_{size}_{precision}.tflite"
         labels = [str(index) for index in range(model.num_classes)]
         metadata = {"image_size": size, "confidence": None}
         file.write_bytes(tflite.attach(content, labels, metadata))
-        contenders.append(exported_file(file, threads))
+        contenders += exported_file(file, threads, [_image(size)[0]])
     return contenders
 
 
@@ -174,10 +198,12 @@ def row(contender, seconds):
 
 
 def report(rows, threads):
-    """Print the table, and each file's latency beside what its multiply-adds let expect."""
-    own = {row["name"]: row for row in rows}
+    """Print the table, and each file's latency beside what its multiply-adds let expect.
+
+    It is compared with the plain backbone of its precision whose multiply-adds are nearest.
+    """
     print(
-        f"{'file':14} {'MB':>6} {'ops':>5} {'Flex':>5} {'M mult-adds':>11} {'ms (p90)':>15}"
+        f"{'file':20} {'MB':>6} {'ops':>5} {'Flex':>5} {'M mult-adds':>11} {'ms (p90)':>15}"
         "  ÷ plain's: time, multiply-adds, of the two"
     )
     for each in rows:
@@ -185,17 +211,27 @@ def report(rows, threads):
         latency = "does not run"
         if each["median_ms"]:
             latency = f"{each['median_ms']:.1f} ({each['p90_ms']:.1f})"
-        line = f"{each['name']:14} {each['bytes'] / 1e6:6.2f} {each['operators']:5} "
+        line = f"{each['name']:20} {each['bytes'] / 1e6:6.2f} {each['operators']:5} "
         line += f"{each['flex_operators']:5} {cost:>11} {latency:>15}"
-        other = own.get(each["name"].replace("model_", "plain_").replace("naive_", "plain_"))
-        if other is not None and other is not each and each["median_ms"]:
-            times = each["median_ms"] / other["median_ms"]
-            line += f"  {times:.2f}"
-            if each["multiply_adds"]:
-                costs = each["multiply_adds"] / other["multiply_adds"]
-                line += f", {costs:.2f}, {times / costs:.2f}"
+        if (
+            each["median_ms"]
+            and not each["name"].startswith("plain")
+            and (near := _near(each, rows))
+        ):
+            times = each["median_ms"] / near["median_ms"]
+            costs = each["multiply_adds"] / near["multiply_adds"]
+            line += f"  {near['name']}: {times:.2f}, {costs:.2f}, {times / costs:.2f}"
         print(line)
     print(f"median of single images in turn, {threads} thread{'s' * (threads > 1)}, XNNPACK")
+
+
+def _near(own, rows):
+    """Return the plain backbone's row of another one's precision and about its cost."""
+    precision = own["name"].split()[0].rpartition("_")[2]
+    plain = [row for row in rows if row["name"].startswith("plain") and precision in row["name"]]
+    if own in plain or not plain or own["multiply_adds"] is None:
+        return None
+    return min(plain, key=lambda row: abs(row["multiply_adds"] - own["multiply_adds"]))
 
 
 def _image(size):

@@ -309,11 +309,10 @@ def shrink(pixels, size):
     side = len(pixels)
     factor = max(n for n in range(1, max(side // size[0], 1) + 1) if side % n == 0)
     small = side // factor
-    # Whole rows first, then columns: along long rows NumPy is fast.
-    pixels = pixels.reshape(small, factor, side * 3).mean(1, dtype=np.float32)
-    pixels = pixels.reshape(small * small, factor, 3).mean(1).reshape(small, small, 3)
     at = np.clip((np.arange(size[0]) + 0.5) * small / size[0] - 0.5, 0, small - 1)
-    return _mix(_mix(pixels, at, 0), at, 1)
+    for axis in (0, 1):
+        pixels = _mix(_average(pixels, factor, axis), at, axis)
+    return pixels
 
 
 def zoom_crop(pixels, box, size):
@@ -331,21 +330,33 @@ def zoom_crop(pixels, box, size):
         `(h, w, 3)` float32.
     """
     last = len(pixels) - 1
-    for axis, length in enumerate(size):
-        times = max(1, math.ceil(last / length / _STRIDE))
-        at = np.linspace(box[axis], box[axis + 2], times * length) * last
-        pixels = _mix(pixels, np.clip(at, 0, last), axis)
-        shape = (*pixels.shape[:axis], length, times, *pixels.shape[axis + 1 :])
-        pixels = pixels.reshape(shape).mean(axis + 1)
+    many = [max(1, math.ceil(last / length / _STRIDE)) for length in size]
+    at = [
+        np.clip(np.linspace(box[axis], box[axis + 2], many[axis] * size[axis]) * last, 0, last)
+        for axis in (0, 1)
+    ]
+    left = int(at[1].min())  # columns beside the box cost time alone
+    pixels, at[1] = pixels[:, left : int(at[1].max()) + 2], at[1] - left
+    for axis in (0, 1):
+        pixels = _average(_mix(pixels, at[axis], axis), many[axis], axis)
     return pixels
+
+
+def _average(pixels, count, axis):
+    """Average each `count` neighbors along an axis."""
+    if count == 1:
+        return pixels
+    every = [pixels[(slice(None),) * axis + (slice(n, None, count),)] for n in range(count)]
+    return sum(every[1:], np.float32(every[0])) / np.float32(count)
 
 
 def _mix(pixels, at, axis):
     """Return what lies at fractional positions `at` along an axis, mixed of its two neighbors."""
     low = np.minimum(at.astype(int), pixels.shape[axis] - 2)
     share = (at - low).astype(np.float32).reshape(-1, *(1 for _ in pixels.shape[axis + 1 :]))
-    below, above = (np.take(pixels, low + n, axis) for n in (0, 1))
-    return below * (1 - share) + above * share
+    # Indexing copies no more than the rows that are asked for; of columns, `take` is faster.
+    below, above = (pixels[low + n] if axis == 0 else pixels.take(low + n, axis) for n in (0, 1))
+    return below + share * (above - np.float32(below))
 
 
 def draw(image, result):

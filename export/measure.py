@@ -58,7 +58,7 @@ def tflite_report(path, reference, runs, gpu_images):
         "gpu": None,
     }
     if "glance" in costs:
-        report |= _piecewise_report(classifier, reference, costs)
+        report |= looks_report(classifier, reference, costs)
     if gpu_images and (measured := gpu.measure(path, first[:gpu_images])):
         report["gpu"] = _gpu_report(measured, classifier, first[:gpu_images])
     return report
@@ -79,34 +79,39 @@ def _gpu_report(measured, classifier, images):
     }
 
 
-def _piecewise_report(classifier, reference, costs):
+def looks_report(classifier, reference, costs):
     """Measure the signatures that devices call in turn, with crops cut outside of them.
+
+    Args:
+        classifier: a `Classifier`.
+        reference: a `Reference`.
+        costs: multiply-adds by signature.
 
     Returns:
         A dict of `looks`: what comes out where the glance never answers, at how many looks and
-        multiply-adds an image on average; and `glance`: with the file's own confidence.
+        multiply-adds an image on `average`; and of a file that can stop there `glance`: with its
+        own confidence.
     """
     seen, glances = [], []
     for image in (image for batch in reference.batches() for image in batch):
         seen.append(classifier.see(image, confidence=2.0))
-        glances.append(classifier.see(image, looks=0))
-    glances = concatenate(glances)
-    counts = np.array([outputs["boxes"].shape[1] for outputs in seen])
-    outputs = concatenate([{**each, "boxes": each["boxes"][:, -1:]} for each in seen])
-    spent = early_stop.costs(costs, counts - 1)
-    known = len(reference.labels)
-    points = early_stop.curve(
-        glances["probabilities"][:known],
-        outputs["logits"][:known],
-        reference.labels,
-        costs["glance"],
-        spent[:known],
-    )
+        if "read" in costs:
+            glances.append(classifier.see(image, looks=0))
+    boxes = [outputs.get("boxes", np.zeros((1, 0, 4))) for outputs in seen]
+    counts = np.array([each.shape[1] for each in boxes])
+    spent = np.full(len(seen), costs["full"])
+    if glances:
+        spent = early_stop.costs(costs, counts - 1)
+        seen = [{**each, "boxes": own[:, -1:]} for each, own in zip(seen, boxes, strict=True)]
+    outputs, known = concatenate(seen), len(reference.labels)
     looks = {"average": float(counts.mean()), "multiply_adds": float(spent.mean())}
-    return {
-        "looks": looks | compare(outputs, reference),
-        "glance": early_stop.point_at(points, classifier.confidence),
-    }
+    report = {"looks": looks | compare(outputs, reference)}
+    if glances:
+        glance = concatenate(glances)["probabilities"][:known]
+        logits, whole = outputs["logits"][:known], spent[:known]
+        points = early_stop.curve(glance, logits, reference.labels, costs["glance"], whole)
+        report["glance"] = early_stop.point_at(points, classifier.confidence)
+    return report
 
 
 def compare(outputs, reference):

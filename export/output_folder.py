@@ -41,3 +41,18 @@ def replace_folder(new, out):
     if out.exists():
         os.rename(out, new.with_name("old"))
     os.rename(new, out)
+
+
+def exported_files(folder):
+    """Return the model files in a folder that `python -m export` wrote, in order.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    files = sorted(pathlib.Path(folder).glob("model_*.tflite"))
+    if not files:
+        raise ValueError(
+            "Invalid value for `--export`. Expected a folder that `python -m export` wrote. "
+            f"Received: {folder}"
+        )
+    return files

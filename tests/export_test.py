@@ -14,6 +14,7 @@ from conftest import tensorflow_only
 
 from export import (
     __main__,
+    accuracy,
     benchmark,
     flatbuffer,
     glance,
@@ -434,3 +435,14 @@ def test_the_naive_export_needs_flex_and_ours_does_not(one_look):
     naive = benchmark.naive_export(one_look)
     assert naive.flex_operators == 1
     assert benchmark.row(naive, None)["median_ms"] is None
+
+
+def test_the_accuracy_command_compares_files_with_keras(run, exported, capsys):
+    assert status_of(accuracy.main, f"--model={run / 'model.keras'}", "--split=test") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("test, ")
+    assert [line.split()[0] for line in lines[2:]] == ["model_fp16.tflite", "model_fp32.tflite"]
+    assert all("100.0%   1.00" in line for line in lines[2:])  # as Keras, with one look
+    empty = status_of(accuracy.main, f"--model={run / 'model.keras'}", f"--export={run}")
+    assert empty == 2
+    assert "Expected a folder that `python -m export` wrote" in capsys.readouterr().err

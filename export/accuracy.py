@@ -1,0 +1,65 @@
+"""Accuracy of exported files: `python -m export.accuracy --model=RUN/model.keras --split=test`.
+
+Each file runs look by look, as on a device, and is compared with Keras on the same images: prints
+accuracy, the difference with its standard error, how many images get Keras' first class, and what
+an image takes on average.
+"""
+
+import pathlib
+
+from absl import flags
+
+from rra_keras import cli
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string(
+    "model", None, "A run's model.keras, exported before.", required=True, flag_values=FLAGS
+)
+flags.DEFINE_string(
+    "export", None, "Folder of its export; RUN/export unless given.", flag_values=FLAGS
+)
+flags.DEFINE_string("dataset", None, "Data set; the run's own unless given.", flag_values=FLAGS)
+flags.DEFINE_string("data_dir", None, "Where named data sets are kept.", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "split", "validation", ["validation", "test"], "Split to measure.", flag_values=FLAGS
+)
+
+
+def main(argv):
+    """Print a table; return the exit status."""
+    cli.parse(FLAGS, argv)
+    args = FLAGS
+    from export import flatbuffer, measure, output_folder, trained
+    from export.classify import Classifier
+    from export.reference import keras_reference
+    from rra_keras.data import pipeline
+
+    path = pathlib.Path(args.model)
+    with cli.bad_input_exits():
+        files = output_folder.exported_files(args.export or path.parent / "export")
+        run, source = trained.open_run(path, args.dataset, args.data_dir)
+        model = trained.load_model(path, run.class_names)
+
+    def batches_of(split):
+        return pipeline.evaluation_batches(split, model.image_size, 16, model.num_classes)
+
+    reference = keras_reference(model, [source.splits[args.split]], batches_of)
+    keras = (reference.expected["logits"].argmax(-1) == reference.labels).mean()
+    print(f"{args.split}, {len(reference.labels)} images; Keras: {keras:.1%}")
+    print(f"{'file':18} accuracy  difference (error)  as Keras  looks  M mult-adds")
+    for file in files:
+        costs = flatbuffer.multiply_adds(flatbuffer.read(file.read_bytes()))
+        row = measure.looks_report(Classifier(file), reference, costs)["looks"]
+        apart = f"{100 * (row['accuracy'] - keras):+.1f} ({100 * row['accuracy_error']:.1f})"
+        print(
+            f"{file.name:18} {row['accuracy']:8.1%}  {apart:>18}  {row['agreement']:8.1%}  "
+            f"{row['average']:5.2f}  {row['multiply_adds'] / 1e6:11,.0f}"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    from export.classify import hush_native_log
+
+    hush_native_log()
+    cli.run(main)
