@@ -15,7 +15,7 @@ from export.classify import shrink, zoom_crop
 
 _OPERATIONS = qtyping.TFLOperationName
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
-_POINTWISE = ("ADD", "RELU", "RELU6")  # what may stand between them
+_BETWEEN = ("ADD", "RELU", "RELU6", "MAX_POOL_2D")  # what may stand between them
 
 
 def half(content, least=100_000):
@@ -96,7 +96,7 @@ def _convolutions(model, subgraph):
             height = known[0] if known else subgraph.tensors[operator.inputs[0]].shape[1]
             if name == "CONV_2D":
                 yield operator, height / subgraph.tensors[operator.outputs[0]].shape[1]
-        elif name in _POINTWISE and known:
+        elif name in _BETWEEN and known:
             height = known[0]
         else:
             continue

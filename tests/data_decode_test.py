@@ -81,6 +81,20 @@ def test_jpeg_stays_with_tensorflow_bit_for_bit(tmp_path, picture):
     np.testing.assert_array_equal(pixels(both), expected)
 
 
+def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(tmp_path, picture):
+    large = Image.fromarray(picture).resize((1200, 900), Image.Resampling.BICUBIC)
+    encoded = save(tmp_path, large, "a.jpg", quality=95).read_bytes()
+    sides = {size: decode.decode(encoded, size).shape[0] for size in (500, 226, 225, 100, 20)}
+    assert sides == {500: 900, 226: 900, 225: 450, 100: 225, 20: 113}
+    for size in (225, 100):
+        whole = pipeline.resize(decode.decode(encoded), size)
+        apart = np.abs(pipeline.resize(decode.decode(encoded, size), size) - whole)
+        assert apart.mean() < 1
+        assert apart.max() < 4
+    png = save(tmp_path, large, "a.png").read_bytes()
+    assert decode.decode(png, 20).shape == (900, 1200, 3)
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.gif", "a.bmp"])
 def test_gray_is_spread_over_three_channels(tmp_path, picture, name):
     gray = picture[..., 0]

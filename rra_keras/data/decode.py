@@ -5,6 +5,7 @@ people see it (a photo that lies on its side, WebP, BMP with a palette), Pillow 
 it as a BMP. Which of the two is found out once a file, by `needs_pillow`, without TensorFlow.
 """
 
+import functools
 import io
 import os
 import re
@@ -17,6 +18,7 @@ from PIL import ExifTags, Image
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 _JPEGS = ("JPEG", "MPO")  # MPO: a phone's JPEG with a second picture behind the first
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_RATIOS = (2, 4, 8)  # by which a JPEG's decoder can reduce it
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -117,11 +119,16 @@ def upright(content, path, pillow):
     return tf.ensure_shape(encoded, ())
 
 
-def decode(encoded):
+def decode(encoded, size=None):
     """Decode an image; transparency is dropped, and 16 bits are cut to 8.
+
+    A JPEG so large that each side is at least four times the `size` is decoded at a half, a quarter
+    or an eighth, but not below twice that: of 12 million pixels in half the time and a quarter of
+    the memory. What comes of the resize differs by a fraction of a gray level.
 
     Args:
         encoded: JPEG, PNG or BMP, a scalar string tensor.
+        size: side in pixels that it will be resized to; `None` decodes all there is.
 
     Returns:
         uint8 `(H, W, 3)`, RGB.
@@ -132,7 +139,22 @@ def decode(encoded):
     """
     import tensorflow as tf
 
-    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    def whole():
+        return tf.io.decode_image(encoded, channels=3, expand_animations=False)
+
+    def reduced():
+        shorter = tf.reduce_min(tf.io.extract_jpeg_shape(encoded)[:2])
+        larger_than = [shorter >= 2 * size * ratio for ratio in _RATIOS]
+        return tf.switch_case(
+            tf.reduce_sum(tf.cast(larger_than, tf.int32)),
+            [whole, *(functools.partial(tf.io.decode_jpeg, encoded, 3, r) for r in _RATIOS)],
+        )
+
+    if size is None:
+        image = whole()
+    else:
+        is_jpeg = tf.strings.substr(encoded, 0, 2) == _JPEG_START
+        image = tf.cond(is_jpeg, reduced, whole)
     return tf.ensure_shape(image, (None, None, 3))
 
 

@@ -96,7 +96,7 @@ def training_batches(
         return examples.map(lambda example: {**example, "epoch": epoch})
 
     def load(example):
-        image = decode(example["image"])
+        image = decode(example["image"], image_size)
         key = tf.random.fold_in([seed, example["epoch"]], example["index"])
         crop_seed, color_seed = tf.unstack(tf.random.split(key))
         if augment != "none":
@@ -158,7 +158,7 @@ def evaluation_batches(split, image_size, batch_size, num_classes):
     """
 
     def load(example):
-        image = resize(decode(example["image"]), image_size)
+        image = resize(decode(example["image"], image_size), image_size)
         return image, tf.one_hot(example["label"], num_classes)
 
     return (
@@ -191,8 +191,8 @@ def photo_batches(paths, image_size, batch_size):
 
     def load(place, path):
         pillow = tf.numpy_function(needs_pillow, [path], tf.bool)
-        image = decode(upright(tf.io.read_file(path), path, tf.ensure_shape(pillow, ())))
-        return place, resize(image, image_size)
+        encoded = upright(tf.io.read_file(path), path, tf.ensure_shape(pillow, ()))
+        return place, resize(decode(encoded, image_size), image_size)
 
     return (
         tf.data.Dataset.from_tensor_slices([os.fsencode(path) for path in paths])
