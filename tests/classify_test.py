@@ -86,6 +86,23 @@ def test_it_looks_as_often_as_it_is_told(classifier, photo):
     assert sides[3] < sides[0]
 
 
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (20, 20), (900, 90), (30, 1500)])
+@pytest.mark.parametrize("looks", [None, 5])
+def test_tiny_photos_and_panoramas_get_boxes_and_numbers(classifier, size, looks):
+    coarse = np.random.default_rng(0).integers(0, 256, (4, 4, 3)).astype("uint8")
+    result = classifier.classify(Image.fromarray(coarse).resize(size), looks=looks)
+    assert sum(result.probabilities) == pytest.approx(1.0)
+    low, high = result.boxes[:, :2], result.boxes[:, 2:]
+    assert ((low >= 0) & (low <= high) & (high <= 1)).all()
+
+
+@pytest.mark.parametrize("color", [0, 128, 255])
+def test_a_photo_without_any_object_gets_boxes_and_numbers(classifier, color):
+    result = classifier.classify(Image.new("RGB", (200, 200), (color,) * 3), looks=5)
+    assert np.isfinite(result.probabilities).all()
+    assert np.isfinite(result.boxes).all()
+
+
 @pytest.mark.parametrize("side", [64, 200])
 @pytest.mark.parametrize(("shape", "box"), [((32, 48), (0, 0, 1, 1)), ((9, 7), (0.2, 0.5, 0.4, 1))])
 def test_cuts_crops_as_the_model_does(side, shape, box):
