@@ -1,0 +1,26 @@
+"""`docs/tour.ipynb`, run from its first cell to its last."""
+
+import json
+import pathlib
+
+import matplotlib
+import numpy as np
+from conftest import tensorflow_only
+from PIL import Image
+
+pytestmark = tensorflow_only("explanations and exports")
+TOUR = pathlib.Path(__file__).parents[1] / "docs" / "tour.ipynb"
+
+
+def test_the_tour_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    matplotlib.use("agg")
+    cells = json.loads(TOUR.read_text("utf-8"))["cells"]
+    names = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    assert np.mean(names["logits"].argmax(-1) == names["test_labels"]) > 0.4  # by chance 0.125
+    assert names["result"].looks == 2
+    assert Image.open("focus.png").width > 400
+    assert "after 2 looks" in capsys.readouterr().out
