@@ -77,6 +77,7 @@ class Classifier:
         known_from: by who answers, the least score of a photo of any of the classes; without the
             key, or `None`, for all photos.
         outputs: by signature, the outputs' names and shapes.
+        sizes: by signature, height and width of the image that it takes.
         fully_accelerated: whether every op runs on the accelerator.
 
     Raises:
@@ -103,13 +104,13 @@ class Classifier:
                 f"Expected a model that LiteRT runs. Received: {path}, {reason}"
             ) from None
         self.fully_accelerated = self._model.is_fully_accelerated()
-        self.outputs, self._sizes, self._inputs, self._buffers = {}, {}, {}, {}
+        self.outputs, self.sizes, self._inputs, self._buffers = {}, {}, {}, {}
         for name in self._model.get_signature_list():
             inputs = self._model.get_input_tensor_details(name)
             outputs = self._model.get_output_tensor_details(name)
             self.outputs[name] = {key: tuple(value["shape"]) for key, value in outputs.items()}
             pixels = inputs.get("crop") or inputs.get("images")
-            self._sizes[name] = tuple(pixels["shape"][1:3]) if pixels else None
+            self.sizes[name] = tuple(map(int, pixels["shape"][1:3]))
             self._inputs[name] = {
                 key: self._model.create_input_buffer_by_name(name, key) for key in inputs
             }
@@ -203,17 +204,17 @@ class Classifier:
                     f"Received: looks={looks}"
                 )
             return self.run("full", images=pixels[None])
-        seen = self.run("glance", crop=shrink(pixels, self._sizes["glance"])[None])
+        seen = self.run("glance", crop=shrink(pixels, self.sizes["glance"])[None])
         confidence = self.confidence if confidence is None else confidence
         if looks == 0 or (looks is None and seen["probabilities"].max() >= confidence):
             return {name: seen[name] for name in ("logits", "probabilities")}
         logits, boxes = seen["logits"], []
         while "look" in self.outputs and self._goes_on(seen, len(boxes), looks):
             boxes.append(seen["view"])
-            crop = zoom_crop(pixels, seen["view"][0], self._sizes["look"])
+            crop = zoom_crop(pixels, seen["view"][0], self.sizes["look"])
             seen = self.run("look", crop=crop[None], view=seen["view"])
         boxes.append(seen["box"])
-        crop = zoom_crop(pixels, seen["box"][0], self._sizes["read"])
+        crop = zoom_crop(pixels, seen["box"][0], self.sizes["read"])
         read = self.run("read", crop=crop[None], logits=logits)
         return {**read, "boxes": np.stack(boxes, axis=1)}
 

@@ -79,6 +79,8 @@ def build(model, site, samples=None):
     about = {
         "file": file,
         "image_size": classifier.image_size,
+        "refinements": classifier.refinements,
+        "sizes": classifier.sizes,
         "labels": classifier.labels,
         "known_from": classifier.known_from,
         "samples": _write_samples(samples, site / "samples") if samples else [],

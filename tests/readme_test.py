@@ -52,8 +52,8 @@ def test_the_python_runs(tmp_path, monkeypatch):
 
     assert names["logits"].shape == (1, 20)
     assert names["seen"]["boxes"].shape == names["explanation"].boxes.shape == (1, 1, 4)
-    assert names["course"].shape == (1, 6, 20)
-    assert names["maps"].shape == (1, 5, 448, 448)
+    assert names["course"].shape == (1, 3, 20)
+    assert names["maps"].shape == (1, 2, 448, 448)
     assert names["shares"].sum() == pytest.approx(1.0, abs=1e-5)
     assert names["known"].shape == (1,)
     own = names["own"]

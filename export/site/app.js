@@ -1,7 +1,7 @@
 // Where photos come from, and what happens with them: one run at a time.
 
 import {describe, load} from "./model.js";
-import {toInput} from "./resize.js";
+import {resize} from "./resize.js";
 import * as view from "./view.js";
 
 const $ = (id) => document.getElementById(id);
@@ -48,25 +48,31 @@ async function use(accelerator) {
   });
 }
 
-async function run(signature, pixels) {
+async function see(...what) {
   try {
-    return await classifier.run(signature, pixels);
+    return await classifier.see(...what);
   } catch (error) {
     if (classifier.accelerator === "wasm") throw error;
     console.warn(error); // drivers reset, and phones take the GPU away
     await use("wasm");
-    return classifier.run(signature, pixels);
+    return classifier.see(...what);
   }
 }
 
 // === A look at what is there ===
 
 async function look(outdated, live) {
-  const signature = document.querySelector("[name=mode]:checked").value;
-  const result = await run(signature, toInput(photo, info.image_size));
+  const mode = document.querySelector("[name=mode]:checked").value;
+  const glance = classifier.glances && mode === "glance";
+  let shown = view.glance(photo); // each box closes in once the one before has
+  const show = (one) => (shown = shown.then(() => outdated() || view.look(photo, one, outdated)));
+  const result = await see(resize(photo, info.image_size), glance, show);
   if (outdated()) return;
-  view.answer(info.labels, result, info.known_from[signature], live);
-  await view.looks(photo, result.outputs, signature === "glance", outdated);
+  view.answer(info.labels, result, info.known_from[glance ? "glance" : "full"], live);
+  if (glance) view.would(result.outputs.box);
+  view.end(glance ? 1 : result.looks, result.looks);
+  await shown;
+  if (!outdated() && result.looks) view.weights(result.outputs.step_weights, result.looks);
 }
 
 function enqueue(task) {

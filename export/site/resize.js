@@ -1,6 +1,7 @@
 // Resizing as the Python runtime does it, so that the page says what `export/classify.py` says.
 
 const ROWS = 256; // decoded at a time: phones refuse canvases as large as their own photos
+const STRIDE = 4; // pixels between samples of a crop, beyond which more are taken and averaged
 
 /**
  * Weights of a triangle filter that widens with the reduction.
@@ -47,9 +48,9 @@ function mix(source, offset, step, weights, target, at) {
  *
  * @param {ImageBitmap} photo
  * @param {number} size side in pixels.
- * @returns {Float32Array} `size * size * 3` values, RGB 0…255, row by row.
+ * @returns {Float32Array} `size * size * 3` values, RGB 0…255, row by row: whole levels.
  */
-export function toInput(photo, size) {
+export function resize(photo, size) {
   const {width, height} = photo;
   const canvas = new OffscreenCanvas(width, Math.min(ROWS, height));
   const context = canvas.getContext("2d", {willReadFrequently: true});
@@ -74,4 +75,90 @@ export function toInput(photo, size) {
     }
   });
   return input;
+}
+
+/** Mix what lies at fractional places along rows (`step` values apart) of pixels, or down them. */
+function sample(source, [height, width], places, down) {
+  const shape = down ? [places.length, width] : [height, places.length];
+  const result = new Float32Array(shape[0] * shape[1] * 3);
+  const last = (down ? height : width) - 2;
+  const step = 3 * (down ? width : 1); // from one of the two neighbors to the other
+  const others = down ? width : height;
+  places.forEach((place, i) => {
+    const low = Math.min(Math.floor(place), last);
+    const share = place - low;
+    for (let other = 0; other < others; other++) {
+      const from = 3 * (down ? low * width + other : other * width + low);
+      const to = 3 * (down ? i * width + other : other * places.length + i);
+      for (let channel = 0; channel < 3; channel++) {
+        const value = source[from + channel];
+        result[to + channel] = value + share * (source[from + step + channel] - value);
+      }
+    }
+  });
+  return result;
+}
+
+/** Average each `count` neighbors along rows of pixels, or down them. */
+function average(source, [height, width], count, down) {
+  if (count === 1) return source;
+  const [rows, columns] = down ? [height / count, width] : [height, width / count];
+  const result = new Float32Array(rows * columns * 3);
+  const step = 3 * (down ? width : 1);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      const first = 3 * (down ? row * count * width + column : row * width + column * count);
+      for (let channel = 0; channel < 3; channel++) {
+        let sum = 0;
+        for (let i = 0; i < count; i++) sum += source[first + i * step + channel];
+        result[3 * (row * columns + column) + channel] = sum / count;
+      }
+    }
+  }
+  return result;
+}
+
+const range = (count, place) => Array.from({length: count}, (_, i) => place(i));
+const within = (value, most) => Math.min(Math.max(value, 0), most);
+
+/**
+ * Shrink a square photo for the glance: whole pixels averaged, then bilinearly.
+ *
+ * @param {Float32Array} pixels `side * side * 3` values.
+ * @param {number} side
+ * @param {number} size side of the result.
+ * @returns {Float32Array} `size * size * 3` values.
+ */
+export function shrink(pixels, side, size) {
+  let factor = Math.max(1, Math.floor(side / size));
+  while (side % factor) factor--;
+  const small = side / factor;
+  const places = range(size, (i) => within(((i + 0.5) * small) / size - 0.5, small - 1));
+  let x = sample(average(pixels, [side, side], factor, true), [small, side], places, true);
+  x = average(x, [size, side], factor, false);
+  return sample(x, [size, small], places, false);
+}
+
+/**
+ * Cut a box out of a square photo and resize it, bilinearly: see `zoom_crop` of
+ * `export/classify.py`.
+ *
+ * @param {Float32Array} pixels `side * side * 3` values.
+ * @param {number} side
+ * @param {ArrayLike<number>} box `y0 x0 y1 x1` in [0, 1].
+ * @param {[number, number]} size height and width of the result.
+ * @returns {Float32Array} `height * width * 3` values.
+ */
+export function zoomCrop(pixels, side, box, size) {
+  const last = side - 1;
+  const many = size.map((length) => Math.max(1, Math.ceil(last / length / STRIDE)));
+  const [rows, columns] = [0, 1].map((axis) => {
+    const count = many[axis] * size[axis];
+    const reach = box[axis + 2] - box[axis];
+    return range(count, (i) => within((box[axis] + (reach * i) / (count - 1)) * last, last));
+  });
+  let x = sample(pixels, [side, side], rows, true);
+  x = average(x, [rows.length, side], many[0], true);
+  x = sample(x, [size[0], side], columns, false);
+  return average(x, [size[0], columns.length], many[1], false);
 }

@@ -2,6 +2,7 @@
 
 const $ = (id) => document.getElementById(id);
 const percent = (value) => `${(100 * value).toFixed(value < 0.0995 ? 1 : 0)} %`;
+const time = (milliseconds) => `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
 const TOP = 5;
 const WHOLE = [0, 0, 1, 1];
 const SIDE = 1600; // pixels at most of what is shown of a photo
@@ -104,7 +105,7 @@ export function clear() {
  * @param {boolean} live whether the next frame follows: its numbers never rest, so they are not
  *     spoken.
  */
-export function answer(labels, {outputs, milliseconds}, knownFrom, live) {
+export function answer(labels, {outputs, looks, milliseconds}, knownFrom, live) {
   const score = outputs.logits.reduce((most, logit) => Math.max(most, logit));
   const none = knownFrom != null && score < knownFrom;
   const beside = `score ${score.toFixed(2)}, known from ${knownFrom?.toFixed(2)}`;
@@ -123,7 +124,8 @@ export function answer(labels, {outputs, milliseconds}, knownFrom, live) {
     value.textContent = percent(probability);
     bar.style.setProperty("--part", probability);
   });
-  $("time").textContent = `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
+  const many = looks ? `${looks} look${looks > 1 ? "s" : ""}, ` : "";
+  $("time").textContent = many + time(milliseconds);
   const [name, value] = list.firstChild.children;
   list.hidden = none;
   const named = live ? name.textContent : `${name.textContent}, ${value.textContent}`;
@@ -146,63 +148,83 @@ function cut(item, photo, [top, left, bottom, right]) {
   draw(canvas, photo, left * photo.width, top * photo.height, width, height, CROP);
 }
 
-function tile(index) {
+/** Give the tile of a look, or of the glance (0), and say how long it took. */
+function tile(index, milliseconds) {
   const name = index ? `Look ${index}` : "Glance";
-  const ariaLabel = index ? "The crop" : "The whole photo";
-  const canvas = element("canvas", {role: "img", ariaLabel});
-  const crop = element("div", {className: "crop"}, canvas);
-  const made = element("figure", {}, element("figcaption", {textContent: name}), crop);
-  return $("looks").appendChild(element("li", {}, made));
+  const ariaLabel = index ? "What it saw there" : "The whole photo";
+  let item = $("looks").children[index];
+  if (!item) {
+    const canvas = element("canvas", {role: "img", ariaLabel});
+    const crop = element("div", {className: "crop"}, canvas);
+    item = element("li", {}, element("figure", {}, element("figcaption"), crop));
+    $("looks").append(item);
+  }
+  const took = milliseconds === undefined ? "" : ` · ${time(milliseconds)}`;
+  item.querySelector("figcaption").textContent = name + took;
+  return item;
 }
 
-/** Show the weight of each of a look's steps. */
-function steps(item, weights, most) {
-  item.querySelectorAll(".caption, .steps").forEach((old) => old.remove());
-  const list = element("ol", {className: "steps"});
-  for (const weight of weights) {
-    const bar = element("i");
-    bar.style.setProperty("--part", weight / most);
-    bar.className = weight === most ? "most" : "";
-    const value = element("data", {value: weight, textContent: percent(weight)});
-    list.append(element("li", {}, bar, value));
+/** Let the outline of a look close in on its box, from that of the look before. */
+async function outline(index, box, className, name) {
+  let one = $("boxes").children[index - 1];
+  const fresh = !one;
+  if (fresh) {
+    one = element("div");
+    one.style.inset = $("boxes").lastChild?.style.inset ?? "0%";
+    $("boxes").append(one);
+    one.getBoundingClientRect(); // so that there is a place to close in from
   }
-  item.append(element("p", {className: "caption", textContent: "Weight of each step"}), list);
+  one.className = className;
+  one.dataset.name = name;
+  place(one, box);
+  if (fresh) await settled(one);
+}
+
+/** Show the whole photo as what was seen first. */
+export async function glance(photo) {
+  cut(tile(0), photo, WHOLE);
 }
 
 /**
- * Let the boxes close in one after the other, and show each crop when its box has come.
+ * Let a look's box close in, and show what is there when it has come.
  *
  * @param {ImageBitmap} photo
- * @param {Object<string, Float32Array>} outputs what the model returned.
- * @param {boolean} glance whether it looked no closer: its box is where it would.
+ * @param {object} look as `Classifier.see` tells of it; the `last` is what was read.
  * @param {() => boolean} outdated whether there is another photo by now.
  */
-export async function looks(photo, outputs, glance, outdated) {
-  const count = (outputs.boxes?.length ?? 0) / 4;
-  const boxes = Array.from({length: count}, (_, i) => outputs.boxes.slice(4 * i, 4 * i + 4));
-  const weights = Array.from(outputs.step_weights ?? []);
-  const shown = [...$("boxes").children];
-  const tiles = [...$("looks").children];
-  shown.slice(count).forEach((box) => box.remove());
-  tiles.slice(glance ? 1 : 1 + count).forEach((item) => item.remove());
-  cut(tiles[0] ?? tile(0), photo, WHOLE);
-  for (const [i, box] of boxes.entries()) {
-    let outline = shown[i];
-    if (!outline) {
-      outline = element("div");
-      place(outline, boxes[i - 1] ?? WHOLE);
-      $("boxes").append(outline);
-      outline.getBoundingClientRect(); // so that there is a place to close in from
+export async function look(photo, {index, box, last, milliseconds}, outdated) {
+  await outline(index, box, last ? "look" : "view", index);
+  if (!outdated()) cut(tile(index, milliseconds), photo, box);
+}
+
+/** Show where the glance would have read. */
+export function would(box) {
+  outline(1, box, "would", "would look here");
+}
+
+/** Take away what is left of a photo with more looks: all but so many outlines and looks' tiles. */
+export function end(outlines, looks) {
+  [...$("boxes").children].slice(outlines).forEach((old) => old.remove());
+  [...$("looks").children].slice(1 + looks).forEach((old) => old.remove());
+}
+
+/** Show the weight of each recurrent step below its look, if there are several. */
+export function weights(values, looks) {
+  document.querySelectorAll("#looks .caption, #looks .steps").forEach((old) => old.remove());
+  if (values.length === 1) return;
+  const most = Math.max(...values);
+  const items = [...$("looks").children].slice(1).slice(-looks);
+  const read = items.filter((_, i) => $("boxes").children[i].className === "look");
+  const each = values.length / read.length;
+  read.forEach((item, i) => {
+    const list = element("ol", {className: "steps"});
+    for (const weight of values.slice(i * each, (i + 1) * each)) {
+      const bar = element("i");
+      bar.style.setProperty("--part", weight / most);
+      bar.className = weight === most ? "most" : "";
+      const value = element("data", {value: weight, textContent: percent(weight)});
+      list.append(element("li", {}, bar, value));
     }
-    outline.className = glance ? "would" : "look";
-    outline.dataset.name = glance ? "would look here" : i + 1;
-    place(outline, box);
-    if (glance) continue;
-    if (!shown[i]) await settled(outline);
-    if (outdated()) return;
-    const item = tiles[i + 1] ?? tile(i + 1);
-    cut(item, photo, box);
-    const each = weights.length / count;
-    steps(item, weights.slice(i * each, (i + 1) * each), Math.max(...weights));
-  }
+    item.append(element("p", {className: "caption", textContent: "Weight of each step"}), list);
+  });
 }

@@ -14,7 +14,7 @@ from rra_keras.models.look import Look, named
 VIEW_MARGIN = 0.3
 # Longer side of a box, as a share of its view's, from which on the view is close enough.
 FRAMED = 0.6
-FAR_VIEWS = 3  # for `fit_localizer`, for each refinement beyond the first
+FAR_VIEWS = 12  # for `fit_localizer`, for each refinement beyond the first
 PATCH_MARGIN = 0.1  # added before it is read
 PART = 1 / 3  # of the sides of the look at the object, for a look at one of its parts
 
