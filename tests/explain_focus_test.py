@@ -11,10 +11,25 @@ pytestmark = tensorflow_only("Grad-CAM by tf-keras-vis")
 NAMES = ["$x_1$ <b>", "_b", "a very long name of a class that would not fit"]
 
 
-@pytest.mark.parametrize(("looks", "steps"), [(0, 4), (1, 1), (1, 7), (3, 4)])
+CLOSING = {"localizer": "box", "train_from": "block_1", "glance_size": 32}
+
+
+@pytest.mark.parametrize(
+    ("looks", "steps", "localizer"),
+    [
+        (0, 4, {}),
+        (1, 1, {}),
+        (1, 7, {}),
+        (3, 4, {}),
+        (1, 1, CLOSING),
+        (1, 1, CLOSING | {"refinements": 0}),
+        (1, 1, CLOSING | {"refinements": 4}),
+        (2, 3, CLOSING),
+    ],
+)
 @pytest.mark.parametrize("columns", [3, 6])
-def test_a_strip_of_any_number_of_looks(build, batch, tmp_path, looks, steps, columns):
-    model = build(looks=looks, steps=steps, patch_size=(16, 32))
+def test_a_strip_of_any_number_of_looks(build, batch, tmp_path, looks, steps, localizer, columns):
+    model = build(looks=looks, steps=steps, patch_size=(16, 32), **localizer)
     path = tmp_path / "strip.png"
     focus.draw(model, batch[0][:1], [2], NAMES, path, columns)
     with Image.open(path) as one:
@@ -40,6 +55,21 @@ def test_all_maps_of_a_photo_share_one_scale(build, batch, monkeypatch):
     assert len(drawn) == 2 * (1 + 4)
     assert len(set(drawn[:5])) == 1
     assert len(set(drawn[5:])) == 1
+
+
+def test_a_strip_shows_the_looks_that_a_photo_needed(build, batch, monkeypatch):
+    model = build(steps=1, refinements=2, **CLOSING)
+    kernel = model.localizer.box.kernel
+    kernel.assign(np.random.default_rng(0).normal(0, 1.6, kernel.shape))
+    titles = []
+    monkeypatch.setattr(focus, "_title", lambda axes, text, *_: titles.append(text))
+    focus.draw(model, batch[0][:3], None, ["a", "b", "c"], io.BytesIO())
+    shown = [title for title in titles if title[0] not in "abc"]
+    assert shown == [  # they need 1, 2 and 0
+        *("glance", "look 1", "read", "evidence"),
+        *("glance", "look 1", "look 2", "read", "evidence"),
+        *("glance", "read", "evidence"),
+    ]
 
 
 def test_a_photo_of_none_of_the_classes_is_given_no_name(build, batch, monkeypatch):

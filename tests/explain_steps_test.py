@@ -153,6 +153,8 @@ def test_the_combined_map_weighs_steps_and_thins_evidence_over_larger_boxes():
         step_weights=np.array([[0.25, 0.75]]),
         boxes=boxes,
         object_boxes=boxes[:, :0],
+        views=boxes[:, :0],
+        refined=np.array([0]),
         glance_map=np.zeros((1, 1, 1)),
         step_maps=np.array([[[[2.0]], [[1.0]]]]),
         look_weight=1.0,
@@ -195,3 +197,22 @@ def test_what_is_below_the_model_s_threshold_is_not_known(build, batch):
 def test_edges_and_areas():
     np.testing.assert_allclose(edges([0.0, 0.0, 1.0, 1.0], 4), [0.125, 0.125, 0.875, 0.875])
     np.testing.assert_allclose(areas([[0.25, 0.5, 0.75, 0.75], [0.5, 0.5, 0.2, 1.0]]), [0.125, 0])
+
+
+def test_how_it_closed_in_is_told(build, batch):
+    model = build(localizer="box", train_from="block_1", glance_size=32, refinements=2)
+    kernel = model.localizer.box.kernel
+    kernel.assign(np.random.default_rng(0).normal(0, 1.6, kernel.shape))
+    seen = Explainer(model)(batch[0][:4])
+    np.testing.assert_array_equal(seen.refined, [1, 2, 0, 0])
+    assert seen.views.shape == (4, 2, 4)
+    first, second, third = seen.object_boxes[1]
+    # A view reaches beyond the box that was found before by 0.15 of what was seen before.
+    reach = 0.15 * np.array([-1, -1, 1, 1])
+    np.testing.assert_allclose(seen.views[1, 0], np.clip(first + reach, 0, 1), atol=1e-6)
+    side = np.tile(seen.views[1, 0, 2:] - seen.views[1, 0, :2], 2)
+    np.testing.assert_allclose(seen.views[1, 1], np.clip(second + reach * side, 0, 1), atol=1e-6)
+    assert (third != second).any()
+    np.testing.assert_array_equal(seen.object_boxes[0, 1], seen.object_boxes[0, 2])  # it had ended
+    assert seen[:2].views.shape == (2, 2, 4)
+    assert Explainer(build())(batch[0][:1]).views.shape == (1, 0, 4)

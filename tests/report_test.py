@@ -301,6 +301,8 @@ def test_a_look_holds_a_share_of_the_parts_that_tell():
         step_weights=np.ones((2, 1)),
         boxes=look,
         object_boxes=look[:, :0],
+        views=look[:, :0],
+        refined=np.zeros(2, int),
         glance_map=np.ones((2, 2, 2)),
         step_maps=np.ones((2, 1, 2, 2)),
         look_weight=1.0,

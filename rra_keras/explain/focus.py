@@ -19,16 +19,20 @@ EVIDENCE = "inferno"
 _FONT = 9
 _HEADER = 0.3  # inches a line
 _TITLE, _GAP = 0.16, 0.06  # tiles
+_WHOLE = np.array([0, 0, 1, 1], "float32")
+_VIEW = 192  # pixels of a look on the way
 _GRAY = np.array([0.299, 0.587, 0.114])  # of red, green, blue (ITU-R BT.601)
 
 
 def draw(model, images, labels, class_names, path, columns=6):
     """Draw a strip for each photo, one below the other.
 
-    A strip shows the photo with the looks' boxes, dashed those of a localizer on its way there; the
-    glance's evidence for the answer; each
-    look's crop and each of its steps' evidence in it, all on one color scale; the weight of each
-    step; and the answer's probability on the way from the glance over the steps to the end.
+    A strip shows the photo with the looks' boxes, and thin those that a localizer looked into on
+    its way there. Beside it how they close in: the glance, and each of those looks that the photo
+    needed, with the box that was found in it dashed; or, where no localizer learned that, the
+    glance's evidence for the answer. Below them each look's crop and each of its steps' evidence
+    for the answer in it. All evidence is on one color scale. Of several steps, a chart shows their
+    weights, and the answer's probability on the way from the glance over the steps to the end.
 
     Args:
         model: an `RRAClassifier`.
@@ -72,13 +76,22 @@ class _Layout:
     """Where the parts of a strip stand, in tiles from the top left."""
 
     def __init__(self, seen, patch_size, columns):
-        self.steps = seen.step_logits.shape[1] // max(seen.looks, 1)
+        total = seen.step_logits.shape[1]
+        self.steps = total // max(seen.looks, 1)
         self.tile_height = patch_size[0] / patch_size[1]
+        self.closing = seen.object_boxes.shape[1]  # tiles of how it closes in
         # Steps in a row; a plain backbone has none, and no chart.
-        self.per_row = min(columns - 1, max(self.steps, 2)) if seen.looks else 0.3
+        self.per_row = min(columns - 1, max(self.steps, 2 if total > 1 else 1))
+        self.per_row = self.per_row if seen.looks else 0.3
+        self.across = min(self.closing, columns)  # of those tiles, in a row
         self.columns = 1 + self.per_row
+        if self.closing:  # the scale is beside the steps
+            self.columns = max(self.columns + 0.45, self.across)
+        self.chart = total > 1 and self.columns - max(self.closing, 1) > 1.5
+        self.top_rows = math.ceil(self.closing / self.across) if self.closing else 1
         self.rows_per_look = math.ceil(self.steps / self.per_row)
-        rows = (_TITLE + 1) + seen.looks * self.rows_per_look * (_TITLE + self.tile_height)
+        rows = self.top_rows * (_TITLE + 1)
+        rows += seen.looks * self.rows_per_look * (_TITLE + self.tile_height)
         # Inches a tile: small ones, finely drawn, give writing that is large enough for a phone.
         self.stacked = columns <= 3
         self.tile, self.dpi = (1.3, 180) if self.stacked else (1.6, 110)
@@ -95,11 +108,24 @@ class _Layout:
         self.width = self.left + self.columns
         self.height = max(self.top + rows, self.photo_top + self.photo) + 0.1
 
+    def closer(self, index):
+        """Return `(x, y)` of a tile of how it closes in; the glance's is the first."""
+        y, x = divmod(index, self.across) if self.closing else (0, 0)
+        return self.left + x, self.top + y * (_TITLE + 1) + _TITLE
+
     def step(self, look, step):
         """Return `(x, y)` of a step's tile; of the crop's own for `None`."""
         y, x = divmod(step, self.per_row) if step is not None else (0, -1)
-        y = self.top + _TITLE + 1 + (look * self.rows_per_look + y) * (_TITLE + self.tile_height)
-        return self.left + 1 + x, y + _TITLE
+        y = (look * self.rows_per_look + y) * (_TITLE + self.tile_height)
+        return self.left + 1 + x, self.top + self.top_rows * (_TITLE + 1) + y + _TITLE
+
+    @property
+    def scale(self):
+        """`(x, y)` of the color scale: beside the glance's evidence, or else the first step's."""
+        if not self.closing:
+            return self.left + 1.02, self.top + _TITLE
+        x, y = self.step(0, 0)
+        return x + min(self.steps, self.per_row) + 0.02, y
 
 
 class _Strip:
@@ -135,31 +161,48 @@ class _Strip:
         else:  # above the other titles
             _title(axes, said, color, _FONT + 3, 4 + 72 * layout.tile * _TITLE)
         last = image.shape[0] - 1
-        for box in seen.object_boxes[row] * last:
-            _outline(axes, box, "white", 1.0, linestyle=(0, (4, 3)))
+        for box in seen.views[row, : seen.refined[row]] * last:
+            _outline(axes, box, "white", 1.0)
         for look, box in enumerate(seen.boxes[row] * last):
             _outline(axes, box, "white", 4.5)
             _outline(axes, box, _color(look), 2.5)
 
-        axes = self.axes(layout.left, layout.top + _TITLE)
-        _evidence(axes, image, seen.glance_map[row], most)
-        _title(axes, "glance" if seen.looks else "evidence")
+        if layout.closing:
+            self._closing(seen, row, image)
+        else:
+            axes = self.axes(*layout.closer(0))
+            _evidence(axes, image, seen.glance_map[row], most)
+            _title(axes, "glance" if seen.looks else "evidence")
         self._scale(most)
-        if seen.looks:
+        if layout.chart:
             self._chart(course, seen.step_weights[row], answer, label)
         for look, crop in enumerate(crops):
             axes = self.axes(*layout.step(look, None), 1, layout.tile_height)
             _photo(axes, crop, _color(look))
-            _title(axes, f"look {look + 1}")
+            _title(axes, "read" if len(crops) == 1 else f"read {look + 1}")
             for step in range(layout.steps):
                 at = look * layout.steps + step
                 axes = self.axes(*layout.step(look, step), 1, layout.tile_height)
                 _evidence(axes, crop, seen.step_maps[row, at], most, _color(look))
-                _title(axes, f"step {at + 1}")
+                _title(axes, f"step {at + 1}" if layout.steps > 1 else "evidence")
+
+    def _closing(self, seen, row, image):
+        """Draw the glance and each look inside its box, with the box that was found there."""
+        views = [_WHOLE, *seen.views[row, : seen.refined[row]]]
+        for look, view in enumerate(views):
+            axes = self.axes(*self.layout.closer(look))
+            _photo(
+                axes, np.asarray(zoom_crop(image[None], view[None], (_VIEW, _VIEW), stride=4))[0]
+            )
+            _title(axes, f"look {look}" if look else "glance")
+            found = (seen.object_boxes[row, look].reshape(2, 2) - view[:2]) / (view[2:] - view[:2])
+            _outline(axes, found.ravel() * (_VIEW - 1), "black", 2.5)
+            _outline(axes, found.ravel() * (_VIEW - 1), "white", 1.5, linestyle=(0, (4, 3)))
 
     def _scale(self, most):
         """Draw the one color scale of all maps."""
-        axes = self.axes(self.layout.left + 1.02, self.layout.top + _TITLE, 0.12, 1)
+        height = self.layout.tile_height if self.layout.closing else 1
+        axes = self.axes(*self.layout.scale, 0.12, height)
         ramp = np.linspace(1, 0, 64)[:, None, None]
         axes.imshow(_tint(np.full((64, 1, 1), 0.6), ramp), aspect="auto", extent=(0, 1, 0, most))
         axes.set(xticks=[])
@@ -174,8 +217,8 @@ class _Strip:
     def _chart(self, course, weights, answer, label):
         """Draw the steps' weights as bars and the answer's course as a line."""
         layout, total = self.layout, len(course) - 2
-        x, y = layout.left + 1.62, layout.top + _TITLE
-        axes = self.axes(x, y, layout.columns - 1.68, 0.88)
+        x = max(layout.closing, 1) + 0.62
+        axes = self.axes(layout.left + x, layout.top + _TITLE, layout.columns - x - 0.06, 0.88)
         spots = np.arange(total + 2)
         colors = [_color(step // layout.steps) for step in range(total)]
         bars = axes.bar(spots[1:-1], weights, width=0.62, color=colors, alpha=0.6)

@@ -29,6 +29,8 @@ class Explanation:
         boxes: `(B, looks, 4)`, `y0 x0 y1 x1`; 0 is the center of the first pixel, 1 of the last.
         object_boxes: `(B, K, 4)`, where the localizer found the object: in the glance, then in each
             look inside its own box; K = 0 unless it learned to.
+        views: `(B, K − 1, 4)`, where those looks were.
+        refined: `(B,)`, how many of them the photo needed; the boxes after that are the same.
         glance_map: `(B, h, w)`, evidence on the whole image.
         step_maps: `(B, T, h, w)`, evidence on the crop that each step belongs to.
         look_weight: λ, the steps' share in the answer.
@@ -43,6 +45,8 @@ class Explanation:
     step_weights: np.ndarray
     boxes: np.ndarray
     object_boxes: np.ndarray
+    views: np.ndarray
+    refined: np.ndarray
     glance_map: np.ndarray
     step_maps: np.ndarray
     look_weight: float
@@ -144,7 +148,7 @@ class Explainer:
             names += ["boxes", "step_weights", "step_logits", *self._features, *held]
             self._activation = ClassActivation(model, self._features, "step_logits", method, held)
         if model.learns_where:
-            names.append("object_boxes")
+            names += ["object_boxes", "refined", *(["views"] if model.framing.refinements else [])]
         self._view = model.view(*dict.fromkeys(names))
         self._view.run_eagerly = run_eagerly
 
@@ -175,6 +179,8 @@ class Explainer:
             step_weights=seen.get("step_weights", np.zeros((count, 0), "float32")),
             boxes=seen.get("boxes", np.zeros((count, 0, 4), "float32")),
             object_boxes=seen.get("object_boxes", np.zeros((count, 0, 4), "float32")),
+            views=seen.get("views", np.zeros((count, 0, 4), "float32")),
+            refined=seen.get("refined", np.zeros(count, "float32")).astype(int),
             glance_map=self._glance_activation(seen, "glance_features", classes),
             step_maps=(
                 np.stack(step_maps, axis=1) if step_maps else np.zeros((count, 0, 1, 1), "float32")

@@ -215,6 +215,8 @@ class RRAClassifier(CalibratedModel):
                 if framing:
                     tensors["object_boxes"] = ops.stack(look.object_boxes, axis=1)
                     tensors["refined"] = look.refined
+                    if look.views:
+                        tensors["views"] = ops.stack(look.views, axis=1)
                 tensors |= decide(seen, attention, step_classifier)
                 logits = logits + look_weight * tensors["look_logits"]
             tensors["logits"] = logits
@@ -381,8 +383,8 @@ class RRAClassifier(CalibratedModel):
         Names: `boxes` `(B, looks, 4)`, `step_weights` `(B, T)`, `states` `(B, T, U)`, `step_logits`
         `(B, T, C)`, `glance` `(B, g, g, 3)`, `glance_features`, `look_k_box` `(B, 4)`,
         `look_k_crop`, `look_k_features`, `look_k_vote`, with `localizer="box"` `object_boxes`
-        `(B, 1 + refinements, 4)` and `refined` `(B,)`, how many of the refinements were needed; and
-        the outputs.
+        `(B, 1 + refinements, 4)`, `views` `(B, refinements, 4)`, where each looks, and `refined`
+        `(B,)`, how many of them were needed; and the outputs.
 
         Example:
             seen = model.view("boxes", "step_weights").predict(images)

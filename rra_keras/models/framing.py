@@ -47,6 +47,7 @@ class FramingLook(Look):
         self.refinements = refinements
         self.jitter = BoxJitter(name="box_jitter")
         self.object_boxes = []  # one for the glance and one for each refinement, in the image
+        self.views = []  # where each refinement looks, in the image
         self.refined = None  # (B,) refinements that a photo needed
 
     def closer(self, images, glance, count):
@@ -64,13 +65,14 @@ class FramingLook(Look):
     def place(self, images, last):
         """Return the box `(B, 4)` of the object, with a margin, in the image's frame."""
         box = _inside_image(self.localizer(last.features))
-        self.object_boxes = [box]
+        self.object_boxes, self.views = [box], []
         # 1 while it goes on, then 0: numbers, as GPU delegates know few conditions.
         active = smaller_than_view(box)  # (B, 1)
         refined = 0.0 * active
         view = None
         for _ in range(self.refinements):
             view = view_around(box, view)
+            self.views.append(view)
             found, smaller = self.find(self.zoom_frame([images, view]), view)
             box = box + active * (found - box)
             self.object_boxes.append(box)
