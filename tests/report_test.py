@@ -14,12 +14,13 @@ from PIL import Image
 from rra_keras import report
 from rra_keras.data import file_list
 from rra_keras.data.annotated_boxes import Boxes
-from rra_keras.explain.steps import Explanation
+from rra_keras.explain.steps import Explainer, Explanation
 from rra_keras.measures import doubts
 from rra_keras.measures.calibration import calibration_errors, probabilities
 from rra_keras.measures.predictions import accuracies
 from rra_keras.reporting import page, sample, tables
 from rra_keras.reporting import write as reporting
+from rra_keras.reporting.closing import Reader, closing_table
 from rra_keras.training.config import configure
 from rra_keras.training.evaluation import collect
 from rra_keras.training.run import Run
@@ -325,3 +326,27 @@ def test_intervals_have_a_minus_and_no_negative_zero():
     assert page._span((-0.0123, 0.5)) == "−0.012 to +0.500"
     assert page._span((-1e-9, 1e-9), 4) == "+0.0000 to +0.0000"
     assert page._span((None, None)) == "–"
+
+
+def test_each_look_is_worth_what_is_read_at_its_box(build, batch):
+    model = build(
+        **{"localizer": "box", "train_from": "block_1", "glance_size": 32, "refinements": 2}
+    )
+    kernel = model.localizer.box.kernel
+    kernel.assign(np.random.default_rng(0).normal(0, 1.6, kernel.shape))
+    images, labels = batch[0][:4], batch[1][:4]
+    seen = Explainer(model)(images)
+    own, others = Reader(model).each_look(images, seen)
+    assert own.shape == others.shape == (4, 3, 3)
+    np.testing.assert_allclose(own[:, -1], seen.logits, atol=1e-4)
+    assert np.abs(others[:, -1] - seen.logits).max() > 1e-5
+    last = seen.object_boxes[:, -1].copy()
+    last[0] = np.nan  # not known
+    last[1] = [0.0, 0.0, 0.01, 0.01]  # elsewhere
+    table = closing_table(seen, labels, own, others, last)
+    assert [row["name"] for row in table] == ["glance", "look 1", "look 2"]
+    assert [row["needed"] for row in table] == [1.0, 0.5, 0.25]  # they need 1, 2, 0 and 0
+    assert table[-1]["found"] == pytest.approx(2 / 3)
+    assert table[-1]["accuracy"] == np.mean(seen.logits.argmax(-1) == labels)
+    assert table[0]["area"] > table[-1]["area"]
+    assert closing_table(seen, labels, own, others)[0]["found"] is None

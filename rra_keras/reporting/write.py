@@ -23,6 +23,7 @@ from rra_keras.measures.doubts import doubted_labels, doubts_csv
 from rra_keras.measures.predictions import accuracies
 from rra_keras.models.presets import PRESETS
 from rra_keras.reporting import page, sample, tables
+from rra_keras.reporting.closing import Reader, closing_table
 from rra_keras.training.config import configure
 
 _PACKAGES = ("rra-keras", "keras", "tensorflow", "tf-keras-vis", "scipy", "matplotlib")
@@ -51,21 +52,26 @@ def look(model, split, batch_size=16, activation=False):
     """Look at every image of a split, with a progress bar.
 
     Returns:
-        The `Explanation` of all; the labels `(N,)`; and with `activation`, for a model that looks
-        closer, the maps of `activations`, or else `None`.
+        The `Explanation` of all; the labels `(N,)`; with `activation`, for a model that looks
+        closer, the maps of `activations`, or else `None`; and of a model whose looks close in on an
+        object what `Reader.each_look` returns, or else `None`.
     """
     explainer = Explainer(model)
+    reader = Reader(model) if model.learns_where and model.looks == 1 else None
     batches = pipeline.evaluation_batches(split, model.image_size, batch_size, model.num_classes)
-    parts, labels, maps = [], [], []
+    parts, labels, maps, read = [], [], [], []
     with tqdm(total=split.size, desc="Looking", unit="image") as bar:
         for images, one_hot in batches.as_numpy_iterator():
             parts.append(explainer(images))
             labels.append(one_hot.argmax(-1))
             if activation and model.looks:
                 maps.append(activations(model, images, parts[-1].boxes))
+            if reader:
+                read.append(reader.each_look(images, parts[-1]))
             bar.update(len(images))
     maps = np.concatenate(maps) if maps else None
-    return Explanation.concatenate(parts), np.concatenate(labels), maps
+    read = [np.concatenate(each) for each in zip(*read, strict=True)] or None
+    return Explanation.concatenate(parts), np.concatenate(labels), maps, read
 
 
 def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_size=16):
@@ -82,7 +88,7 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
     """
     model = run.load_model()
     names = run.class_names
-    seen, labels, maps = look(model, split, batch_size, activation=boxes is not None)
+    seen, labels, maps, read = look(model, split, batch_size, activation=boxes is not None)
     probabilities = calibration.probabilities(seen.logits, model.temperature)
     matrix = confusion.confusion_matrix(labels, seen.logits.argmax(-1), len(names))
     chosen = {
@@ -100,6 +106,7 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
     images = sample.read(split, model.image_size, wanted)
 
     config, metrics = run.config, _metrics(run)
+    several = seen.step_logits.shape[1] > 1
     figures = {
         "run": str(run),
         "dataset": dataset,
@@ -124,8 +131,13 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
                 for i in doubted[:_DOUBTED]
             ],
         },
-        "attention": tables.attention_table(seen, labels) if model.looks else None,
-        "coarse_to_fine": _coarse_to_fine(seen) if model.looks else None,
+        "closing": (
+            closing_table(seen, labels, *read, None if boxes is None else boxes.objects)
+            if read
+            else None
+        ),
+        "attention": tables.attention_table(seen, labels) if several else None,
+        "coarse_to_fine": _coarse_to_fine(seen) if several else None,
         "localization": (
             None if boxes is None else _localization(seen, boxes, model.image_size, maps)
         ),
