@@ -1,5 +1,7 @@
 """Write a page that runs an exported model: `python -m export.web --model=FILE --out=SITE`.
 
+`python -m export.web --demo` trains and exports the default model if need be, and serves its page.
+
 The page, the model and LiteRT.js as plain files, for any file host. The browser of whoever opens it
 asks no other host for anything, and keeps the photos.
 """
@@ -20,14 +22,18 @@ import zlib
 
 from absl import flags
 
-from export import classify, output_folder
+from export import classify, demo, output_folder
 from rra_keras import cli
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string(
-    "model", None, "A .tflite file that export wrote.", required=True, flag_values=FLAGS
+flags.DEFINE_string("model", None, "A .tflite file that export wrote.", flag_values=FLAGS)
+flags.DEFINE_string("out", None, "New folder for the site.", flag_values=FLAGS)
+flags.DEFINE_bool(
+    "demo",
+    False,
+    "Serve the page of the model that `python train.py` makes; trains and exports what is missing.",
+    flag_values=FLAGS,
 )
-flags.DEFINE_string("out", None, "New folder for the site.", required=True, flag_values=FLAGS)
 flags.DEFINE_string(
     "samples", None, "Folder of photos to try it on; none unless given.", flag_values=FLAGS
 )
@@ -183,12 +189,25 @@ def main(argv):
     """Write a site, and serve it if asked to; return the exit status."""
     cli.parse(FLAGS, argv)
     args = FLAGS
-    out = pathlib.Path(args.out)
     with cli.bad_input_exits():
-        output_folder.check_available(out, "a site", ["model.json", "litert"], args.overwrite)
-        served = server(out, args.port) if args.serve else None
+        model, samples, served = args.model, args.samples, None
+        if args.demo:
+            model = model or demo.default_export()
+        for name, value in (("model", model), ("out", args.out or args.demo)):
+            if not value:
+                raise ValueError(
+                    f"Invalid value for `--{name}`. Expected a path, or --demo. Received none"
+                )
+        out = pathlib.Path(args.out or pathlib.Path(model).with_name("site"))
+        marks = ["model.json", "litert"]
+        output_folder.check_available(out, "a site", marks, args.overwrite or args.demo)
+        if args.serve or args.demo:
+            served = server(out, args.port)
         with output_folder.scratch_beside(out) as scratch:
-            build(args.model, scratch / "new", args.samples)
+            if args.demo and not samples:
+                samples = scratch / "samples"
+                demo.draw_samples(samples)
+            build(model, scratch / "new", samples)
             output_folder.replace_folder(scratch / "new", out)
     print(f"wrote {out}")
     if served:

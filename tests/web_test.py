@@ -1,7 +1,9 @@
 """The page that runs an exported model in the browser, in a real one."""
 
 import base64
+import http.server
 import io
+import json
 import os
 import pathlib
 import re
@@ -19,7 +21,7 @@ from conftest import tensorflow_only
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-from export import classify, inference, tflite, web
+from export import classify, demo, inference, tflite, web
 from export.classify import Classifier
 
 pytestmark = tensorflow_only("export")
@@ -443,6 +445,47 @@ def test_the_command_serves_until_it_is_interrupted(model, tmp_path):
             assert answer.headers["Content-Type"] == "text/javascript"
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
+
+
+def test_the_demo_trains_and_exports_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    commands = []
+
+    def run(command):
+        commands.append(command[1:3])
+        return subprocess.CompletedProcess(command, len(commands) == 2)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(OSError, match=r"Expected `python -m export --model=.*` to succeed"):
+        demo.default_export()
+    assert [command[0] for command in commands] == ["train.py", "-m"]
+    file = demo.default_export()
+    assert file.name == "model_fp16.tflite"
+    (file.parents[1] / "export").mkdir(parents=True)
+    for made in (file, file.parents[1] / "metrics.json"):
+        made.write_text("")
+    assert demo.default_export() == file
+    assert len(commands) == 4
+
+
+def test_the_demo_has_photos_of_birds(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(web, "_PACKAGES", {})
+    monkeypatch.setattr(http.server.ThreadingHTTPServer, "serve_forever", lambda self: None)
+    file = shutil.copy(model, tmp_path / "model.tflite")
+    assert web.main(["--demo", f"--model={file}", "--port=0"]) == 0
+    about = json.loads((tmp_path / "site" / "model.json").read_text())
+    assert len(about["samples"]) == 8
+    assert "quarry siskin" in [sample["name"] for sample in about["samples"]]
+    assert "serving it on http://localhost:" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.tflite", "site"]
+
+
+def test_the_command_needs_a_model_and_a_folder(model, capsys):
+    for arguments, name in (([], "model"), ([f"--model={model}"], "out")):
+        with pytest.raises(SystemExit) as stopped:
+            web.main(arguments)
+        assert stopped.value.code == 2
+        assert f"`--{name}`. Expected a path" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_command_replaces_a_site_only_if_told_to(model, site, tmp_path, capsys):
