@@ -61,8 +61,8 @@ class Classifier {
    *
    * @param {Float32Array} pixels the photo, resized to `image_size`.
    * @param {boolean} glance whether to leave it at the glance.
-   * @param {(look: object) => void} show is told of each look, once it is over: its `index` from
-   *     1, `box`, whether it is the `last`, which was read, and its `milliseconds`.
+   * @param {(look: object) => void} show is told of each look, once it is over: its `index`, 0 of
+   *     the glance, `box`, whether it is the `last`, which was read, and its `milliseconds`.
    * @returns {Promise<object>} the answer: `outputs`, of a glance with the `box` that it would
    *     read, how many `looks`, and `milliseconds` in all.
    */
@@ -80,6 +80,7 @@ class Classifier {
       return {outputs, looks: count, milliseconds: since(began)};
     }
     let seen = await this.#run("glance", shrink(pixels, side, sizes.glance[0]));
+    show({index: 0, milliseconds: since(began)});
     if (glance) return {outputs: seen, looks: 0, milliseconds: since(began)};
     const {logits} = seen;
     let looks = 0;

@@ -186,13 +186,15 @@ export async function glance(photo) {
 }
 
 /**
- * Let a look's box close in, and show what is there when it has come.
+ * Let a look's box close in, and show what is there when it has come. Of the glance, say how long
+ * it took.
  *
  * @param {ImageBitmap} photo
  * @param {object} look as `Classifier.see` tells of it; the `last` is what was read.
  * @param {() => boolean} outdated whether there is another photo by now.
  */
 export async function look(photo, {index, box, last, milliseconds}, outdated) {
+  if (!index) return tile(index, milliseconds);
   await outline(index, box, last ? "look" : "view", index);
   if (!outdated()) cut(tile(index, milliseconds), photo, box);
 }
