@@ -23,10 +23,13 @@ LIMITS = {
     },
     "model_int8.tflite": {"drop": 0.01},
 }
+# Where a photo may be looked into several times, whether a box at the limit of being framed is looked
+# into once more is a matter of rounding, and moves it.
+SEVERAL_REFINEMENTS = {"agreement": 0.98, "looks_agreement": 0.98, "boxes_p99": 1e-2}
 _WHOLE_ON_GPU = ("model_fp32.tflite", "model_fp16.tflite")
 
 
-def failures(name, report, accuracy, images):
+def failures(name, report, accuracy, images, refinements=1):
     """Return what a file falls short of, a line each.
 
     Args:
@@ -34,8 +37,11 @@ def failures(name, report, accuracy, images):
         report: what was measured of it, by `export.measure`.
         accuracy: Keras' on the validation split.
         images: the validation split's.
+        refinements: most looks that a photo is given to frame its object.
     """
     limits = LIMITS[name]
+    if refinements > 1 and "looks_agreement" in limits:
+        limits = {k: v for k, v in limits.items() if k != "boxes_max"} | SEVERAL_REFINEMENTS
     on_gpu = report.get("gpu")
     drop = max(limits.get("drop", 1.0), 1 / images) + 1e-9  # one image may be more than a point
     chance = 1.64 * report["accuracy_error"]  # once in twenty it is more

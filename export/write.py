@@ -82,12 +82,15 @@ def write(model, run, source, folder, options):
         report["files"][path.name] = measure.tflite_report(
             path, reference, options.latency_runs, options.gpu_images
         )
+    refinements = metadata["refinements"]
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", "utf-8")
     print(table(report))
     return [
         failure
         for name, measured in report["files"].items()
-        for failure in limits.failures(name, measured, report["keras"]["accuracy"], known)
+        for failure in limits.failures(
+            name, measured, report["keras"]["accuracy"], known, refinements
+        )
     ]
 
 

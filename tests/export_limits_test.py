@@ -109,3 +109,12 @@ def test_contenders_are_timed_in_turn():
         "median_ms": 2.0,
         "p90_ms": 2.8,
     }
+
+
+def test_where_boxes_may_be_looked_into_once_more_by_rounding_few_may_move():
+    moved = row(agreement=0.985, boxes_max_difference=0.02, boxes_p99_difference=0.005)
+    assert len(limits.failures("model_fp32.tflite", moved, 0.8, 500)) == 2
+    assert not limits.failures("model_fp32.tflite", moved, 0.8, 500, refinements=3)
+    worse = moved | {"agreement": 0.97}
+    assert limits.failures("model_fp16.tflite", worse, 0.8, 500, refinements=3)
+    assert limits.failures("saved_model", moved, 0.8, 500, refinements=3)
