@@ -23,8 +23,8 @@ LIMITS = {
     },
     "model_int8.tflite": {"drop": 0.01},
 }
-# Where a photo may be looked into several times, whether a box at the limit of being framed is looked
-# into once more is a matter of rounding, and moves it.
+# Where a photo may be looked into several times, whether a box at the limit of being framed is
+# looked into once more is a matter of rounding, and moves it.
 SEVERAL_REFINEMENTS = {"agreement": 0.98, "looks_agreement": 0.98, "boxes_p99": 1e-2}
 _WHOLE_ON_GPU = ("model_fp32.tflite", "model_fp16.tflite")
 
