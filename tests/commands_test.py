@@ -163,7 +163,11 @@ def test_predict_ranks_classes_and_draws(run, photos, tmp_path):
     found = [shares[upright][name] for name in ("blue", "green", "red")]
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert [float(row["score"]) for row in rows[:3]] == pytest.approx([logits.max()] * 3, abs=1e-5)
-    assert {int(row["known"]) for row in rows[:3]} == {int(logits.max() >= model.known_from)}
+    known = {int(row["known"]) for row in rows[:3]}
+    # The photo may be the very one that set the threshold: then rounding decides.
+    assert known == {int(logits.max() >= model.known_from)} or logits.max() == pytest.approx(
+        model.known_from, abs=1e-4
+    )
     drawn = {path.name for path in tmp_path.glob("drawn/*")}
     assert drawn == ({"g0_0.png", "turned.png"} if DRAWS else set())
 
