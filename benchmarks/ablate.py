@@ -3,8 +3,9 @@
 On the test split, with the run's own weights: other boxes for its first look (of the same mean
 size: in the middle, anywhere; the true box, where a file of boxes is given; with a localizer that
 learned, what it found in the glance, and after each refinement but the last); the last step or the
-mean of all in place of attention; the crops' linear vote or the recurrence alone. Prints a CSV and,
-of each look, image pixels per crop pixel; with true boxes, how well the objects were found.
+mean of all in place of attention; the crops' linear vote or the recurrence alone. Prints a CSV,
+with the difference from the whole model and its standard error, paired by photo; and, of each look,
+image pixels per crop pixel; with true boxes, how well the objects were found.
 """
 
 import csv
@@ -80,20 +81,20 @@ def main(directory, boxes_file=None):
         true = true_boxes.objects
         others["true box"] = grown(true) if model.learns_where else framed(true, aspect)
 
-    def accuracy(logits):
-        return float(np.mean(logits.argmax(-1) == labels))
+    def right(logits):
+        return logits.argmax(-1) == labels  # (N,)
 
     steps = seen["glance_logits"][:, None] + model.look_weight * seen["step_logits"]
     classifier = model.vote_classifier
     vote = np.mean([np.asarray(classifier(seen[name])) for name in looks], axis=0)
     rows = {
-        "whole": accuracy(seen["logits"]),
-        "glance alone": accuracy(seen["glance_logits"]),
-        "looks alone": accuracy(seen["look_logits"]),
-        "last step": accuracy(steps[:, -1]),
-        "steps weighed alike": accuracy(steps.mean(axis=1)),
-        "vote without recurrence": accuracy(seen["glance_logits"] + model.look_weight * vote),
-        "recurrence without vote": accuracy(seen["logits"] - model.look_weight * vote),
+        "whole": right(seen["logits"]),
+        "glance alone": right(seen["glance_logits"]),
+        "looks alone": right(seen["look_logits"]),
+        "last step": right(steps[:, -1]),
+        "steps weighed alike": right(steps.mean(axis=1)),
+        "vote without recurrence": right(seen["glance_logits"] + model.look_weight * vote),
+        "recurrence without vote": right(seen["logits"] - model.look_weight * vote),
     }
     for name, boxes in others.items():
         parts = np.split(boxes.astype("float32"), range(BATCH, len(boxes), BATCH))
@@ -101,10 +102,13 @@ def main(directory, boxes_file=None):
             at_boxes.predict_on_batch([images, part])
             for (images, _), part in zip(batches, parts, strict=True)
         ]
-        rows[name] = accuracy(np.concatenate([ops.convert_to_numpy(part) for part in said]))
+        rows[name] = right(np.concatenate([ops.convert_to_numpy(part) for part in said]))
     out = csv.writer(sys.stdout, lineterminator="\n")
-    out.writerow(["run", "part", "test_accuracy"])
-    out.writerows([pathlib.Path(directory).name, *row] for row in rows.items())
+    out.writerow(["run", "part", "test_accuracy", "difference", "standard_error"])
+    for name, answers in rows.items():
+        less = np.float64(answers) - rows["whole"]  # paired by photo
+        values = answers.mean(), less.mean(), less.std() / np.sqrt(len(less))
+        out.writerow([pathlib.Path(directory).name, name, *(f"{value:.4f}" for value in values)])
     pixels = extent * (model.image_size - 1) / (np.array(model.patch_size) - 1)
     for look, values in enumerate(pixels.mean(axis=(0, 2)), 1):
         print(f"look {look}: {values:.2f} image pixels per crop pixel", file=sys.stderr)
