@@ -108,6 +108,23 @@ def test_two_processes_do_what_one_does_also_when_one_is_lost_on_the_way(photos,
     assert (two / "run" / "metrics.json").exists()
 
 
+@pytest.mark.soak
+def test_one_of_two_processes_finds_the_objects_for_both(photos, tmp_path):
+    """The boxes are those of one process alone, and so are the weights that are trained on them."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    statuses, printed = ends([start(photos, one, "--localizer=box")])
+    assert statuses == [0], printed
+    statuses, printed = ends(start_two(photos, two, "--localizer=box"))
+    assert statuses == [0, 0], printed
+    assert ["Looking for the objects" in each for each in printed] == [True, False]
+    assert (two / "run" / "objects.csv").read_text() == (one / "run" / "objects.csv").read_text()
+    for a, b, c in zip(weights(one, 0), weights(two, 0), weights(two, 1), strict=True):
+        np.testing.assert_array_equal(b, c)
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
 def test_a_lost_coordinator_ends_the_others(photos, tmp_path):
     statuses, printed = ends(start_two(photos, tmp_path, victim=0))
     assert statuses[0] == -9

@@ -35,7 +35,8 @@ def adapt(config, prepared):
        the same cost. Otherwise `patch_size="auto"` becomes the objects' shape.
 
     A run that did this before goes on with what was found then. A model that does not learn where
-    to look is left as it is, and so is one that goes on from another run, which knows.
+    to look is left as it is, and so is one that goes on from another run, which knows. Of several
+    processes, number 0 finds the objects while the others wait.
 
     Example:
         config = training.configure("edge", {"looks": 0}, dataset=f"folder:{photos}")
@@ -49,21 +50,25 @@ def adapt(config, prepared):
         `Prepared`, with the model to train.
 
     Raises:
-        ValueError: if several processes share the training of a run that has not done this yet.
         OSError: if a file cannot be written.
     """
     run, model = prepared.run, prepared.model
     if not model.learns_where or config.init_from:
         return prepared
     prepared.clock.start("objects")
-    if not run.path("objects.json").is_file():
-        if processes.number_and_count()[1] > 1:
-            raise ValueError(
-                "Invalid value for `--localizer`. Expected a run whose objects are known, for "
-                "several processes: start it with one, and go on with --resume; or another "
-                f"localizer, such as cam. Received: {run}"
-            )
-        _find_objects(config, run, prepared.source.splits["train"], model)
+    number, count = processes.number_and_count()
+    if number > 0:
+        processes.wait_for(run.path("objects.json"))
+    elif not run.path("objects.json").is_file():
+        train = prepared.source.splits["train"]
+        if count > 1:
+            weights = model.get_weights()
+            with processes.alone():
+                own = model.from_config(model.get_config())
+                own.set_weights(weights)
+                _find_objects(config, run, train, own)
+        else:
+            _find_objects(config, run, train, model)
     found = json.loads(run.path("objects.json").read_text("utf-8"))
     if found["hypothesis"] == FRAME:
         model = _plain(config, model)

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import threading
+import time
 
 import keras
 
@@ -93,6 +94,26 @@ def leave_group():
 
         jax.distributed.shutdown()
         keras.distribution.set_distribution(None)
+
+
+@contextlib.contextmanager
+def alone():
+    """Let process 0 compute without the others: models built here are its own."""
+    shared = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(shared)
+
+
+def wait_for(path, every=1.0):
+    """Wait until a file is there that process 0 writes whole, without a limit.
+
+    Where process 0 is lost, JAX ends the others, as it does in the midst of a training.
+    """
+    while not path.is_file():
+        time.sleep(every)
 
 
 @contextlib.contextmanager
