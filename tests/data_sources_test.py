@@ -45,6 +45,17 @@ def test_a_subset_is_in_stored_order_with_names_and_labels(split):
     assert listed(some) == [(0, "2"), (1, "3"), (2, "7")]
 
 
+def test_the_longer_side_is_the_median_of_photos_spread_over_the_split():
+    def encoded(entry):
+        pixels = tf.zeros((4, 10 * (entry["file"] + 1), 3), "uint8")  # 10 to 90 wide
+        return {**entry, "image": tf.io.encode_png(pixels)}
+
+    split = data.Split("test", SIZE, entries, encoded)
+    assert split.longer_side() == 50
+    assert split.longer_side(count=3) == 50  # of 10, 50 and 90
+    assert split.subset([7]).longer_side() == 80
+
+
 def test_a_seed_gives_a_subset_the_whole_s_order(split):
     assert listed(split.subset([2, 3, 7]), seed=4) == [(2, "7"), (0, "2"), (1, "3")]
 

@@ -315,3 +315,13 @@ def test_balanced_classes_by_hand(photos):
     assert fit.balanced(split.subset(range(10)), 3) == pytest.approx(
         {0: 10 / 18, 1: 10 / 12, 2: 10 / 3}
     )
+
+
+@pytest.mark.parametrize(("image_size", "said"), [(128, True), (64, False)])
+def test_photos_smaller_than_the_images_are_told(photos, tmp_path, capsys, image_size, said):
+    model = {"image_size": image_size, "glance_size": 32, "patch_size": 32, "units": 4}
+    model |= {"backbone": "mobilenet", "train_from": "conv_pw_13"}
+    config = configure("edge", model, dataset=f"folder:{photos}", weights="random")
+    training.prepare(config, tmp_path / "run")
+    line = "The photos have about 72 pixels a side, fewer than --image_size=128"
+    assert (line in capsys.readouterr().out) == said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,19 @@ class Split:
             return self.read_labels()
         labels = self.entries(None).map(lambda entry: entry["label"]).batch(max(self.size, 1))
         return np.concatenate([np.empty(0, "int64"), *labels.as_numpy_iterator()])
+
+    def longer_side(self, count=64) -> int:
+        """Return the median longer side of some photos, in pixels; their headers are read alone.
+
+        Args:
+            count: photos to look at, spread evenly over the split.
+        """
+        from PIL import Image
+
+        chosen = np.linspace(0, self.size - 1, min(count, self.size)).round().astype(int)
+        examples = self.subset(chosen).examples(None).as_numpy_iterator()
+        sides = [max(Image.open(io.BytesIO(example["image"])).size) for example in examples]
+        return int(np.median(sides))
 
     def subset(self, indices) -> Split:
         """Return some of the examples as a `Split` of the same name; no other image is read.

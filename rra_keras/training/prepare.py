@@ -102,4 +102,15 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None, sourc
         run = Run.create(run_dir, stored, resume=resume, overwrite=overwrite)
         if config.exclude:
             run.write_excluded(exclude)
+        _note_small_photos(source.splits["train"], model)
     return Prepared(run, source, model, clock)
+
+
+def _note_small_photos(train, model):
+    """Say so where most photos are smaller than the images that crops are cut from."""
+    if model.looks and (side := train.longer_side()) < model.image_size:
+        print(
+            f"The photos have about {side} pixels a side, fewer than --image_size="
+            f"{model.image_size}: looking closer shows them larger, but no more of them.",
+            flush=True,
+        )
