@@ -26,5 +26,6 @@ ROWS = {
     # Other economies: the size of the glance, the size of the crop, the number of looks.
     "glance_160": {"glance_size": 160},
     "patch_160": {"patch_size": 160},
+    "three_looks": {"looks": 3},
     "two_looks_160": {"looks": 2, "patch_size": 160},
 }
