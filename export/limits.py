@@ -23,9 +23,16 @@ LIMITS = {
     },
     "model_int8.tflite": {"drop": 0.01},
 }
-# Where a photo may be looked into several times, whether a box at the limit of being framed is
-# looked into once more is a matter of rounding, and moves it.
-SEVERAL_REFINEMENTS = {"agreement": 0.98, "looks_agreement": 0.98, "boxes_p99": 1e-2}
+# Where a photo may be looked into several times, what rounding moves a box by grows tenfold with
+# each: TensorFlow's and LiteRT's boxes differ by half a pixel in one photo of ten, and photos near a
+# tie change sides, in either direction.
+SEVERAL_REFINEMENTS = {
+    "agreement": 0.95,
+    "looks_agreement": 0.95,
+    "boxes_p99": 1e-2,
+    "drop": 0.01,
+}
+CHANCE = 2.33  # standard errors that once in a hundred are exceeded: each file is checked twice
 _WHOLE_ON_GPU = ("model_fp32.tflite", "model_fp16.tflite")
 
 
@@ -44,7 +51,7 @@ def failures(name, report, accuracy, images, refinements=1):
         limits = {k: v for k, v in limits.items() if k != "boxes_max"} | SEVERAL_REFINEMENTS
     on_gpu = report.get("gpu")
     drop = max(limits.get("drop", 1.0), 1 / images) + 1e-9  # one image may be more than a point
-    chance = 1.64 * report["accuracy_error"]  # once in twenty it is more
+    chance = CHANCE * report["accuracy_error"]
     checks = [
         (report["finite"], "has outputs that are not finite"),
         (not report.get("flex_operators"), f"holds custom ops: {report.get('flex_operators')}"),
@@ -64,7 +71,7 @@ def failures(name, report, accuracy, images, refinements=1):
                 f"agrees with Keras on {looks['agreement']:.2%} of the images, look by look",
             ),
             (
-                looks["accuracy"] >= accuracy - drop - 1.64 * looks["accuracy_error"],
+                looks["accuracy"] >= accuracy - drop - CHANCE * looks["accuracy_error"],
                 f"has an accuracy of {looks['accuracy']:.2%} look by look, Keras of {accuracy:.2%}",
             ),
         ]

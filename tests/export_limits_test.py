@@ -64,7 +64,7 @@ def row(**changes):
         ("int8", {"accuracy": 0.785, "agreement": 0.9}, "78.50%"),
         ("int8", {"accuracy": 0.795, "agreement": 0.9}, None),
         ("int8", {"accuracy": 0.785, "accuracy_error": 0.01}, None),
-        ("int8", {"accuracy": 0.77, "accuracy_error": 0.01}, "77.00%"),
+        ("int8", {"accuracy": 0.765, "accuracy_error": 0.01}, "76.50%"),
         ("int8", {"looks": row()["looks"] | {"accuracy": 0.785}}, "look by look"),
         ("fp16", {"looks": row()["looks"] | {"agreement": 0.98}}, "98.00%"),
         ("fp16", {"looks": None}, None),
@@ -115,6 +115,6 @@ def test_where_boxes_may_be_looked_into_once_more_by_rounding_few_may_move():
     moved = row(agreement=0.985, boxes_max_difference=0.02, boxes_p99_difference=0.005)
     assert len(limits.failures("model_fp32.tflite", moved, 0.8, 500)) == 2
     assert not limits.failures("model_fp32.tflite", moved, 0.8, 500, refinements=3)
-    worse = moved | {"agreement": 0.97}
-    assert limits.failures("model_fp16.tflite", worse, 0.8, 500, refinements=3)
+    for worse in ({"agreement": 0.94}, {"accuracy": 0.785}):
+        assert limits.failures("model_fp16.tflite", moved | worse, 0.8, 500, refinements=3)
     assert limits.failures("saved_model", moved, 0.8, 500, refinements=3)
