@@ -22,6 +22,10 @@ from rra_keras.models.framing import FRAMED, view_around, with_margin
 from rra_keras.training.run import Run
 
 BATCH = 16
+COLUMNS = (
+    *("dataset", "photos", "rule", "value", "refinements", "multiply_adds"),
+    *("accuracy", "gain", "standard_error"),
+)
 ENOUGH = (0.2, 0.3, 0.4, 0.5, FRAMED, 0.7, 0.8, 0.9)  # longer side of the object, by its view's
 
 
@@ -94,10 +98,7 @@ def main(directory, *datasets):
     if len(seen) > 1:
         seen["all"] = tuple(map(np.concatenate, zip(*seen.values(), strict=True)))
     out = csv.writer(sys.stdout, lineterminator="\n")
-    out.writerow(
-        ["dataset", "photos", "rule", "value", "refinements", "multiply_adds"]
-        + ["accuracy", "gain", "standard_error"]
-    )
+    out.writerow(COLUMNS)
     for name, (right, shares) in seen.items():
         before = right[:, 0]
         for rule, value, depths in rules(shares):
