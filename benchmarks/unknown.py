@@ -22,6 +22,7 @@ from rra_keras.measures.calibration import probabilities
 from rra_keras.training.run import Run
 
 BATCH = 32
+DIRECTIONS = 64  # of the space that residuals are taken outside of
 
 
 def without(source, count):
@@ -52,15 +53,34 @@ def look(seer, split):
     return (np.concatenate([np.float64(part[name]) for part in seen]) for name in names)
 
 
-def scores_of(logits, features, means, covariance):
-    """Return each score's values `(N,)` by its name."""
+def scores_of(logits, features, fitted):
+    """Return each score's values `(N,)` by its name.
+
+    Args:
+        logits: `(N, C)`.
+        features: `(N, D)`.
+        fitted: of `fit`.
+    """
+    means, covariance, space, scale = fitted
+    residuals = unknown.residual(features, *space)
     return {
         "max probability": probabilities(logits).max(axis=-1),  # what the others are to beat
         "max logit": unknown.max_logit(logits),
         "energy": unknown.energy(logits),
         "nearest mean": unknown.nearest_mean(features, means),
         "mahalanobis": unknown.mahalanobis(features, means, covariance),
+        "residual": -residuals,
+        "logit less residual": unknown.logit_less_residual(logits, residuals, scale),
     }
+
+
+def fit(logits, features, labels):
+    """Return what the scores of `scores_of` know of the training photos."""
+    means = unknown.class_means(features, labels)
+    covariance = unknown.shrunk_covariance(features - means[labels])
+    space = unknown.principal_space(features, min(DIRECTIONS, *(n // 2 for n in features.shape)))
+    scale = unknown.max_logit(logits).mean() / unknown.residual(features, *space).mean()
+    return means, covariance, space, scale
 
 
 def load(run, others):
@@ -87,14 +107,12 @@ def main(directory, *others):
         own, sets = load(run, others)
         model, train = run.load_model(), own.splits["train"]
         seer = seeing(model)
-        _, features = look(seer, train)
-        means = unknown.class_means(features, train.labels)
-        covariance = unknown.shrunk_covariance(features - means[train.labels])
+        fitted = fit(*look(seer, train), train.labels)
 
     def measured(split):
         logits, features = look(seer, split)
         passing = unknown.is_known(logits, model.known_from).mean()
-        return scores_of(logits, features, means, covariance), passing
+        return scores_of(logits, features, fitted), passing
 
     known, passing = measured(own.splits["test"])
     print(f"known: {passing:.1%} pass the run's threshold", file=sys.stderr)

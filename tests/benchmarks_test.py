@@ -142,8 +142,9 @@ def test_what_is_unknown_is_measured(without_green, photos, tmp_path, capsys):
     rows = list(csv.DictReader(printed.splitlines()))
     sizes = {(row["unknown"], row["photos"]) for row in rows}
     assert sizes == {("near", "2"), (other, str(data.load(other).splits["test"].size))}
-    names = [row["score"] for row in rows[:5]]
-    assert names == ["max probability", "max logit", "energy", "nearest mean", "mahalanobis"]
+    names = [row["score"] for row in rows[:7]]
+    assert names[:5] == ["max probability", "max logit", "energy", "nearest mean", "mahalanobis"]
+    assert names[5:] == ["residual", "logit less residual"]
     assert all(0 <= float(row[name]) <= 1 for row in rows for name in ("auroc", "fpr"))
     assert told.splitlines()[-3:] == [
         f"{name}: 100.0% pass the run's threshold" for name in ("known", "near", other)

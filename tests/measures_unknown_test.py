@@ -89,6 +89,24 @@ def test_features_that_are_all_alike_are_refused():
         unknown.shrunk_covariance(np.zeros((5, 3)))
 
 
+def test_the_residual_is_what_lies_outside_of_the_space():
+    rng = np.random.default_rng(0)
+    plane = rng.normal(size=(50, 2)) @ rng.normal(size=(2, 5)) + 3.0  # 2 directions of 5
+    mean, directions = unknown.principal_space(plane, 2)
+    np.testing.assert_allclose(mean, plane.mean(axis=0))
+    np.testing.assert_allclose(directions.T @ directions, np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(unknown.residual(plane, mean, directions), 0.0, atol=1e-12)
+    outside = np.linalg.svd(directions.T)[2][-1]  # orthogonal to both
+    moved = plane + 0.7 * outside
+    np.testing.assert_allclose(unknown.residual(moved, mean, directions), 0.7)
+
+
+def test_either_a_small_logit_or_a_residual_lowers_the_score():
+    logits = np.array([[9.0, 1.0], [4.0, 1.0], [9.0, 1.0]])
+    scores = unknown.logit_less_residual(logits, np.array([1.0, 1.0, 3.0]), scale=2.0)
+    assert scores.tolist() == [7.0, 2.0, 3.0]
+
+
 def test_auroc_counts_pairs():
     known, others = np.array([3.0, 2.0, 1.0]), np.array([2.0, 0.0])
     # Of six pairs 3>2, 3>0, 2>0, 1>0 are right, 2=2 is half.

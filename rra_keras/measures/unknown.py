@@ -116,6 +116,44 @@ def shrunk_covariance(centered):
     return (1 - share) * sample + share * trace / width * np.eye(width)
 
 
+def principal_space(features, count):
+    """Return the mean and the `count` directions in which features vary most.
+
+    Args:
+        features: `(N, D)`.
+        count: K, at most N and D.
+
+    Returns:
+        `(D,)` and `(D, K)`, orthonormal columns.
+    """
+    mean = features.mean(axis=0)
+    _, _, directions = np.linalg.svd(features - mean, full_matrices=False)
+    return mean, directions[:count].T
+
+
+def residual(features, mean, directions):
+    """Return how far features lie outside of a space of `principal_space`: `(N, D)` → `(N,)`."""
+    centered = features - mean
+    return np.linalg.norm(centered - centered @ directions @ directions.T, axis=-1)
+
+
+def logit_less_residual(logits, residuals, scale):
+    """Return the greatest logit less `scale` times the residual, `(N,)`.
+
+    A photo of something else either resembles no class, so that no logit is great, or has features
+    that no photo of the classes has, so that the residual is: either lowers the score.
+
+    Source: Wang et al., "ViM: Out-of-Distribution with Virtual-logit Matching" (CVPR 2022), with
+    the greatest logit in place of the energy.
+
+    Args:
+        logits: `(N, C)`.
+        residuals: `(N,)`, of `residual`.
+        scale: the mean greatest logit by the mean residual, over the classes' own photos.
+    """
+    return max_logit(logits) - scale * residuals
+
+
 def auroc(known, unknown):
     """Return the area under the ROC curve: how often a known photo has the higher score.
 
