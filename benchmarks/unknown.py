@@ -11,9 +11,7 @@ import csv
 import pathlib
 import sys
 
-import keras
 import numpy as np
-from keras import ops
 
 from rra_keras import cli, data
 from rra_keras.data import pipeline
@@ -31,25 +29,12 @@ def without(source, count):
     return source.of_classes(n for i, n in enumerate(source.class_names) if i not in spread)
 
 
-def seeing(model):
-    """Return a model from images to `logits` `(B, C)` and the vectors that they come from.
-
-    `features` `(B, D)` are the pooled feature maps of all looks; without looks, of the image.
-    """
-    names = [f"look_{k}_features" for k in range(1, model.looks + 1)] or ["glance_features"]
-    tensors = model.view("logits", *names).output
-    pooled = [model.pool(tensors[name]) for name in names]
-    return keras.Model(
-        model.inputs[0],
-        {"logits": tensors["logits"], "features": ops.concatenate(pooled, axis=-1)},
-    )
-
-
-def look(seer, split):
-    """Return logits `(N, C)` and features `(N, D)` of a split, by a model of `seeing`."""
-    batches = pipeline.evaluation_batches(split, seer.input_shape[1], BATCH, 2)  # labels unused
-    seen = [seer.predict_on_batch(np.asarray(images)) for images, _ in batches]
-    names = ("logits", "features")
+def look(model, split):
+    """Return logits `(N, C)`, the features `(N, D)` that they come from, and scores `(N, 1)`."""
+    names = ("logits", "vector", "score")
+    view = model.view(*names)
+    batches = pipeline.evaluation_batches(split, model.image_size, BATCH, model.num_classes)
+    seen = [view.predict_on_batch(np.asarray(images)) for images, _ in batches]
     return (np.concatenate([np.float64(part[name]) for part in seen]) for name in names)
 
 
@@ -61,8 +46,8 @@ def scores_of(logits, features, fitted):
         features: `(N, D)`.
         fitted: of `fit`.
     """
-    means, covariance, space, scale = fitted
-    residuals = unknown.residual(features, *space)
+    means, covariance, (mean, directions, scale) = fitted
+    residuals = unknown.residual(features, mean, directions.T)
     return {
         "max probability": probabilities(logits).max(axis=-1),  # what the others are to beat
         "max logit": unknown.max_logit(logits),
@@ -78,9 +63,7 @@ def fit(logits, features, labels):
     """Return what the scores of `scores_of` know of the training photos."""
     means = unknown.class_means(features, labels)
     covariance = unknown.shrunk_covariance(features - means[labels])
-    space = unknown.principal_space(features, min(DIRECTIONS, *(n // 2 for n in features.shape)))
-    scale = unknown.max_logit(logits).mean() / unknown.residual(features, *space).mean()
-    return means, covariance, space, scale
+    return means, covariance, unknown.virtual_logit(logits, features, DIRECTIONS)
 
 
 def load(run, others):
@@ -106,12 +89,12 @@ def main(directory, *others):
         run = Run.open(directory)
         own, sets = load(run, others)
         model, train = run.load_model(), own.splits["train"]
-        seer = seeing(model)
-        fitted = fit(*look(seer, train), train.labels)
+        logits, features, _ = look(model, train)
+        fitted = fit(logits, features, train.labels)
 
     def measured(split):
-        logits, features = look(seer, split)
-        passing = unknown.is_known(logits, model.known_from).mean()
+        logits, features, scores = look(model, split)
+        passing = unknown.is_known(scores, model.known_from).mean()
         return scores_of(logits, features, fitted), passing
 
     known, passing = measured(own.splits["test"])

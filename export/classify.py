@@ -36,7 +36,7 @@ class Result:
         boxes: where it looked closer, in order, `(looks, 4)` as `y0 x0 y1 x1` in [0, 1] of the
             photo; the answer was read in the last. Empty if the glance was enough.
         step_weights: `(T,)`, the weight of each recurrent step; empty likewise.
-        score: the greatest logit, of the glance where that was enough.
+        score: how much it is like the photos that the model was trained on.
         known_from: the least score of a photo that is of any of the classes; `None` for all.
     """
 
@@ -169,7 +169,8 @@ class Classifier:
             probabilities=tuple(float(probabilities[i]) for i in order),
             boxes=outputs.get("boxes", np.zeros((1, 0, 4)))[0],
             step_weights=outputs.get("step_weights", np.zeros((1, 0)))[0],
-            score=float(outputs["logits"].max()),
+            # Files of versions before have no score: the greatest logit.
+            score=float(outputs.get("score", outputs["logits"]).max()),
             known_from=self.known_from.get("glance" if glanced else "full"),
         )
 
@@ -191,8 +192,8 @@ class Classifier:
             looks: how often to look closer, whatever the model makes of it; 0 is the glance alone.
 
         Returns:
-            A dict of arrays with a batch axis of 1: `logits`, `probabilities`, and if it looked
-            closer `step_weights` and `boxes` `(1, looks, 4)`, each look's in order.
+            A dict of arrays with a batch axis of 1: `logits`, `probabilities`, `score`, and if it
+            looked closer `step_weights` and `boxes` `(1, looks, 4)`, each look's in order.
 
         Raises:
             ValueError: if `looks` are given to a model that is run in one call.
@@ -207,7 +208,9 @@ class Classifier:
         seen = self.run("glance", crop=shrink(pixels, self.sizes["glance"])[None])
         confidence = self.confidence if confidence is None else confidence
         if looks == 0 or (looks is None and seen["probabilities"].max() >= confidence):
-            return {name: seen[name] for name in ("logits", "probabilities")}
+            return {
+                name: seen[name] for name in ("logits", "probabilities", "score") if name in seen
+            }
         logits, boxes = seen["logits"], []
         while "look" in self.outputs and self._goes_on(seen, len(boxes), looks):
             boxes.append(seen["view"])

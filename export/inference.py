@@ -24,18 +24,20 @@ class Signatures:
     """A model's signatures, each a function to a dict of float32 tensors.
 
     - `full(images)`: the whole in one call, of images `(B, S, S, 3)`: `logits` and `probabilities`
-      `(B, C)`; with looks also `boxes` `(B, looks, 4)` and `step_weights` `(B, T)`.
+      `(B, C)`, and `score` `(B, 1)`, how much the photo is like those of the classes; with looks
+      also `boxes` `(B, looks, 4)` and `step_weights` `(B, T)`.
 
     A model of one look also has it in pieces, between which the device cuts the crops itself, out
     of a photo that it never makes a tensor of:
 
     - `glance(crop)`, of the whole photo `(B, g, g, 3)`: its own `logits` and `probabilities`
-      `(B, C)`, and `box` `(B, 4)`, where to read. With `localizer="box"` also `view` `(B, 4)`,
-      where to look next, and `framed` `(B, 1)`: 1 if that would show no more, or else 0.
+      `(B, C)`, `score`, the greatest of its logits, and `box` `(B, 4)`, where to read. With
+      `localizer="box"` also `view` `(B, 4)`, where to look next, and `framed` `(B, 1)`: 1 if that
+      would show no more, or else 0.
     - `look(crop, view)`, of the photo's part `view` `(B, g, g, 3)`, with `localizer="box"` alone:
       `box`, `view` and `framed` anew. With the same weights each time.
     - `read(crop, logits)`, of the photo's part `box` `(B, h, w, 3)`, with the glance's logits: the
-      answer, `logits`, `probabilities` and `step_weights` as of `full`.
+      answer, `logits`, `probabilities`, `score` and `step_weights` as of `full`.
 
     Pixels are RGB 0…255, boxes `y0 x0 y1 x1` in [0, 1] of the photo; `rra_keras.ZoomCrop` says how
     they are cut.
@@ -58,10 +60,10 @@ class Signatures:
         self.temperatures = {"full": model.temperature}
         self.inputs = {"full": {"images": (model.image_size, model.image_size, 3)}}
         if not model.looks:
-            self._full = model.view("logits")
+            self._full = model.view("logits", "score")
             return
         self.temperatures["glance"] = glance_temperature
-        self._full = model.view("logits", "boxes", "step_weights")
+        self._full = model.view("logits", "score", "boxes", "step_weights")
         if model.looks > 1:
             return
         small, box = (model.glance_size, model.glance_size, 3), (4,)
@@ -75,7 +77,9 @@ class Signatures:
         return self._answer("full", self._full(images, training=False))
 
     def glance(self, crop):
-        return self._answer("glance", self._glance(crop, training=False))
+        outputs = self._glance(crop, training=False)
+        score = ops.max(outputs["logits"], axis=-1, keepdims=True)
+        return self._answer("glance", {**outputs, "score": score})
 
     def look(self, crop, view):
         return self._look([crop, view], training=False)
@@ -93,9 +97,11 @@ class Signatures:
 
 def _pieces(model):
     """Return the models behind `glance`, `look` (`None` where there is none) and `read`."""
-    seen = model.view("glance", "glance_logits", "look_1_box", "look_1_crop", "step_weights").output
+    names = ("glance", "glance_logits", "look_1_box", "look_1_crop", "step_weights", "score")
+    seen = model.view(*names).output
     source, logits, crop = seen["glance"], seen["glance_logits"], seen["look_1_crop"]
-    whole = {"logits": model.output["logits"], "step_weights": seen["step_weights"]}
+    whole = {name: seen[name] for name in ("step_weights", "score")}
+    whole["logits"] = model.output["logits"]
     read = keras.Model([crop, logits], whole)
     if not model.learns_where:
         return keras.Model(source, {"logits": logits, "box": seen["look_1_box"]}), None, read

@@ -24,8 +24,8 @@ LIMITS = {
     "model_int8.tflite": {"drop": 0.01},
 }
 # Where a photo may be looked into several times, what rounding moves a box by grows tenfold with
-# each: TensorFlow's and LiteRT's boxes differ by half a pixel in one photo of ten, and photos near a
-# tie change sides, in either direction.
+# each: TensorFlow's and LiteRT's boxes differ by half a pixel in one photo of ten, and photos near
+# a tie change sides, in either direction.
 SEVERAL_REFINEMENTS = {
     "agreement": 0.95,
     "looks_agreement": 0.95,

@@ -53,7 +53,9 @@ def main(argv):
     batches = pipeline.evaluation_batches(
         split, model.image_size, _BATCH_SIZE.value, model.num_classes
     )
-    streams, labels = collect(model, batches, -(-split.size // _BATCH_SIZE.value))
+    steps, names = -(-split.size // _BATCH_SIZE.value), (*model.streams, "score")
+    streams, labels = collect(model, batches, steps, names)
+    scores = streams.pop("score")[:, 0]
     if _CSV.value:
         table = predictions_csv(streams, labels, source.class_names, split.names)
         with replacing(pathlib.Path(_CSV.value)) as path:
@@ -68,7 +70,7 @@ def main(argv):
     results = {"dataset": dataset, "split": _SPLIT.value, "images": split.size}
     results |= accuracies(streams, labels)
     results |= calibration_errors(streams["logits"], labels, model.temperature)
-    results["known"] = float(is_known(streams["logits"], model.known_from).mean())
+    results["known"] = float(is_known(scores, model.known_from).mean())
     print(json.dumps(results))
     return 0
 

@@ -48,7 +48,7 @@ def main(argv):
     from rra_keras.data import walk
     from rra_keras.measures.calibration import probabilities
     from rra_keras.measures.maps import edges
-    from rra_keras.measures.unknown import is_known, max_logit
+    from rra_keras.measures.unknown import is_known
     from rra_keras.training.run import Run
 
     file = None if _CSV.value in ("true", "false") else _CSV.value
@@ -81,8 +81,8 @@ def main(argv):
             continue
         shares = probabilities(seen["logits"], model.temperature)
         ranked = [(class_names[c], shares[c]) for c in np.argsort(-shares)[:_TOP]]
-        score = max_logit(seen["logits"])
-        known = is_known(seen["logits"], model.known_from)
+        score = seen["score"].item()
+        known = is_known(score, model.known_from)
         if file:
             named = (v for c, share in ranked for v in (c, f"{share:.6f}"))
             answers.append([name, f"{score:.6f}", int(known), *named])
@@ -151,12 +151,13 @@ def predictions(model, paths, batch_size):
         batch_size: photos at a time.
 
     Yields:
-        Path, image `(S, S, 3)`, and a dict of `logits` `(C,)` and, if the model looks closer,
-        `boxes` `(looks, 4)`. Of a photo that cannot be read: path, `None`, and the error.
+        Path, image `(S, S, 3)`, and a dict of `logits` `(C,)`, `score` `(1,)` and, if the model
+        looks closer, `boxes` `(looks, 4)`. Of a photo that cannot be read: path, `None`, and the
+        error.
     """
     from rra_keras.data import pipeline
 
-    view = model.view(*(["logits", "boxes"] if model.looks else ["logits"]))
+    view = model.view("logits", "score", *(["boxes"] if model.looks else []))
     view.compile(jit_compile=model.jit_compile)
     batches = pipeline.photo_batches(paths, model.image_size, batch_size)
     next_place = 0

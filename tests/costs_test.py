@@ -72,12 +72,14 @@ def test_counting_leaves_the_model_as_it_was(build, batch, tmp_path):
 
 
 def test_parameters_count_each_weight_once(build):
-    one_look = sum(WEIGHTS.values())
-    assert parameters(build(looks=0)) == WEIGHTS["encoder"] + WEIGHTS["classifier"]
+    known = 8 * 16 + 16 + 1  # `known_score`: directions and mean of 16 features, and a scale
+    one_look = sum(WEIGHTS.values()) + known
+    assert parameters(build(looks=0)) == WEIGHTS["encoder"] + WEIGHTS["classifier"] + known
     assert parameters(build(linear_vote=False)) == one_look
     assert parameters(build()) == one_look + WEIGHTS["classifier"]
     # Shared, cells and all; of several looks each step is told the box, for 4 gates of 8 units.
-    assert parameters(build(looks=2)) == parameters(build()) + 4 * 4 * 8
+    known_of_two = 16 * 32 + 32 + 1
+    assert parameters(build(looks=2)) == parameters(build()) + 4 * 4 * 8 + known_of_two - known
     assert parameters(build(shared_encoder=False)) == parameters(build()) + WEIGHTS["encoder"]
 
 
@@ -85,5 +87,5 @@ def test_parameters_include_frozen_weights_and_statistics(build):
     image = keras.Input((None, None, 3))
     normalized = keras.Model(image, layers.BatchNormalization(name="block_0")(image))
     model = build(backbone=normalized, looks=0, train_from="block_0")
-    assert parameters(model) == 4 * 3 + 3 * 3 + 3
+    assert parameters(model) == 4 * 3 + 3 * 3 + 3 + (3 + 3 + 1)
     assert parameters(build(train_from="block_1")) == parameters(build())

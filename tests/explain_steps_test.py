@@ -148,6 +148,7 @@ def test_the_combined_map_weighs_steps_and_thins_evidence_over_larger_boxes():
     seen = Explanation(
         classes=np.array([0]),
         logits=np.zeros((1, 2)),
+        scores=np.zeros(1),
         glance_logits=np.zeros((1, 2)),
         step_logits=np.zeros((1, 2, 2)),
         step_weights=np.array([[0.25, 0.75]]),

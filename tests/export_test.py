@@ -125,11 +125,24 @@ def test_looks_in_turn_make_the_whole(signatures, distinct, images):
 
 
 def test_rebuilt_with_the_other_crop_says_the_same(distinct, signatures, images):
-    view = distinct.view("logits", "boxes", "step_weights").predict(images, verbose=0)
+    view = distinct.view("logits", "score", "boxes", "step_weights").predict(images, verbose=0)
     full = signatures.full(images)
     for name, value in view.items():
         np.testing.assert_allclose(full[name], value, atol=1e-4, err_msg=name)
     np.testing.assert_allclose(keras.ops.sum(full["probabilities"], axis=-1), 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("precision", "apart"), [("fp32", 1e-3), ("fp16", 1e-2), ("int8", 0.2)])
+def test_scores_are_keras(distinct, files, images, precision, apart):
+    expected = distinct.view("logits", "score").predict(images, verbose=0)
+    classifier = Classifier(files / f"model_{precision}.tflite")
+    scores = [classifier.run("full", images=image[None])["score"].item() for image in images]
+    np.testing.assert_allclose(scores, expected["score"][:, 0], atol=apart)
+    assert np.all(expected["score"][:, 0] < expected["logits"].max(axis=-1) - 0.3)  # less residuals
+    by_looks = [classifier.see(image, confidence=2.0)["score"].item() for image in images]
+    np.testing.assert_allclose(by_looks, scores, atol=apart)
+    glance = classifier.see(images[0], looks=0)
+    assert glance["score"].item() == pytest.approx(glance["logits"].max())
 
 
 def test_probabilities_are_of_logits_divided_by_the_temperatures(exported, images):
@@ -269,7 +282,7 @@ def test_saved_model_is_batch_polymorphic_and_needs_tensorflow_alone(
     command = [sys.executable, "-c", code, exported[0] / "saved_model", tmp_path]
     subprocess.run(command, check=True, capture_output=True)
     outputs = np.load(tmp_path / "out.npz")
-    assert set(outputs) == {"logits", "probabilities", "boxes", "step_weights"}
+    assert set(outputs) == {"logits", "probabilities", "score", "boxes", "step_weights"}
     expected = one_look.predict(images, verbose=0)
     np.testing.assert_allclose(outputs["logits"], expected, atol=1e-4)
 
@@ -281,7 +294,8 @@ def test_several_looks_have_one_signature(build):
 def test_the_plain_backbone_has_one_signature(plain, images, tmp_path):
     model, content = plain
     classifier = Classifier(write_tflite(tmp_path / "plain.tflite", content))
-    assert classifier.outputs == {"full": {"logits": (1, 3), "probabilities": (1, 3)}}
+    outputs = {"logits": (1, 3), "probabilities": (1, 3), "score": (1, 1)}
+    assert classifier.outputs == {"full": outputs}
     logits = classifier.run("full", images=images[:1])["logits"]
     np.testing.assert_allclose(logits, model.predict(images[:1], verbose=0), atol=1e-5)
 

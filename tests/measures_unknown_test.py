@@ -27,9 +27,9 @@ def test_a_threshold_keeps_the_share_of_photos_it_is_to_keep():
 
 
 def test_what_is_below_the_threshold_is_unknown():
-    logits = np.array([[1.0, 0.0], [0.5, 0.9], [-1.0, -2.0]])
-    assert unknown.is_known(logits, 0.9).tolist() == [True, True, False]
-    assert unknown.is_known(logits, None).all()
+    scores = np.array([1.0, 0.9, -1.0])
+    assert unknown.is_known(scores, 0.9).tolist() == [True, True, False]
+    assert unknown.is_known(scores, None).all()
 
 
 @pytest.fixture
@@ -105,6 +105,17 @@ def test_either_a_small_logit_or_a_residual_lowers_the_score():
     logits = np.array([[9.0, 1.0], [4.0, 1.0], [9.0, 1.0]])
     scores = unknown.logit_less_residual(logits, np.array([1.0, 1.0, 3.0]), scale=2.0)
     assert scores.tolist() == [7.0, 2.0, 3.0]
+
+
+def test_a_virtual_logit_is_as_great_as_a_logit_on_average():
+    rng = np.random.default_rng(0)
+    logits, features = rng.normal(5.0, 1.0, (40, 3)), rng.normal(size=(40, 6))
+    mean, directions, scale = unknown.virtual_logit(logits, features, 64)
+    assert directions.shape == (3, 6)  # half as many as features
+    residuals = unknown.residual(features, mean, directions.T)
+    assert scale * residuals.mean() == pytest.approx(logits.max(axis=-1).mean())
+    assert unknown.virtual_logit(logits, features, 2)[1].shape == (2, 6)
+    assert unknown.virtual_logit(logits, np.ones((40, 6)), 2)[2] == 0.0  # features all alike
 
 
 def test_auroc_counts_pairs():

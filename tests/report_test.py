@@ -297,6 +297,7 @@ def test_a_look_holds_a_share_of_the_parts_that_tell():
     seen = Explanation(
         classes=np.zeros(2, int),
         logits=np.zeros((2, 2)),
+        scores=np.zeros(2),
         glance_logits=np.zeros((2, 2)),
         step_logits=np.zeros((2, 1, 2)),
         step_weights=np.ones((2, 1)),

@@ -101,12 +101,13 @@ export function clear() {
  *
  * @param {string[]} labels in the order of the probabilities.
  * @param {object} result of a run.
- * @param {?number} knownFrom the least score, greatest logit, of a photo of any of the classes.
+ * @param {?number} knownFrom the least score of a photo of any of the classes.
  * @param {boolean} live whether the next frame follows: its numbers never rest, so they are not
  *     spoken.
  */
 export function answer(labels, {outputs, looks, milliseconds}, knownFrom, live) {
-  const score = outputs.logits.reduce((most, logit) => Math.max(most, logit));
+  // Files of versions before have no score: the greatest logit.
+  const score = (outputs.score ?? outputs.logits).reduce((most, each) => Math.max(most, each));
   const none = knownFrom != null && score < knownFrom;
   const beside = `score ${score.toFixed(2)}, known from ${knownFrom?.toFixed(2)}`;
   $("none").textContent = none ? "None of these" : "";

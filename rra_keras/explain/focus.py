@@ -10,7 +10,6 @@ from matplotlib.patches import Rectangle
 from rra_keras.explain.steps import Explainer
 from rra_keras.layers.zoom_crop import zoom_crop
 from rra_keras.measures.maps import upsample
-from rra_keras.measures.unknown import max_logit
 
 # One color a look, told apart with any color vision (Okabe and Ito).
 LOOK_COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")
@@ -153,7 +152,7 @@ class _Strip:
         _photo(axes, image)
         said = f"{_short(class_names[answer])} {course[-1, answer]:.0%}"
         if not seen.known[row]:
-            said = f"none of these (score {max_logit(seen.logits[row]):.2f})"
+            said = f"none of these (score {seen.scores[row]:.2f})"
         right = bool(seen.known[row]) and label == answer
         said, color = _verdict(said, right, None if label is None else class_names[label])
         if layout.stacked:

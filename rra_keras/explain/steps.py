@@ -23,6 +23,7 @@ class Explanation:
     Attributes:
         classes: `(B,)`, the class that the maps are evidence for.
         logits: `(B, C)`, the answer.
+        scores: `(B,)`, how much each photo is like those of the classes.
         glance_logits: `(B, C)`, what the first view alone says.
         step_logits: `(B, T, C)`, what each step says.
         step_weights: `(B, T)`, the attention on each step; a row adds up to 1.
@@ -40,6 +41,7 @@ class Explanation:
 
     classes: np.ndarray
     logits: np.ndarray
+    scores: np.ndarray
     glance_logits: np.ndarray
     step_logits: np.ndarray
     step_weights: np.ndarray
@@ -79,7 +81,7 @@ class Explanation:
     @property
     def known(self):
         """Which photos are of any of the classes, `(B,)` booleans."""
-        return is_known(self.logits, self.known_from)
+        return is_known(self.scores, self.known_from)
 
     def course(self):
         """Return the probabilities on the way to the answer, `(B, 2 + T, C)`.
@@ -140,7 +142,7 @@ class Explainer:
         self.model = model
         self._glance = "glance_logits" if model.looks else "logits"
         self._features = [f"look_{look}_features" for look in range(1, model.looks + 1)]
-        names = ["logits", self._glance, "glance_features"]
+        names = ["logits", "score", self._glance, "glance_features"]
         self._glance_activation = ClassActivation(model, names[-1:], self._glance, method)
         if model.looks:
             # Of several looks, the steps are told where they are.
@@ -174,6 +176,7 @@ class Explainer:
         return Explanation(
             classes=classes,
             logits=seen["logits"],
+            scores=seen["score"][:, 0],
             glance_logits=seen[self._glance],
             step_logits=seen.get("step_logits", np.zeros((count, 0, classes_in_all), "float32")),
             step_weights=seen.get("step_weights", np.zeros((count, 0), "float32")),

@@ -2,6 +2,7 @@
 
 from rra_keras.layers.box_jitter import BoxJitter as BoxJitter
 from rra_keras.layers.box_localizer import BoxLocalizer as BoxLocalizer
+from rra_keras.layers.known_score import KnownScore as KnownScore
 from rra_keras.layers.localizer import Localizer as Localizer
 from rra_keras.layers.localizers import CamLocalizer as CamLocalizer
 from rra_keras.layers.localizers import CenterLocalizer as CenterLocalizer

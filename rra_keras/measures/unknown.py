@@ -9,7 +9,7 @@ KEPT = 0.95  # share of the classes' own photos that a threshold lets pass
 
 
 def max_logit(logits):
-    """Return the greatest logit: `(N, C)` → `(N,)`. The score that the commands go by.
+    """Return the greatest logit: `(N, C)` → `(N,)`.
 
     Source: Hendrycks et al., "Scaling Out-of-Distribution Detection for Real-World Settings" (ICML
     2022); for fine-grained classes Vaze et al., "Open-Set Recognition" (ICLR 2022).
@@ -31,8 +31,8 @@ def fit_threshold(scores, kept=KEPT):
     Of fewer than 1 / (1 - kept) scores, all reach it: it is the least.
 
     Example:
-        scores = unknown.max_logit(model.predict(images, verbose=0))
-        model.known_from = unknown.fit_threshold(scores)
+        scores = model.view("score").predict(images, verbose=0)["score"]
+        model.known_from = unknown.fit_threshold(scores[:, 0])
 
     Args:
         scores: `(N,)`, of photos of the classes that were not trained on; N ≥ 1.
@@ -46,14 +46,14 @@ def fit_threshold(scores, kept=KEPT):
     return float(np.quantile(scores, 1 - kept, method="lower"))
 
 
-def is_known(logits, known_from):
-    """Tell which photos are of any of the classes: `(N, C)` → booleans `(N,)`.
+def is_known(scores, known_from):
+    """Tell which photos are of any of the classes: `(N,)` → booleans `(N,)`.
 
     Args:
-        logits: `(N, C)`.
+        scores: `(N,)`.
         known_from: the least score of those that are; `None` for all.
     """
-    return max_logit(logits) >= (-np.inf if known_from is None else known_from)
+    return np.asarray(scores) >= (-np.inf if known_from is None else known_from)
 
 
 def class_means(features, labels):
@@ -135,6 +135,27 @@ def residual(features, mean, directions):
     """Return how far features lie outside of a space of `principal_space`: `(N, D)` → `(N,)`."""
     centered = features - mean
     return np.linalg.norm(centered - centered @ directions @ directions.T, axis=-1)
+
+
+def virtual_logit(logits, features, count):
+    """Fit `logit_less_residual` to photos of the classes.
+
+    Args:
+        logits: `(N, C)`.
+        features: `(N, D)`.
+        count: of dimensions of the space, at most; of few photos, an eighth as many, as others lie
+            outside of a space that was fitted to these closely; half as many as features.
+
+    Returns:
+        The features' mean `(D,)`, directions `(K, D)`, and the residual's scale: the mean greatest
+        logit by the mean residual; 0 where there is no residual.
+    """
+    photos, width = features.shape
+    count = min(count, photos // 8, width // 2)
+    mean, directions = principal_space(features, count)
+    mean_residual = residual(features, mean, directions).mean()
+    scale = max_logit(logits).mean() / mean_residual if mean_residual > 1e-6 else 0.0
+    return mean, directions.T, float(max(scale, 0.0))
 
 
 def logit_less_residual(logits, residuals, scale):

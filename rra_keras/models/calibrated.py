@@ -16,7 +16,7 @@ class CalibratedModel(StreamModel):
 
     Attributes:
         temperature: T, above 0. Probabilities are softmax(logits / T); 1 unless fitted.
-        known_from: the score, greatest logit, from which on a photo is of any of the classes; of
+        known_from: the score (`KnownScore`) from which on a photo is of any of the classes; of
             others commands say "none of these". `None`, unless fitted: every photo is.
 
     Raises:

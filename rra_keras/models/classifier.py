@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from rra_keras.backbones import build_encoder, build_trunk
-from rra_keras.layers import BoxLocalizer, Localizer, RecursiveAttention, ZoomCrop
+from rra_keras.layers import BoxLocalizer, KnownScore, Localizer, RecursiveAttention, ZoomCrop
 from rra_keras.layers.localizers import make_localizer
 from rra_keras.layers.zoom_crop import as_pair
 from rra_keras.models.arguments import check_arguments, dtype_policy, revived, serialized
@@ -218,8 +218,11 @@ class RRAClassifier(CalibratedModel):
                     if look.views:
                         tensors["views"] = ops.stack(look.views, axis=1)
                 tensors |= decide(seen, attention, step_classifier)
+                vector = ops.concatenate([look.vector for look in seen], axis=-1)
                 logits = logits + look_weight * tensors["look_logits"]
-            tensors["logits"] = logits
+            tensors["logits"], tensors["vector"] = logits, vector
+            known_score = KnownScore(name="known_score")
+            tensors["score"] = known_score([logits, vector])  # (B, 1)
             streams = ("logits", "glance_logits", "look_logits") if looks else ("logits",)
             super().__init__(
                 inputs=images, outputs={stream: tensors[stream] for stream in streams}, name=name
@@ -229,7 +232,7 @@ class RRAClassifier(CalibratedModel):
 
         # === Config ===
         self.encoder, self.before_classifier, self.pool = encoder, before_classifier, pool
-        self.glance_classifier = glance_classifier
+        self.glance_classifier, self.known_score = glance_classifier, known_score
         if looks:
             self.crop_encoder, self.zoom_crop, self.attention = crop_encoder, zoom_crop, attention
             self.localizer, self.inner_localizer = place, inner_place
@@ -382,7 +385,9 @@ class RRAClassifier(CalibratedModel):
 
         Names: `boxes` `(B, looks, 4)`, `step_weights` `(B, T)`, `states` `(B, T, U)`, `step_logits`
         `(B, T, C)`, `glance` `(B, g, g, 3)`, `glance_features`, `look_k_box` `(B, 4)`,
-        `look_k_crop`, `look_k_features`, `look_k_vote`, with `localizer="box"` `object_boxes`
+        `look_k_crop`, `look_k_features`, `look_k_vote`; `vector` `(B, D)`, the pooled features of
+        all looks, or of the photo without looks, and `score` `(B, 1)`, how much it is like the
+        classes' photos (`KnownScore`); with `localizer="box"` `object_boxes`
         `(B, 1 + refinements, 4)`, `views` `(B, refinements, 4)`, where each looks, and `refined`
         `(B,)`, how many of them were needed; and the outputs.
 

@@ -17,7 +17,7 @@ from rra_keras.data import pipeline
 from rra_keras.explain import focus
 from rra_keras.explain.activation import activations
 from rra_keras.explain.steps import Explainer, Explanation
-from rra_keras.measures import calibration, confusion, unknown
+from rra_keras.measures import calibration, confusion
 from rra_keras.measures.coarse_to_fine import verdict
 from rra_keras.measures.doubts import doubted_labels, doubts_csv
 from rra_keras.measures.predictions import accuracies
@@ -201,7 +201,7 @@ def _answer(seen, split, i, labels, probabilities, names):
         "label": names[labels[i]],
         "answer": names[probabilities[i].argmax()],
         "probability": float(probabilities[i].max()),
-        "score": float(unknown.max_logit(seen.logits[i])),
+        "score": float(seen.scores[i]),
         "known": bool(seen.known[i]),
     }
 

@@ -172,7 +172,9 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 def _groups(model):
-    return {"model": model.variables, "optimizer": model.optimizer.variables}
+    later = {variable.path for variable in model.known_score.variables}  # learned at the end
+    variables = [variable for variable in model.variables if variable.path not in later]
+    return {"model": variables, "optimizer": model.optimizer.variables}
 
 
 def _read(state, group):

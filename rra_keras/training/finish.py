@@ -7,12 +7,14 @@ import shlex
 import sys
 
 from rra_keras.data import pipeline
+from rra_keras.data.splits import by_turns
 from rra_keras.measures.calibration import calibration_errors, fit_temperature
 from rra_keras.measures.predictions import accuracies, predictions_csv
-from rra_keras.measures.unknown import fit_threshold, is_known, max_logit
+from rra_keras.measures.unknown import fit_threshold, is_known, virtual_logit
 from rra_keras.models import costs
 from rra_keras.training.evaluation import collect
 
+KNOWN_PHOTOS = 500  # enough for a space of 64 dimensions
 _PACKAGES = ("rra-keras", "keras", "tensorflow", "keras-cv", "tensorflow-datasets")
 
 
@@ -20,7 +22,8 @@ def finish(config, run, source, model, clock, val_accuracy):
     """Calibrate a trained model, test it, once, and write the run's last files.
 
     1. Run the model over the validation split and, once, the test split.
-    2. Fit its `temperature` and `known_from` to what it says of the validation split.
+    2. Fit its `temperature` and `known_from` to what it says of the validation split, and before
+       that its `known_score` to some training photos.
     3. Write `model.keras`, `test.csv` and, last, `metrics.json`.
 
     Args:
@@ -40,16 +43,20 @@ def finish(config, run, source, model, clock, val_accuracy):
         flush=True,
     )
     clock.start("calibration and test")
+    _learn_known(model, source.splits["train"], config)
     batches = [
         pipeline.evaluation_batches(split, model.image_size, config.batch_size, model.num_classes)
         for split in (validation, test)
     ]
     steps = sum(math.ceil(split.size / config.batch_size) for split in (validation, test))
-    streams, labels = collect(model, itertools.chain(*batches), steps)  # traced but once
-    logits = streams["logits"][: validation.size]
-    model.temperature = fit_temperature(logits, labels[: validation.size])
-    model.known_from = fit_threshold(max_logit(logits))
-    streams = {name: values[validation.size :] for name, values in streams.items()}
+    names = (*model.streams, "score")
+    seen, labels = collect(model, itertools.chain(*batches), steps, names)  # traced but once
+    model.temperature = fit_temperature(
+        seen["logits"][: validation.size], labels[: validation.size]
+    )
+    model.known_from = fit_threshold(seen["score"][: validation.size, 0])
+    seen = {name: values[validation.size :] for name, values in seen.items()}
+    scores, streams = seen.pop("score")[:, 0], seen
     labels = labels[validation.size :]
     clock.start("counting multiply-adds")
     multiply_adds = costs.multiply_adds(model)
@@ -66,7 +73,7 @@ def finish(config, run, source, model, clock, val_accuracy):
                 streams["logits"], labels, model.temperature
             ).items()
         },
-        "test_known": float(is_known(streams["logits"], model.known_from).mean()),
+        "test_known": float(is_known(scores, model.known_from).mean()),
         "temperature": model.temperature,
         "known_from": model.known_from,
         "val_accuracy": val_accuracy,
@@ -83,6 +90,19 @@ def finish(config, run, source, model, clock, val_accuracy):
     run.write_json("metrics.json", metrics)
     print("Where the time went: " + clock.summary())
     return metrics
+
+
+def _learn_known(model, train, config):
+    """Let a model's `known_score` learn what features training photos have, from some of them."""
+    train = train.subset(by_turns(train.labels, KNOWN_PHOTOS, config.seed))
+    batches = pipeline.evaluation_batches(
+        train, model.image_size, config.batch_size, model.num_classes
+    )
+    steps = math.ceil(train.size / config.batch_size)
+    seen, _ = collect(model, batches, steps, ("logits", "vector"))
+    model.known_score.learn(
+        *virtual_logit(seen["logits"], seen["vector"], model.known_score.dimensions)
+    )
 
 
 def report_line(metrics, run_dir):
