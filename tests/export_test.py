@@ -173,7 +173,8 @@ def test_files_say_what_keras_says(files, distinct, images, precision, tolerance
         looked["boxes"] = looked["boxes"][:, -1:]
         for name, value in full.items():
             assert value.dtype == np.float32
-            np.testing.assert_allclose(looked[name], value, atol=5e-3, err_msg=name)
+            apart = 2e-2 if name == "score" else 5e-3  # a root of squares
+            np.testing.assert_allclose(looked[name], value, atol=apart, err_msg=name)
         apart = full["logits"][0] - expected["logits"][index]
         assert np.abs(apart).max() < tolerance * max(spread, 1.0)
         np.testing.assert_allclose(full["boxes"][0], expected["boxes"][index], atol=tolerance)
