@@ -141,8 +141,9 @@ def test_a_photo_is_known_by_the_score_of_who_answers(classifier, strict, photo)
     pixels = resize(read_image(photo), 64)
     for looks in (0, 1):
         result = Classifier(strict).classify(photo, looks=looks)
-        logits = classifier.see(pixels, looks=looks)["logits"]
-        assert result.score == pytest.approx(logits.max(), abs=1e-4)
+        seen = classifier.see(pixels, looks=looks)
+        assert result.score == pytest.approx(seen["score"].item(), abs=1e-4)
+        assert (result.score == pytest.approx(seen["logits"].max(), abs=1e-4)) == (looks == 0)
         assert result.known == (looks == 0)
     older = classifier.classify(photo)  # whose file says nothing of it
     assert (older.known, older.known_from) == (True, None)
