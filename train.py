@@ -128,6 +128,8 @@ def main(argv):
         prepared = training.adapt(config, prepared)
         if processes.number_and_count()[0] == 0:
             draw_objects(run, prepared)
+    except processes.LostProcessError as error:
+        return end(1, f"error: {error}")
     except (ValueError, OSError, ImportError) as error:
         return end(2, f"error: {error}")
     try:

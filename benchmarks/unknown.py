@@ -20,7 +20,6 @@ from rra_keras.measures.calibration import probabilities
 from rra_keras.training.run import Run
 
 BATCH = 32
-DIRECTIONS = 64  # of the space that residuals are taken outside of
 
 
 def without(source, count):
@@ -35,35 +34,33 @@ def look(model, split):
     view = model.view(*names)
     batches = pipeline.evaluation_batches(split, model.image_size, BATCH, model.num_classes)
     seen = [view.predict_on_batch(np.asarray(images)) for images, _ in batches]
-    return (np.concatenate([np.float64(part[name]) for part in seen]) for name in names)
+    return [np.concatenate([np.float64(part[name]) for part in seen]) for name in names]
 
 
-def scores_of(logits, features, fitted):
+def scores_of(logits, features, scores, fitted):
     """Return each score's values `(N,)` by its name.
 
     Args:
         logits: `(N, C)`.
         features: `(N, D)`.
+        scores: `(N, 1)`, the model's own.
         fitted: of `fit`.
     """
-    means, covariance, (mean, directions, scale) = fitted
-    residuals = unknown.residual(features, mean, directions.T)
+    means, covariance = fitted
     return {
+        "the model's own": scores[:, 0],
         "max probability": probabilities(logits).max(axis=-1),  # what the others are to beat
         "max logit": unknown.max_logit(logits),
         "energy": unknown.energy(logits),
         "nearest mean": unknown.nearest_mean(features, means),
         "mahalanobis": unknown.mahalanobis(features, means, covariance),
-        "residual": -residuals,
-        "logit less residual": unknown.logit_less_residual(logits, residuals, scale),
     }
 
 
-def fit(logits, features, labels):
-    """Return what the scores of `scores_of` know of the training photos."""
+def fit(features, labels):
+    """Return the class means of training photos' features, and their covariance within classes."""
     means = unknown.class_means(features, labels)
-    covariance = unknown.shrunk_covariance(features - means[labels])
-    return means, covariance, unknown.virtual_logit(logits, features, DIRECTIONS)
+    return means, unknown.shrunk_covariance(features - means[labels])
 
 
 def load(run, others):
@@ -89,13 +86,12 @@ def main(directory, *others):
         run = Run.open(directory)
         own, sets = load(run, others)
         model, train = run.load_model(), own.splits["train"]
-        logits, features, _ = look(model, train)
-        fitted = fit(logits, features, train.labels)
+        fitted = fit(look(model, train)[1], train.labels)
 
     def measured(split):
         logits, features, scores = look(model, split)
         passing = unknown.is_known(scores, model.known_from).mean()
-        return scores_of(logits, features, fitted), passing
+        return scores_of(logits, features, scores, fitted), passing
 
     known, passing = measured(own.splits["test"])
     print(f"known: {passing:.1%} pass the run's threshold", file=sys.stderr)

@@ -32,6 +32,7 @@ SEVERAL_REFINEMENTS = {
     "boxes_p99": 1e-2,
     "drop": 0.01,
 }
+KNOWN = 0.95  # least share of images that are of any of the classes to the file as to Keras
 CHANCE = 2.33  # standard errors that once in a hundred are exceeded: each file is checked twice
 _WHOLE_ON_GPU = ("model_fp32.tflite", "model_fp16.tflite")
 
@@ -62,6 +63,10 @@ def failures(name, report, accuracy, images, refinements=1):
         (
             report["accuracy"] >= accuracy - drop - chance,
             f"has an accuracy of {report['accuracy']:.2%}, Keras of {accuracy:.2%}",
+        ),
+        (
+            report.get("known_agreement", 1.0) >= KNOWN,
+            f"knows what Keras knows for {report.get('known_agreement', 1.0):.2%} of the images",
         ),
     ]
     if looks := report.get("looks"):

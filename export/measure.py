@@ -11,6 +11,7 @@ import tensorflow as tf
 from export import early_stop, flatbuffer, gpu
 from export.classify import Classifier
 from export.reference import concatenate
+from rra_keras.measures.unknown import is_known
 
 
 def saved_model_report(directory, reference):
@@ -119,6 +120,7 @@ def compare(outputs, reference):
 
     `accuracy_error` is the standard error of the two accuracies' difference, paired by image. A box
     that moves by a pixel changes the class of images near a tie, as often for better as for worse.
+    `known_agreement` is the share of images that are of any of the classes to both, or to neither.
 
     Args:
         outputs: a dict of `(N, …)` arrays.
@@ -137,6 +139,9 @@ def compare(outputs, reference):
         "agreement": float(np.mean(first == keras_first)),
         "logits_max_difference": _largest(outputs["logits"] - expected["logits"]),
     }
+    if reference.known_from is not None:
+        told = [is_known(each["score"], reference.known_from) for each in (outputs, expected)]
+        report["known_agreement"] = float(np.mean(told[0] == told[1]))
     if "boxes" in expected:
         moved = np.abs(outputs["boxes"] - expected["boxes"]).max(axis=(1, 2))  # (N,)
         report["boxes_max_difference"] = _largest(moved)

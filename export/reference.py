@@ -13,13 +13,15 @@ class Reference:
     Attributes:
         batches: yields `(B, S, S, 3)` arrays, each time anew.
         labels: `(V,)` integers, of the validation split, which comes first.
-        expected: a dict of `logits` `(N, C)`, and with looks `boxes` `(N, looks, 4)` and
-            `glance_logits` `(N, C)`; with `localizer="box"` `refined` `(N,)`.
+        expected: a dict of `logits` `(N, C)` and `score` `(N, 1)`, and with looks `boxes`
+            `(N, looks, 4)` and `glance_logits` `(N, C)`; with `localizer="box"` `refined` `(N,)`.
+        known_from: the model's, the score from which on an image is of any of the classes.
     """
 
     batches: collections.abc.Callable
     labels: np.ndarray
     expected: dict
+    known_from: float | None = None
 
 
 def keras_reference(model, splits, batches_of):
@@ -33,7 +35,7 @@ def keras_reference(model, splits, batches_of):
     Returns:
         A `Reference`.
     """
-    names = ["logits", *(["boxes", "glance_logits"] if model.looks else [])]
+    names = ["logits", "score", *(["boxes", "glance_logits"] if model.looks else [])]
     view = model.view(*names, *(["refined"] if model.learns_where else []))
     outputs, labels = [], []
     for split in splits:
@@ -45,6 +47,7 @@ def keras_reference(model, splits, batches_of):
         lambda: (images.numpy() for split in splits for images, _ in batches_of(split)),
         np.concatenate(labels),
         concatenate(outputs),
+        model.known_from,
     )
 
 

@@ -143,9 +143,9 @@ def test_what_is_unknown_is_measured(without_green, photos, tmp_path, capsys):
     rows = list(csv.DictReader(printed.splitlines()))
     sizes = {(row["unknown"], row["photos"]) for row in rows}
     assert sizes == {("near", "2"), (other, str(data.load(other).splits["test"].size))}
-    names = [row["score"] for row in rows[:7]]
-    assert names[:5] == ["max probability", "max logit", "energy", "nearest mean", "mahalanobis"]
-    assert names[5:] == ["residual", "logit less residual"]
+    names = [row["score"] for row in rows[:6]]
+    assert names[:3] == ["the model's own", "max probability", "max logit"]
+    assert names[3:] == ["energy", "nearest mean", "mahalanobis"]
     assert all(0 <= float(row[name]) <= 1 for row in rows for name in ("auroc", "fpr"))
     assert told.splitlines()[-3:] == [
         f"{name}: 100.0% pass the run's threshold" for name in ("known", "near", other)
@@ -167,3 +167,34 @@ def test_classes_are_held_out_evenly(photos):
     source, unknown = data.load(f"folder:{photos}"), load("unknown")
     assert unknown.without(source, 1).class_names == ("green", "red")
     assert unknown.without(source, 2).class_names == ("green",)
+
+
+def test_the_model_s_own_depth_is_one_of_every_depth(distinct, batch):
+    depth = load("depth")
+    images = batch[0][:4].astype("float32")
+    seen = depth.at_every_depth(distinct).predict(images, verbose=0)
+    own = distinct.view("logits", "refined").predict(images, verbose=0)
+    named = {(rule, value): depths for rule, value, depths in depth.rules(seen["shares"])}
+    np.testing.assert_array_equal(named["until framed", 0.6], own["refined"])  # 1, 2, 0 and 0
+    at_own = seen["logits"][np.arange(4), own["refined"].astype(int)]
+    np.testing.assert_allclose(at_own, own["logits"], atol=1e-4)
+    assert named["refinements", 1].tolist() == [1, 1, 1, 1]
+
+
+def test_new_classes_have_few_photos_and_known_ones_all(photos):
+    source = data.load(f"folder:{photos}")
+    train = load("going_on").few(source, known=2, photos=1).splits["train"]
+    counts = np.bincount(source.splits["train"].labels)
+    assert np.bincount(train.labels).tolist() == [counts[0], counts[1], 1]
+
+
+def test_wrong_labels_are_of_other_classes_or_of_the_twin():
+    doubts = load("doubts")
+    labels = np.repeat([0, 1, 2], 40)
+    shares = np.eye(3)[labels] * 0.8 + np.array([[0, 0, 0.2], [0.2, 0, 0], [0, 0.2, 0]])[labels]
+    for kind in ("any", "twin"):
+        given, wrong = doubts.made_wrong(labels, shares, kind, np.random.default_rng(0))
+        assert wrong.sum() == 6  # one in twenty
+        np.testing.assert_array_equal(given != labels, wrong)
+    twins = np.array([2, 0, 1])  # the second most probable
+    np.testing.assert_array_equal(given[wrong], twins[labels[wrong]])

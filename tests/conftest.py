@@ -10,7 +10,7 @@ from keras import layers, ops, tree
 from PIL import Image
 
 from rra_keras import RRAClassifier
-from rra_keras.measures.unknown import virtual_logit
+from rra_keras.measures.unknown import fit_known_score
 
 TINY = {
     "num_classes": 3,
@@ -214,7 +214,7 @@ def distinct(build, batch):
     model.compile(keras.optimizers.Adam(0.01))
     model.fit(*batch, batch_size=9, epochs=30, verbose=0)
     seen = model.view("logits", "vector").predict(batch[0], verbose=0)
-    model.known_score.learn(*virtual_logit(seen["logits"], seen["vector"], 64))
+    model.known_score.learn(*fit_known_score(seen["logits"], seen["vector"], 64))
     return model
 
 

@@ -68,6 +68,8 @@ def row(**changes):
         ("int8", {"looks": row()["looks"] | {"accuracy": 0.785}}, "look by look"),
         ("fp16", {"looks": row()["looks"] | {"agreement": 0.98}}, "98.00%"),
         ("fp16", {"looks": None}, None),
+        ("int8", {"known_agreement": 0.96}, None),
+        ("int8", {"known_agreement": 0.94}, "94.00%"),
         ("fp32", {"flex_operators": ["custom:FlexCropAndResize"]}, "FlexCropAndResize"),
         ("fp16", {"gpu": row()["gpu"] | {"fully_accelerated": False}}, "whole on the GPU"),
         ("fp32", {"gpu": row()["gpu"] | {"max_difference": {"boxes": 0.5}}}, "differs"),
@@ -91,6 +93,15 @@ def test_error_of_an_accuracy_is_that_of_paired_images():
     assert compared["accuracy"] == 0.75  # one right less, one more, as Keras has
     assert compared["accuracy_error"] == pytest.approx(np.sqrt(2 / 4) / np.sqrt(4))
     assert measure.compare({"logits": keras_logits}, reference)["accuracy_error"] == 0.0
+
+
+def test_what_is_known_is_compared_at_the_model_s_threshold():
+    keras = {"logits": np.eye(2)[[0, 0, 1, 1]], "score": np.array([[1.0], [2.0], [3.0], [4.0]])}
+    outputs = keras | {"score": np.array([[1.9], [1.9], [3.0], [9.0]])}
+    labels = np.array([0, 0, 1, 1])
+    compared = measure.compare(outputs, Reference(None, labels, keras, known_from=2.0))
+    assert compared["known_agreement"] == 0.75  # of 2.0 and 1.9 the one is known
+    assert "known_agreement" not in measure.compare(outputs, Reference(None, labels, keras))
 
 
 def test_contenders_are_timed_in_turn():

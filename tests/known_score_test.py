@@ -20,14 +20,13 @@ def test_until_it_learns_it_is_the_greatest_logit():
 
 @pytest.mark.parametrize("dimensions", [2, 5, 64])
 def test_it_is_numpy_s(dimensions):
-    fitted = unknown.virtual_logit(LOGITS, FEATURES, dimensions)
+    fitted = unknown.fit_known_score(LOGITS, FEATURES, dimensions)
     layer = KnownScore(dimensions)
     layer.build([(None, 3), (None, 10)])
     layer.learn(*fitted)
     mean, directions, scale = fitted
     others = FEATURES[::-1] * 2
-    residuals = unknown.residual(others, mean, directions.T)
-    expected = unknown.logit_less_residual(LOGITS, residuals, scale)
+    expected = LOGITS.max(axis=-1) - scale * unknown.residual(others, mean, directions)
     np.testing.assert_allclose(layer([LOGITS, others])[:, 0], expected, rtol=1e-4, atol=1e-4)
 
 

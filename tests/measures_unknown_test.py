@@ -94,28 +94,22 @@ def test_the_residual_is_what_lies_outside_of_the_space():
     plane = rng.normal(size=(50, 2)) @ rng.normal(size=(2, 5)) + 3.0  # 2 directions of 5
     mean, directions = unknown.principal_space(plane, 2)
     np.testing.assert_allclose(mean, plane.mean(axis=0))
-    np.testing.assert_allclose(directions.T @ directions, np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(directions @ directions.T, np.eye(2), atol=1e-12)
     np.testing.assert_allclose(unknown.residual(plane, mean, directions), 0.0, atol=1e-12)
-    outside = np.linalg.svd(directions.T)[2][-1]  # orthogonal to both
+    outside = np.linalg.svd(directions)[2][-1]  # orthogonal to both
     moved = plane + 0.7 * outside
     np.testing.assert_allclose(unknown.residual(moved, mean, directions), 0.7)
 
 
-def test_either_a_small_logit_or_a_residual_lowers_the_score():
-    logits = np.array([[9.0, 1.0], [4.0, 1.0], [9.0, 1.0]])
-    scores = unknown.logit_less_residual(logits, np.array([1.0, 1.0, 3.0]), scale=2.0)
-    assert scores.tolist() == [7.0, 2.0, 3.0]
-
-
-def test_a_virtual_logit_is_as_great_as_a_logit_on_average():
+def test_the_scaled_residual_is_as_great_as_a_logit_on_average():
     rng = np.random.default_rng(0)
     logits, features = rng.normal(5.0, 1.0, (40, 3)), rng.normal(size=(40, 6))
-    mean, directions, scale = unknown.virtual_logit(logits, features, 64)
+    mean, directions, scale = unknown.fit_known_score(logits, features, 64)
     assert directions.shape == (3, 6)  # half as many as features
-    residuals = unknown.residual(features, mean, directions.T)
+    residuals = unknown.residual(features, mean, directions)
     assert scale * residuals.mean() == pytest.approx(logits.max(axis=-1).mean())
-    assert unknown.virtual_logit(logits, features, 2)[1].shape == (2, 6)
-    assert unknown.virtual_logit(logits, np.ones((40, 6)), 2)[2] == 0.0  # features all alike
+    assert unknown.fit_known_score(logits, features, 2)[1].shape == (2, 6)
+    assert unknown.fit_known_score(logits, np.ones((40, 6)), 2)[2] == 0.0  # features all alike
 
 
 def test_auroc_counts_pairs():

@@ -124,6 +124,10 @@ def test_one_of_two_processes_finds_the_objects_for_both(photos, tmp_path):
         np.testing.assert_array_equal(b, c)
         np.testing.assert_allclose(a, b, atol=1e-4)
 
+    (two / "run" / "objects.json").write_text("none")  # nobody reads those of a run of before
+    statuses, printed = ends(start_two(photos, two, "--localizer=box", "--overwrite"))
+    assert statuses == [0, 0], printed
+
 
 def test_a_lost_coordinator_ends_the_others(photos, tmp_path):
     statuses, printed = ends(start_two(photos, tmp_path, victim=0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import io
+import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -72,12 +73,17 @@ class Split:
         """Return the median longer side of some photos, in pixels; their headers are read alone.
 
         Args:
-            count: photos to look at, spread evenly over the split.
+            count: photos to look at: files spread evenly over the split, or the first of stored
+                records, which are read in order.
         """
         from PIL import Image
 
-        chosen = np.linspace(0, self.size - 1, min(count, self.size)).round().astype(int)
-        examples = self.subset(chosen).examples(None).as_numpy_iterator()
+        some = self
+        if self.read:
+            some = self.subset(
+                np.linspace(0, self.size - 1, min(count, self.size)).round().astype(int)
+            )
+        examples = itertools.islice(some.examples(None).as_numpy_iterator(), count)
         sides = [max(Image.open(io.BytesIO(example["image"])).size) for example in examples]
         return int(np.median(sides))
 

@@ -124,55 +124,41 @@ def principal_space(features, count):
         count: K, at most N and D.
 
     Returns:
-        `(D,)` and `(D, K)`, orthonormal columns.
+        `(D,)` and `(K, D)`, orthonormal rows.
     """
     mean = features.mean(axis=0)
     _, _, directions = np.linalg.svd(features - mean, full_matrices=False)
-    return mean, directions[:count].T
+    return mean, directions[:count]
 
 
 def residual(features, mean, directions):
     """Return how far features lie outside of a space of `principal_space`: `(N, D)` → `(N,)`."""
     centered = features - mean
-    return np.linalg.norm(centered - centered @ directions @ directions.T, axis=-1)
+    return np.linalg.norm(centered - centered @ directions.T @ directions, axis=-1)
 
 
-def virtual_logit(logits, features, count):
-    """Fit `logit_less_residual` to photos of the classes.
+def fit_known_score(logits, features, count):
+    """Return what `rra_keras.layers.KnownScore.learn` takes, of photos of the classes.
+
+    1. The space of `count` dimensions in which their features vary most.
+    2. The scale by which the mean residual outside of it is the mean greatest logit.
+
+    Source: Wang et al., "ViM: Out-of-Distribution with Virtual-logit Matching" (CVPR 2022).
 
     Args:
         logits: `(N, C)`.
         features: `(N, D)`.
-        count: of dimensions of the space, at most; of few photos, an eighth as many, as others lie
-            outside of a space that was fitted to these closely; half as many as features.
+        count: of dimensions, at most; of few photos, an eighth as many, as others lie outside of a
+            space that was fitted to these closely; half as many as features.
 
     Returns:
-        The features' mean `(D,)`, directions `(K, D)`, and the residual's scale: the mean greatest
-        logit by the mean residual; 0 where there is no residual.
+        The features' mean `(D,)`, directions `(K, D)`, and the scale; 0 where nothing is outside.
     """
     photos, width = features.shape
-    count = min(count, photos // 8, width // 2)
-    mean, directions = principal_space(features, count)
-    mean_residual = residual(features, mean, directions).mean()
-    scale = max_logit(logits).mean() / mean_residual if mean_residual > 1e-6 else 0.0
-    return mean, directions.T, float(max(scale, 0.0))
-
-
-def logit_less_residual(logits, residuals, scale):
-    """Return the greatest logit less `scale` times the residual, `(N,)`.
-
-    A photo of something else either resembles no class, so that no logit is great, or has features
-    that no photo of the classes has, so that the residual is: either lowers the score.
-
-    Source: Wang et al., "ViM: Out-of-Distribution with Virtual-logit Matching" (CVPR 2022), with
-    the greatest logit in place of the energy.
-
-    Args:
-        logits: `(N, C)`.
-        residuals: `(N,)`, of `residual`.
-        scale: the mean greatest logit by the mean residual, over the classes' own photos.
-    """
-    return max_logit(logits) - scale * residuals
+    mean, directions = principal_space(features, min(count, photos // 8, width // 2))
+    outside = residual(features, mean, directions).mean()
+    scale = max_logit(logits).mean() / outside if outside > 1e-6 else 0.0
+    return mean, directions, float(max(scale, 0.0))
 
 
 def auroc(known, unknown):

@@ -51,12 +51,15 @@ def adapt(config, prepared):
 
     Raises:
         OSError: if a file cannot be written.
+        LostProcessError: if another process of the training has ended.
     """
     run, model = prepared.run, prepared.model
     if not model.learns_where or config.init_from:
         return prepared
     prepared.clock.start("objects")
     number, count = processes.number_and_count()
+    with processes.raise_lost_process():
+        processes.barrier("objects")  # from here on, those of a run that is replaced are gone
     if number > 0:
         processes.wait_for(run.path("objects.json"))
     elif not run.path("objects.json").is_file():

@@ -90,10 +90,13 @@ class Checkpoint(keras.callbacks.Callback):
             progress[key] for key in ("epoch", "step", "best", "history")
         )
 
-    def best_weights(self):
-        """Return the model's weights when they were best, as `get_weights` does."""
+    def restore_best(self, model):
+        """Give a model of the training's architecture the weights that were best."""
+        weights = _in_training(model, model.weights)
         with np.load(self.run.path(BEST), allow_pickle=False) as arrays:
-            return [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
+            values = [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
+        for variable, value in zip(weights, values, strict=True):
+            variable.assign(value)
 
     def discard(self):
         """Delete the state: the run is finished."""
@@ -138,7 +141,8 @@ class Checkpoint(keras.callbacks.Callback):
             self.run.write_text("history.csv", _table(self._history))
             if better:
                 with self.run.replacing(BEST) as path, path.open("wb") as file:
-                    np.savez(file, *self.model.get_weights())
+                    weights = _in_training(self.model, self.model.weights)
+                    np.savez(file, *map(ops.convert_to_numpy, weights))
 
     def on_train_end(self, logs=None):
         self._save()
@@ -172,9 +176,16 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 def _groups(model):
-    later = {variable.path for variable in model.known_score.variables}  # learned at the end
-    variables = [variable for variable in model.variables if variable.path not in later]
-    return {"model": variables, "optimizer": model.optimizer.variables}
+    return {
+        "model": _in_training(model, model.variables),
+        "optimizer": model.optimizer.variables,
+    }
+
+
+def _in_training(model, variables):
+    """Return a model's variables but for those that it learns once its training is over."""
+    later = {variable.path for variable in model.known_score.variables}
+    return [variable for variable in variables if variable.path not in later]
 
 
 def _read(state, group):

@@ -10,7 +10,7 @@ from rra_keras.data import pipeline
 from rra_keras.data.splits import by_turns
 from rra_keras.measures.calibration import calibration_errors, fit_temperature
 from rra_keras.measures.predictions import accuracies, predictions_csv
-from rra_keras.measures.unknown import fit_threshold, is_known, virtual_logit
+from rra_keras.measures.unknown import fit_known_score, fit_threshold, is_known
 from rra_keras.models import costs
 from rra_keras.training.evaluation import collect
 
@@ -21,10 +21,10 @@ _PACKAGES = ("rra-keras", "keras", "tensorflow", "keras-cv", "tensorflow-dataset
 def finish(config, run, source, model, clock, val_accuracy):
     """Calibrate a trained model, test it, once, and write the run's last files.
 
-    1. Run the model over the validation split and, once, the test split.
-    2. Fit its `temperature` and `known_from` to what it says of the validation split, and before
-       that its `known_score` to some training photos.
-    3. Write `model.keras`, `test.csv` and, last, `metrics.json`.
+    1. Let its `known_score` learn from some training photos.
+    2. Run it over the validation split and, once, the test split.
+    3. Fit its `temperature` and `known_from` to what it says of the validation split.
+    4. Write `model.keras`, `test.csv` and, last, `metrics.json`.
 
     Args:
         config: the run's `Config`.
@@ -55,8 +55,8 @@ def finish(config, run, source, model, clock, val_accuracy):
         seen["logits"][: validation.size], labels[: validation.size]
     )
     model.known_from = fit_threshold(seen["score"][: validation.size, 0])
-    seen = {name: values[validation.size :] for name, values in seen.items()}
-    scores, streams = seen.pop("score")[:, 0], seen
+    streams = {name: values[validation.size :] for name, values in seen.items()}
+    scores = streams.pop("score")[:, 0]
     labels = labels[validation.size :]
     clock.start("counting multiply-adds")
     multiply_adds = costs.multiply_adds(model)
@@ -100,9 +100,8 @@ def _learn_known(model, train, config):
     )
     steps = math.ceil(train.size / config.batch_size)
     seen, _ = collect(model, batches, steps, ("logits", "vector"))
-    model.known_score.learn(
-        *virtual_logit(seen["logits"], seen["vector"], model.known_score.dimensions)
-    )
+    score = model.known_score
+    score.learn(*fit_known_score(seen["logits"], seen["vector"], score.dimensions))
 
 
 def report_line(metrics, run_dir):

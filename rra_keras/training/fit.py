@@ -76,7 +76,7 @@ def train(config, prepared):
             # What is tested and kept computes as a device will: alone, and in float32.
             model = model.from_config({**model.get_config(), "dtype": "float32"})
             _compile(config, model, steps)
-        model.set_weights(checkpoint.best_weights())
+        checkpoint.restore_best(model)
         metrics = finish(config, run, source, model, clock, checkpoint.best)
     checkpoint.discard()
     return metrics
