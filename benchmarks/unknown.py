@@ -20,6 +20,7 @@ from rra_keras.measures.calibration import probabilities
 from rra_keras.training.run import Run
 
 BATCH = 32
+SEEN = ("logits", "vector", "score")
 
 
 def without(source, count):
@@ -28,13 +29,16 @@ def without(source, count):
     return source.of_classes(n for i, n in enumerate(source.class_names) if i not in spread)
 
 
-def look(model, split):
-    """Return logits `(N, C)`, the features `(N, D)` that they come from, and scores `(N, 1)`."""
-    names = ("logits", "vector", "score")
-    view = model.view(*names)
-    batches = pipeline.evaluation_batches(split, model.image_size, BATCH, model.num_classes)
+def look(view, split):
+    """Return logits `(N, C)`, the features `(N, D)` that they come from, and scores `(N, 1)`.
+
+    Args:
+        view: a model of `SEEN`.
+        split: a `Split`.
+    """
+    batches = pipeline.evaluation_batches(split, view.input_shape[1], BATCH, 2)  # labels unused
     seen = [view.predict_on_batch(np.asarray(images)) for images, _ in batches]
-    return [np.concatenate([np.float64(part[name]) for part in seen]) for name in names]
+    return [np.concatenate([np.float64(part[name]) for part in seen]) for name in SEEN]
 
 
 def scores_of(logits, features, scores, fitted):
@@ -86,10 +90,11 @@ def main(directory, *others):
         run = Run.open(directory)
         own, sets = load(run, others)
         model, train = run.load_model(), own.splits["train"]
-        fitted = fit(look(model, train)[1], train.labels)
+        view = model.view(*SEEN)
+        fitted = fit(look(view, train)[1], train.labels)
 
     def measured(split):
-        logits, features, scores = look(model, split)
+        logits, features, scores = look(view, split)
         passing = unknown.is_known(scores, model.known_from).mean()
         return scores_of(logits, features, scores, fitted), passing
 

@@ -118,7 +118,7 @@ def test_features_are_those_that_the_looks_are_classified_by(build, photos, look
     unknown = load("unknown")
     model = build(looks=looks)
     split = data.load(f"folder:{photos}").splits["test"]
-    logits, features, scores = unknown.look(model, split)
+    logits, features, scores = unknown.look(model.view(*unknown.SEEN), split)
     assert logits.shape == (6, 3)
     assert features.shape == (6, 16 * max(looks, 1))
     np.testing.assert_allclose(scores[:, 0], logits.max(axis=-1), rtol=1e-6)  # it learned nothing
