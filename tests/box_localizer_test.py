@@ -4,8 +4,8 @@ import pytest
 from conftest import gradient
 from keras import ops
 
-from rra_keras.layers.box_localizer import BoxLocalizer
-from rra_keras.layers.boxes import box_from_center, box_loss, generalized_iou, grow_box
+from rra_keras.layers.box_localizer import BoxLocalizer, voted_box
+from rra_keras.layers.boxes import box_loss, generalized_iou, grow_box
 
 
 def array(*rows):
@@ -14,11 +14,6 @@ def array(*rows):
 
 def features(batch=3, size=8, channels=5):
     return np.random.default_rng(0).normal(size=(batch, size, size, channels)).astype("float32")
-
-
-def test_box_from_center():
-    boxes = box_from_center(array([0.5, 0.25]), array([0.5, 0.25]))
-    np.testing.assert_allclose(boxes, [[0.25, 0.125, 0.75, 0.375]])
 
 
 @pytest.mark.parametrize(
@@ -66,14 +61,52 @@ def test_loss_has_a_finite_slope(box, target):
     assert np.all(np.isfinite(slope))
 
 
+def votes(cells, shape=(2, 4), others=-20.0):
+    """Return votes `(1, h, w, 5)` of some cells, by row and column; the others hardly count."""
+    array = np.zeros((1, *shape, 5), "float32")
+    array[..., 0] = others
+    for cell, numbers in cells.items():
+        array[(0, *cell)] = numbers
+    return array
+
+
+def at(*distances):
+    """Return the four numbers that stand for distances, in sides of the map."""
+    share = np.array(distances)
+    return np.log(share / (1 - share)) + np.log(3)
+
+
+def test_the_vote_of_one_position_is_the_box():
+    # The cell's center is at y 0.75, x 0.125.
+    box = voted_box(votes({(1, 0): [20, *at(0.5, 0.1, 0.2, 0.7)]}))
+    np.testing.assert_allclose(box, [[0.25, 0.025, 0.95, 0.825]], atol=1e-5)
+
+
+def test_votes_are_weighed_by_how_much_they_count():
+    cells = {
+        (0, 0): [np.log(3), *at(0.1, 0.1, 0.1, 0.1)],  # around y 0.25, x 0.125
+        (0, 3): [0, *at(0.2, 0.3, 0.4, 0.1)],  # around y 0.25, x 0.875
+    }
+    one, other = np.array([0.15, 0.025, 0.35, 0.225]), np.array([0.05, 0.575, 0.65, 0.975])
+    np.testing.assert_allclose(voted_box(votes(cells)), [0.75 * one + 0.25 * other], atol=1e-5)
+
+
+def test_the_same_votes_elsewhere_are_the_same_box_elsewhere():
+    numbers = [20, 0.1, -0.2, -1, -0.5]
+    here, there = (
+        np.asarray(voted_box(votes({cell: numbers}, shape=(8, 8)))) for cell in ((1, 2), (4, 7))
+    )
+    np.testing.assert_allclose(there - here, [[3 / 8, 5 / 8, 3 / 8, 5 / 8]], atol=1e-5)
+
+
 def test_starts_at_half_of_the_photo():
-    boxes = BoxLocalizer(filters=(4, 4), units=4)(features())
-    np.testing.assert_allclose(boxes, np.tile([0.25, 0.25, 0.75, 0.75], (3, 1)))
+    boxes = BoxLocalizer(filters=(4, 4))(features())
+    np.testing.assert_allclose(boxes, np.tile([0.25, 0.25, 0.75, 0.75], (3, 1)), atol=1e-6)
     assert keras.backend.standardize_dtype(boxes.dtype) == "float32"
 
 
 def test_shows_the_whole_where_there_is_no_object():
-    layer = BoxLocalizer(filters=(4, 4), units=4)
+    layer = BoxLocalizer(filters=(4, 4))
     layer(features())
     layer.set_weights([np.ones(w.shape) for w in layer.weights])
     layer.show_whole()
@@ -82,47 +115,47 @@ def test_shows_the_whole_where_there_is_no_object():
 
 def test_equals_numpy():
     rng = np.random.default_rng(1)
-    layer = BoxLocalizer(filters=(3, 2), units=4)
+    layer = BoxLocalizer(filters=(3, 2))
     x = features(batch=2, size=4)
     layer(x)
     layer.set_weights([rng.normal(size=w.shape).astype("float32") for w in layer.weights])
     w = [np.asarray(weight) for weight in layer.get_weights()]
 
-    def conv(x, kernel, bias, stride):
-        # "same" pads an even side by one cell at its end for stride 2, by one on each side for 1.
-        before = 2 - stride
-        x = np.pad(x, [(0, 0), (before, 1), (before, 1), (0, 0)])
-        size = (x.shape[1] - 3) // stride + 1
-        y = np.zeros((len(x), size, size, kernel.shape[-1]))
-        for i in range(size):
-            for j in range(size):
-                patch = x[:, i * stride : i * stride + 3, j * stride : j * stride + 3]
-                y[:, i, j] = np.tensordot(patch, kernel, 3) + bias
+    def conv(x, kernel, bias):
+        x = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
+        y = np.zeros((len(x), 4, 4, kernel.shape[-1]))
+        for i in range(4):
+            for j in range(4):
+                y[:, i, j] = np.tensordot(x[:, i : i + 3, j : j + 3], kernel, 3) + bias
         return np.clip(y, 0, 6)
 
-    y = conv(conv(x, w[0], w[1], 2), w[2], w[3], 1).reshape(2, -1)
-    y = 1 / (1 + np.exp(-(np.clip(y @ w[4] + w[5], 0, 6) @ w[6] + w[7])))
-    center, size = y[:, :2], y[:, 2:]
-    expected = np.concatenate([center - size / 2, center + size / 2], axis=1)
+    y = conv(conv(x, w[0], w[1]), w[2], w[3]) @ w[4][0, 0] + w[5]  # (2, 4, 4, 5)
+    counts = np.exp(y[..., :1])
+    counts = counts / counts.sum(axis=(1, 2), keepdims=True)
+    cells = (np.arange(4) + 0.5) / 4
+    place = np.stack(np.broadcast_arrays(cells[:, None], cells), axis=-1)
+    low, high = np.split(1 / (1 + 3 * np.exp(-y[..., 1:])), 2, axis=-1)
+    boxes = np.concatenate([place - low, place + high], axis=-1)
+    expected = (counts * boxes).sum(axis=(1, 2))
     np.testing.assert_allclose(layer(x), expected, atol=1e-5)
 
 
 def test_config_and_weights_survive_saving(tmp_path):
     inputs = keras.Input((8, 8, 5))
-    model = keras.Model(inputs, BoxLocalizer(filters=(4, 3), units=6, name="where")(inputs))
+    model = keras.Model(inputs, BoxLocalizer(filters=(4, 3), name="where")(inputs))
     model.set_weights([w + 0.1 for w in model.get_weights()])
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     config = again.get_layer("where").get_config()
-    assert set(config) == {"name", "trainable", "dtype", "filters", "units"}
-    assert (tuple(config["filters"]), config["units"]) == ((4, 3), 6)
+    assert set(config) == {"name", "trainable", "dtype", "filters"}
+    assert tuple(config["filters"]) == (4, 3)
     np.testing.assert_allclose(again(features()), model(features()))
 
 
-@pytest.mark.parametrize("arguments", [{"filters": (4,)}, {"filters": (4, 0)}, {"units": 0}])
-def test_refuses_sizes_that_are_none(arguments):
-    with pytest.raises(ValueError, match="positive"):
-        BoxLocalizer(**arguments)
+@pytest.mark.parametrize("filters", [(), (4, 0)])
+def test_refuses_filters_that_are_none(filters):
+    with pytest.raises(ValueError, match=r"`filters`.*positive"):
+        BoxLocalizer(filters=filters)
 
 
 def test_learns_a_box():
@@ -134,7 +167,7 @@ def test_learns_a_box():
         targets[i] = np.array([y, x0, y + h, x0 + w]) / 8
     keras.utils.set_random_seed(0)
     inputs = keras.Input((8, 8, 1))
-    model = keras.Model(inputs, BoxLocalizer(filters=(8, 8), units=32)(inputs))
+    model = keras.Model(inputs, BoxLocalizer(filters=(8, 8))(inputs))
     model.compile(keras.optimizers.Adam(0.01), loss=box_loss)
     losses = model.fit(x, targets, batch_size=16, epochs=12, verbose=0).history["loss"]
     assert losses[-1] < 0.6 * losses[0]

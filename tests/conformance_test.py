@@ -58,7 +58,7 @@ TABLE = {
     ),
     "box_localizer": Row(
         BoxLocalizer,
-        {"filters": (4, 3), "units": 5},
+        {"filters": (4, 3)},
         (FEATURES,),
         half_output=False,
     ),

@@ -200,6 +200,12 @@ def trained(build, batch):
     return model
 
 
+def vote_at_random(localizer):
+    """Give a `BoxLocalizer` weights by which photos of `batch` need 0 to 2 refinements."""
+    kernel = localizer.vote.kernel
+    kernel.assign(np.random.default_rng(0).normal(0, 1.6, kernel.shape))
+
+
 @pytest.fixture(scope="session")
 def distinct(build, batch):
     """A tiny classifier that frames its object, trained until its answers lie apart.
@@ -209,8 +215,7 @@ def distinct(build, batch):
     """
     keras.utils.set_random_seed(0)
     model = build(localizer="box", train_from="block_1", glance_size=32, refinements=2)
-    rng = np.random.default_rng(0)
-    model.localizer.box.kernel.assign(rng.normal(0, 1.6, model.localizer.box.kernel.shape))
+    vote_at_random(model.localizer)
     model.compile(keras.optimizers.Adam(0.01))
     model.fit(*batch, batch_size=9, epochs=30, verbose=0)
     seen = model.view("logits", "vector").predict(batch[0], verbose=0)

@@ -257,7 +257,7 @@ def test_relative_and_mirrored_boxes():
 
 def fitted(trunk, photos, boxes, **options):
     keras.utils.set_random_seed(0)
-    localizer = BoxLocalizer(filters=(8, 8), units=16)
+    localizer = BoxLocalizer(filters=(8, 8))
     options = {"size": 32, "views": 2, "epochs": 3, "batch_size": 8} | options
     history = fit_localizer(localizer, trunk, photos, boxes, **options)
     return localizer, history.history["loss"]

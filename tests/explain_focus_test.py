@@ -2,7 +2,7 @@ import io
 
 import numpy as np
 import pytest
-from conftest import tensorflow_only
+from conftest import tensorflow_only, vote_at_random
 from PIL import Image
 
 from rra_keras.explain import focus
@@ -59,8 +59,7 @@ def test_all_maps_of_a_photo_share_one_scale(build, batch, monkeypatch):
 
 def test_a_strip_shows_the_looks_that_a_photo_needed(build, batch, monkeypatch):
     model = build(steps=1, refinements=2, **CLOSING)
-    kernel = model.localizer.box.kernel
-    kernel.assign(np.random.default_rng(0).normal(0, 1.6, kernel.shape))
+    vote_at_random(model.localizer)
     titles = []
     monkeypatch.setattr(focus, "_title", lambda axes, text, *_: titles.append(text))
     focus.draw(model, batch[0][:3], None, ["a", "b", "c"], io.BytesIO())

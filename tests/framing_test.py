@@ -9,6 +9,7 @@ import pytest
 from conftest import tensorflow_only
 
 from rra_keras.layers import BoxJitter
+from rra_keras.layers.box_localizer import QUARTER
 from rra_keras.layers.boxes import box_in_box
 from rra_keras.layers.evidence import disagreement_map
 from rra_keras.layers.peaks import peak_boxes
@@ -31,8 +32,9 @@ def spots():
 
 def always_finds(localizer, side):
     """Let a localizer answer with a square of this side in the middle of whatever it sees."""
-    localizer.box.kernel.assign(0 * localizer.box.kernel)
-    localizer.box.bias.assign([0.0, 0.0, *[np.log(side / (1 - side))] * 2])
+    localizer.vote.kernel.assign(0 * localizer.vote.kernel)
+    half = QUARTER + np.log(side / (2 - side))  # of a side, from the middle
+    localizer.vote.bias.assign([0.0, half, half, half, half])
 
 
 def know(localizer):

@@ -61,9 +61,9 @@ def write_birds(folder):
 
 def build_framing():
     """Return a model that looks until its object is framed, with a localizer of random weights."""
-    localizer = {"name": "box", "filters": (8, 8), "units": 8}
+    localizer = {"name": "box", "filters": (8, 8)}
     model = build(localizer=localizer, train_from="block_1", glance_size=32, refinements=2)
-    kernel = model.localizer.box.kernel
+    kernel = model.localizer.vote.kernel
     kernel.assign(np.random.default_rng(0).normal(0, 3.0, kernel.shape))
     return model
 

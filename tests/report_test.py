@@ -8,7 +8,7 @@ import shlex
 import keras
 import numpy as np
 import pytest
-from conftest import command, last_line, tensorflow_only
+from conftest import command, last_line, tensorflow_only, vote_at_random
 from PIL import Image
 
 from rra_keras import report
@@ -333,8 +333,7 @@ def test_each_look_is_worth_what_is_read_at_its_box(build, batch):
     model = build(
         **{"localizer": "box", "train_from": "block_1", "glance_size": 32, "refinements": 2}
     )
-    kernel = model.localizer.box.kernel
-    kernel.assign(np.random.default_rng(0).normal(0, 1.6, kernel.shape))
+    vote_at_random(model.localizer)
     images, labels = batch[0][:4], batch[1][:4]
     seen = Explainer(model)(images)
     own, others = Reader(model).each_look(images, seen)

@@ -1,20 +1,64 @@
 """A box out of a feature map, by a small head that learns from boxes."""
 
+import math
+
 import keras
+import numpy as np
 from keras import ops
 
-from rra_keras.layers.boxes import box_from_center
 from rra_keras.layers.localizer import Localizer
+
+QUARTER = math.log(3)  # less than 0, it is a quarter through a sigmoid
+
+
+def voted_box(votes):
+    """Return the box that the positions of a map agree upon.
+
+    1. Each position votes by five numbers: how much its vote counts, and how far the box's edges
+       are above it, to its left, below it and to its right. Through a sigmoid, in sides of the map;
+       0 is a quarter of one.
+    2. Softmax over all positions weighs the votes; the box is their mean.
+
+    The same numbers elsewhere in the map are the same box elsewhere. What is 0 everywhere gives the
+    map's middle, half as high and wide.
+
+    Args:
+        votes: `(B, h, w, 5)`.
+
+    Returns:
+        `(B, 4)` as `y0 x0 y1 x1` in the map's frame; it may reach beyond [0, 1].
+
+    Source: Tian et al., "FCOS: Fully Convolutional One-Stage Object Detection" (ICCV 2019), whose
+    positions give the distances of four edges; there one of them is picked.
+    """
+    height, width = votes.shape[1:3]
+    counts, distances = ops.split(votes, [1], axis=-1)
+    # GPU delegates know softmax over the last axis alone.
+    weights = ops.softmax(ops.reshape(counts, (-1, height * width)))
+    weights = ops.reshape(weights, (-1, height, width, 1))
+    distances = ops.sigmoid(distances - QUARTER)
+    low, high = ops.split(distances, 2, axis=-1)
+    positions = _positions(height, width)
+    boxes = ops.concatenate([positions - low, positions + high], axis=-1)  # (B, h, w, 4)
+    return ops.sum(weights * boxes, axis=(1, 2))
+
+
+def _positions(height, width):
+    """Return the centers of a map's cells, `(h, w, 2)` as `y x` in [0, 1]."""
+    y, x = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width
+    return np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1).astype("float32")
 
 
 @keras.saving.register_keras_serializable("rra_keras")
 class BoxLocalizer(Localizer):
     """Box the object that a feature map shows, having learned from boxes what it looks like.
 
-    1. `features` `(B, h, w, D)` → 3×3 convolution of `filters[0]`, stride 2, ReLU6 → 3×3
-       convolution of `filters[1]`, ReLU6.
-    2. All positions in one vector → `units`, ReLU6: where a thing is, pooling would forget.
-    3. Four numbers, sigmoid → the box's center and its height and width → edges, `(B, 4)`.
+    1. `features` `(B, h, w, D)` → 3×3 convolutions of each of `filters`, ReLU6 → 1×1 convolution
+       of 5: `(B, h, w, 5)`.
+    2. The positions vote, those most that are sure of it (`voted_box`) → `(B, 4)`.
+
+    What it learns of an object in one place it knows in all. A small object is near one position,
+    and the vote is that position's; a dense layer over all of them has to learn every place anew.
 
     The last layer starts at 0: before any training the box is in the image's middle and half as
     high and wide. Started at a degenerate box it does not learn.
@@ -22,65 +66,62 @@ class BoxLocalizer(Localizer):
     One head serves every view, the whole image and a look inside it: see `fit_localizer`.
 
     Args:
-        filters: channels of the two convolutions.
-        units: width of the dense layer.
+        filters: channels of the convolutions.
         **kwargs: `keras.layers.Layer`'s own.
 
     Example:
         localizer = rra_keras.BoxLocalizer()
         boxes = localizer(np.ones((2, 8, 8, 112)))  # (2, 4): half of the middle, until it learns
 
-    Call and output as `Localizer`'s, but that `features` are those of the encoder's trunk, `h` and
-    `w` always the same, and that a box may reach beyond [0, 1]: clip it where it is cropped.
+    Call and output as `Localizer`'s, but that `features` are those of the encoder's trunk, and that
+    a box may reach beyond [0, 1]: clip it where it is cropped.
 
     Raises:
-        ValueError: unless `filters` are two positive integers and `units` is positive.
+        ValueError: unless `filters` are positive integers, one at least.
 
     Source: Zhang et al., "Rethinking the Route Towards Weakly Supervised Object Localization"
     (CVPR 2020), PSOL: a class-agnostic regressor of boxes found by co-localization.
     """
 
-    def __init__(self, filters=(96, 64), units=128, **kwargs):
+    def __init__(self, filters=(96, 64), **kwargs):
         super().__init__(**kwargs)
-        if len(filters) != 2 or min(*filters, units) < 1:
+        if min(filters, default=0) < 1:
             raise ValueError(
-                "Invalid value for argument `filters` or `units`. Expected two positive integers "
-                f"and a positive one. Received: filters={filters}, units={units}"
+                "Invalid value for argument `filters`. Expected positive integers, one at least. "
+                f"Received: filters={filters}"
             )
         self.filters = tuple(filters)
-        self.units = units
-        first, second = self.filters
-        options = {"activation": "relu6", "dtype": self.dtype_policy}
-        self.first = keras.layers.Conv2D(first, 3, 2, "same", name="first", **options)
-        self.second = keras.layers.Conv2D(second, 3, padding="same", name="second", **options)
-        self.flatten = keras.layers.Flatten(name="flatten")
-        self.hidden = keras.layers.Dense(units, name="hidden", **options)
-        options["activation"] = "sigmoid"
-        self.box = keras.layers.Dense(4, kernel_initializer="zeros", name="box", **options)
+        options = {"padding": "same", "dtype": self.dtype_policy}
+        self.convolutions = [
+            keras.layers.Conv2D(count, 3, activation="relu6", name=f"conv_{i}", **options)
+            for i, count in enumerate(self.filters)
+        ]
+        self.vote = keras.layers.Conv2D(5, 1, kernel_initializer="zeros", name="vote", **options)
 
     def build(self, features_shape, scores_shape=None, fine_features_shape=None):
         shape = features_shape
-        for layer in (self.first, self.second, self.flatten, self.hidden, self.box):
+        for layer in (*self.convolutions, self.vote):
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
 
     def call(self, features, scores=None, fine_features=None):
-        x = self.second(self.first(features))  # (B, h / 2, w / 2, filters[1])
-        numbers = self.box(self.hidden(self.flatten(x)))  # (B, 4) in (0, 1)
-        center, size = ops.split(numbers, 2, axis=-1)
-        return box_from_center(center, size)
+        x = features
+        for layer in self.convolutions:
+            x = layer(x)
+        return voted_box(self.vote(x))
 
     @property
     def learned(self):
         """Whether it knows where objects are: as it starts, its box is the same for every view."""
-        if not self.box.built:
+        if not self.vote.built:
             return False
-        return any(ops.any(ops.not_equal(variable, 0)) for variable in self.box.weights)
+        return any(ops.any(ops.not_equal(variable, 0)) for variable in self.vote.weights)
 
     def show_whole(self):
-        """Give the whole view as the box from now on, to within 1e-4: there is no one object."""
-        self.box.kernel.assign(ops.zeros(self.box.kernel.shape))
-        self.box.bias.assign([0.0, 0.0, 10.0, 10.0])  # center and size, through a sigmoid
+        """Give the whole view as the box from now on: there is no one object."""
+        self.vote.kernel.assign(ops.zeros(self.vote.kernel.shape))
+        half = QUARTER  # of the view on each side, from its middle, as all count alike
+        self.vote.bias.assign([0.0, half, half, half, half])
 
     def get_config(self):
-        return {**super().get_config(), "filters": self.filters, "units": self.units}
+        return {**super().get_config(), "filters": self.filters}

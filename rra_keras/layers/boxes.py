@@ -78,19 +78,6 @@ def scale_gradient(x, scale):
     return fixed + scale * (x - fixed)
 
 
-def box_from_center(center, size):
-    """Return boxes `y0 x0 y1 x1` from their centers and sizes.
-
-    Args:
-        center: `(…, 2)` as `y x`.
-        size: `(…, 2)`, height and width.
-
-    Returns:
-        `(…, 4)`; it may reach beyond [0, 1].
-    """
-    return ops.concatenate([center - 0.5 * size, center + 0.5 * size], axis=-1)
-
-
 def grow_box(boxes, margin):
     """Return boxes with `margin` of their height and width added in all, inside the image.
 
