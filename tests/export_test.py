@@ -108,7 +108,7 @@ def test_looks_in_turn_make_the_whole(signatures, distinct, images):
     # Crops cut outside of the graph, and for each photo as many looks as it needs.
     shrunk = distinct.view("glance").predict(images, verbose=0)["glance"]
     refined = distinct.view("refined").predict(images, verbose=0)["refined"]
-    np.testing.assert_array_equal(refined, [1, 2, 0, 0])
+    np.testing.assert_array_equal(refined, [1, 2, 0, 1])
     whole = signatures.full(keras.ops.convert_to_tensor(images))
     for index in range(4):
         image = images[index : index + 1]
@@ -221,11 +221,10 @@ def test_int8_keeps_the_first_strides_in_float(tflite_contents, int8_from_the_fi
     def integers(content):
         return flatbuffer.arithmetic(flatbuffer.read(content))["int8 weights"]
 
-    assert (
-        integers(int8_from_the_first_stride)["CONV_2D"] == 11
-    )  # two of the crop, three of each view
+    # Two of the crop, four of each view.
+    assert integers(int8_from_the_first_stride)["CONV_2D"] == 14
     beyond_4 = quantize.int8(tflite_contents["fp32"], list(images[:1, None]), stride=4)
-    assert integers(beyond_4)["CONV_2D"] == 7  # all but the first of each
+    assert integers(beyond_4)["CONV_2D"] == 1  # the crop's second: views have no more strides
     assert "CONV_2D" not in integers(tflite_contents["int8"])  # beyond 8
 
 
@@ -250,7 +249,7 @@ def test_int8_convolutions_are_exact_on_their_mean_input(
                 yield stored, values.sum((1, 2)), offset
 
     pairs = list(zip(*map(responses, files), strict=True))
-    assert len(pairs) == 11 + 3 + 3 + 2  # full, glance, look, read
+    assert len(pairs) == 14 + 4 + 4 + 2  # full, glance, look, read
     for (exact, weights, bias), (rounded, near, corrected) in pairs:
         assert rounded != exact
         answer = weights @ means[exact] + bias
