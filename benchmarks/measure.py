@@ -15,6 +15,10 @@ DATA = {
     "birds_far": ({"dataset": "synthetic_birds/far"}, {"image_size": 1344}),
     "birds_near": ({"dataset": "synthetic_birds/near"}, {}),
     "birds_pairs": ({"dataset": "synthetic_birds/pairs"}, {"image_size": 1344}),
+    "birds_pairs_objects": (
+        {"dataset": "synthetic_birds/pairs", "one_object": True},
+        {"image_size": 1344},
+    ),
     "aircraft25": ({"group_regex": r"^(.*)_\d+"}, {}),  # whole airlines are held out
     "grocery": ({}, {}),
 }

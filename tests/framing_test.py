@@ -239,6 +239,27 @@ def test_jitter_moves_boxes_in_training_alone():
 
 
 @tensorflow_only("a run reads its photos by tf.data; discovery itself is tested under both")
+def test_that_there_is_one_object_can_be_known_beforehand(photos, tmp_path, monkeypatch):
+    from rra_keras import discovery, training
+    from rra_keras.training.config import configure
+
+    def discover(encoder, trunk, photos, labels, **options):
+        boxes = np.tile(np.float32([0.2, 0.2, 0.8, 0.8]), (len(photos), 1))
+        frame = np.tile(np.float32([0, 0, 1, 1]), (len(photos), 1))
+        known = labels is None  # there is nothing to find out
+        boxes, name = (boxes, "set") if known else (frame, "frame")
+        return discovery.Objects(boxes, np.ones(len(photos)), name)
+
+    monkeypatch.setattr("rra_keras.discovery.discover_objects", discover)
+    arguments = {"image_size": 64, "glance_size": 32, "patch_size": 32, "steps": 1, "units": 4}
+    for one_object, looks in ((True, 1), (False, 0)):
+        options = {"dataset": f"folder:{photos}", "one_object": one_object}
+        config = configure("edge", arguments, **options)
+        prepared = training.prepare(config, tmp_path / str(one_object))
+        assert training.adapt(config, prepared).model.looks == looks
+
+
+@tensorflow_only("a run reads its photos by tf.data; discovery itself is tested under both")
 @pytest.mark.parametrize("hypothesis", ["set", "frame"])
 def test_a_run_learns_where_once_and_goes_on_from_it(hypothesis, photos, tmp_path, monkeypatch):
     from rra_keras import discovery, training

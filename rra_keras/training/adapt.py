@@ -32,7 +32,8 @@ def adapt(config, prepared):
     3. `objects.csv`, a box and a confidence for each photo, and `objects.json`, what each
        hypothesis is worth, are written to the run.
     4. Where the photos hold no one object, the model is replaced by the plain backbone at about
-       the same cost. Otherwise `patch_size="auto"` becomes the objects' shape.
+       the same cost. Otherwise, or where `config.one_object` says that they do, the objects' shape
+       becomes that of `patch_size="auto"`.
 
     A run that did this before goes on with what was found then. A model that does not learn where
     to look is left as it is, and so is one that goes on from another run, which knows. Of several
@@ -100,7 +101,8 @@ def _find_objects(config, run, train, model):
         for i, (images, _) in enumerate(batches.as_numpy_iterator()):
             photos[i] = images[0].round().clip(0, 255)
         print(f"Looking for the objects in {subset.size} training photos.", flush=True)
-        objects = model.adapt(photos, subset.labels, config.seed)
+        labels = None if config.one_object else subset.labels
+        objects = model.adapt(photos, labels, config.seed)
     with run.replacing(LOCALIZER) as path, path.open("wb") as file:
         np.savez(file, *model.localizer.get_weights())
     run.write_text("objects.csv", _table(subset.names or chosen, objects))

@@ -29,6 +29,8 @@ class Config:
         weights: Backbone weights: `imagenet`, `random` or a file.
         init_from: Directory of a finished run to go on from, with the same layers: its weights,
             its knowledge of where to look and, by name, of the classes that stay.
+        one_object: Each photo shows one object: look closer, without finding out from the labels
+            whether that pays.
         augment: Augmentation: `none`, `light`, `rand` or `mix`.
         epochs: Passes over the training images.
         batch_size: Images a step.
@@ -60,6 +62,7 @@ class Config:
     model: dict
     weights: str = "imagenet"
     init_from: str | None = None
+    one_object: bool = False
     augment: str
     epochs: int
     batch_size: int
