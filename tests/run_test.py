@@ -139,6 +139,15 @@ def excluding(photos, tmp_path):
     return configure(model=model, weights="random", **names), files
 
 
+def test_a_model_that_cannot_be_read_is_told_in_a_line(tmp_path):
+    (tmp_path / "model.keras").write_text("something\nelse")
+    with pytest.raises(
+        ValueError, match=r"this version can read. Received: .*model.keras"
+    ) as caught:
+        Run(tmp_path).load_model()
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_a_run_keeps_its_own_copy_of_what_it_leaves_out(excluding, tmp_path):
     config, files = excluding
     prepared = training.prepare(config, tmp_path / "run")

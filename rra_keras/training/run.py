@@ -131,8 +131,20 @@ class Run:
         return self.path("labels.txt").read_text("utf-8").splitlines()
 
     def load_model(self):
-        """Load the trained model."""
-        return keras.models.load_model(self.path("model.keras"))
+        """Load the trained model.
+
+        Raises:
+            ValueError: if its layers are those of another version, or the file is damaged.
+        """
+        path = self.path("model.keras")
+        try:
+            return keras.models.load_model(path)
+        except ValueError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ValueError(
+                f"Invalid model. Expected one that this version can read. Received: {path} "
+                f"({reason})"
+            ) from error
 
     def load_data(self, dataset=None, data_dir=None):
         """Load the data that the run was trained on, split as they were then, or others.
