@@ -345,7 +345,7 @@ def test_each_look_is_worth_what_is_read_at_its_box(build, batch):
     last[1] = [0.0, 0.0, 0.01, 0.01]  # elsewhere
     table = closing_table(seen, labels, own, others, last)
     assert [row["name"] for row in table] == ["glance", "look 1", "look 2"]
-    assert [row["needed"] for row in table] == [1.0, 0.5, 0.25]  # they need 1, 2, 0 and 0
+    assert [row["needed"] for row in table] == [1.0, 0.75, 0.25]  # they need 1, 2, 0 and 1
     assert table[-1]["found"] == pytest.approx(2 / 3)
     assert table[-1]["accuracy"] == np.mean(seen.logits.argmax(-1) == labels)
     assert table[0]["area"] > table[-1]["area"]
