@@ -2,10 +2,8 @@
 
 import pathlib
 
-import keras
-
 from rra_keras import RRAClassifier
-from rra_keras.training.run import Run
+from rra_keras.training.run import Run, read_model
 
 
 def open_run(path, dataset=None, data_dir=None):
@@ -50,14 +48,7 @@ def load_model(path, class_names):
     Raises:
         ValueError: if the file holds something else, is damaged, or has other classes.
     """
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except Exception as error:  # a damaged file can raise anything
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(
-            "Invalid value for `--model`. Expected a model.keras that training wrote. "
-            f"Received: {path} ({reason})"
-        ) from error
+    model = read_model(path, compile=False)
     if not isinstance(model, RRAClassifier):
         raise ValueError(
             "Invalid value for `--model`. Expected an RRAClassifier. "

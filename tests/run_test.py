@@ -141,11 +141,21 @@ def excluding(photos, tmp_path):
 
 def test_a_model_that_cannot_be_read_is_told_in_a_line(tmp_path):
     (tmp_path / "model.keras").write_text("something\nelse")
-    with pytest.raises(
-        ValueError, match=r"this version can read. Received: .*model.keras"
-    ) as caught:
+    with pytest.raises(ValueError, match=r"by this version. Received: .*model.keras") as caught:
         Run(tmp_path).load_model()
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_run_from_before_an_option_was_one_goes_on(photos, tmp_path):
+    model = {"looks": 0, "image_size": 32}
+    config = configure(model=model, weights="random", dataset=f"folder:{photos}")
+    run = training.prepare(config, tmp_path / "run").run
+    del (stored := run.config)["one_object"]
+    run.write_json("config.json", stored)
+    resumed = training.prepare(config, tmp_path / "run", resume=True).run
+    assert resumed.config == stored | {"one_object": False}
+    with pytest.raises(ValueError, match="`seed`"):
+        training.prepare(dataclasses.replace(config, seed=1), tmp_path / "run", resume=True)
 
 
 def test_a_run_keeps_its_own_copy_of_what_it_leaves_out(excluding, tmp_path):

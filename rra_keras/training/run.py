@@ -136,15 +136,7 @@ class Run:
         Raises:
             ValueError: if its layers are those of another version, or the file is damaged.
         """
-        path = self.path("model.keras")
-        try:
-            return keras.models.load_model(path)
-        except ValueError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ValueError(
-                f"Invalid model. Expected one that this version can read. Received: {path} "
-                f"({reason})"
-            ) from error
+        return read_model(self.path("model.keras"))
 
     def load_data(self, dataset=None, data_dir=None):
         """Load the data that the run was trained on, split as they were then, or others.
@@ -212,8 +204,29 @@ class Run:
     def _check_same(self, config):
         stored = self.config
         for key, value in json.loads(json.dumps(config)).items():
-            if key not in _FREE_TO_CHANGE and stored.get(key) != value:
+            # What was no option yet when the run was started is as it is by default.
+            if key not in _FREE_TO_CHANGE and stored.get(key, value) != value:
                 raise ValueError(
                     f"Invalid value for `{key}`. Expected what the run to resume was started with, "
                     f"{stored.get(key)!r}. Received: {value!r}"
                 )
+
+
+def read_model(path, **options):
+    """Load a trained model from its file.
+
+    Args:
+        path: the file.
+        **options: of `keras.models.load_model`.
+
+    Raises:
+        ValueError: if its layers are those of another version, or the file is damaged.
+    """
+    try:
+        return keras.models.load_model(path, **options)
+    except Exception as error:  # a damaged file can raise anything
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            "Invalid model. Expected a model.keras that training wrote, by this version. "
+            f"Received: {path} ({reason})"
+        ) from error
