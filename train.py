@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is impor
 from absl import flags
 
 from rra_keras import RRAClassifier, cli, quiet
+from rra_keras.models import TwoStreamClassifier
 
 quiet.load("tensorflow")  # which reads the data, whatever Keras runs on
 
@@ -16,22 +17,22 @@ from rra_keras.training.config import Config, configure, default_run_dir  # noqa
 
 FLAGS = flags.FlagValues()
 
-# Each field of `Config` is a flag, and these arguments of the model are.
+# Each field of `Config` is a flag, and these arguments of the models are.
 CONFIG = {field.name: field.type for field in dataclasses.fields(Config) if field.name != "model"}
 MODEL = {
     "backbone": str,
     "image_size": int,
-    "patch_size": str,  # 224, 160x320 or auto
+    "crop_size": str,  # 224 or 160x320
     "glance_size": int,
-    "localizer": str,
-    "refinements": int,
-    "looks": int,
-    "steps": int,
-    "units": int,
+    "localizer": str,  # box or none
+    "max_refinements": int,
+    "max_fixations": int,
     "train_from": str,
 }
+PAPER = {"steps": int, "units": int}
 cli.define(FLAGS, Config, CONFIG)
 cli.define(FLAGS, RRAClassifier, MODEL)
+cli.define(FLAGS, TwoStreamClassifier, PAPER)
 flags.DEFINE_integer(
     "devices",
     1,
@@ -84,15 +85,22 @@ def make_config():
     Raises:
         ValueError: if a value is out of range.
     """
-    model = given(MODEL)
-    if model.get("patch_size", "auto") != "auto":
-        sides = model["patch_size"].split("x")
+    model = given(MODEL) | given(PAPER)
+    if "crop_size" in model:
+        sides = model["crop_size"].split("x")
         if not all(side.isdecimal() for side in sides):
             raise ValueError(
-                "Invalid value for `patch_size`. Expected pixels, such as 224 or 160x320, or auto. "
-                f"Received: {model['patch_size']}"
+                "Invalid value for `crop_size`. Expected pixels, such as 224 or 160x320. "
+                f"Received: {model['crop_size']}"
             )
-        model["patch_size"] = tuple(map(int, sides if len(sides) > 1 else sides * 2))
+        model["crop_size"] = tuple(map(int, sides if len(sides) > 1 else sides * 2))
+    if model.get("localizer", "box") != "box":
+        if model["localizer"] != "none":
+            raise ValueError(
+                "Invalid value for `localizer`. Expected box, or none for the plain backbone. "
+                f"Received: {model['localizer']}"
+            )
+        model["localizer"] = None
     return configure(model=model, **given(CONFIG))
 
 
@@ -100,10 +108,11 @@ def main(argv):
     """Train a run, or go on with one, and draw its `focus.png`; return the exit status."""
     cli.parse(FLAGS, argv)
     from rra_keras import training
+    from rra_keras.runs import Run
     from rra_keras.training import processes
     from rra_keras.training.checkpoint import StateError
     from rra_keras.training.devices import mirrored
-    from rra_keras.training.run import Run
+    from rra_keras.training.objects import describe
     from rra_keras.training.stop import StoppedError
 
     with cli.bad_input_exits():
@@ -125,15 +134,17 @@ def main(argv):
             processes.join(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
         strategy = mirrored(FLAGS.devices)
         prepared = training.prepare(config, run.directory, FLAGS.resume, FLAGS.overwrite, strategy)
-        prepared = training.adapt(config, prepared)
-        if processes.number_and_count()[0] == 0:
+        objects = training.objects_of(config, prepared)
+        if objects and processes.number_and_count()[0] == 0:
+            print(describe(objects), flush=True)
             draw_objects(run, prepared)
+        model = training.build(config, prepared, objects)
     except processes.LostProcessError as error:
         return end(1, f"error: {error}")
     except (ValueError, OSError, ImportError) as error:
         return end(2, f"error: {error}")
     try:
-        metrics = training.train(config, prepared)
+        metrics = training.train(config, prepared, model)
     except (StateError, OSError, FloatingPointError) as error:
         return end(2, f"error: {error}")
     except processes.LostProcessError as error:
@@ -144,18 +155,17 @@ def main(argv):
 
 
 def draw_objects(run, prepared, photos=48):
-    """Draw the objects that were found in some of the training photos, if any were looked for."""
+    """Draw the objects that were found in some of the training photos."""
     from rra_keras.data import pipeline
     from rra_keras.explain import objects
-    from rra_keras.training.adapt import read_objects
+    from rra_keras.training.objects import read_objects
 
-    if not run.path("objects.csv").is_file() or run.path("objects.jpg").is_file():
+    if run.path("objects.jpg").is_file():
         return
     places, boxes, confidence = read_objects(run, prepared.source.splits["train"])
     chosen = range(0, len(places), max(1, len(places) // photos))[:photos]
     some = prepared.source.splits["train"].subset(places[chosen])
-    batches = pipeline.evaluation_batches(some, 224, photos, len(prepared.source.class_names))
-    images, _ = next(batches.as_numpy_iterator())
+    images, _ = next(pipeline.evaluation_batches(some, 448, photos).as_numpy_iterator())
     with run.replacing("objects.jpg") as path:
         objects.draw(images, boxes[chosen], confidence[chosen], path)
 
@@ -185,10 +195,10 @@ def draw_focus(run, test, photos=4):
 
     model = run.load_model()
     some = test.subset(range(0, test.size, max(1, test.size // photos))[:photos])
-    batches = pipeline.evaluation_batches(some, model.image_size, photos, model.num_classes)
+    batches = pipeline.evaluation_batches(some, model.image_size, photos)
     images, labels = next(batches.as_numpy_iterator())
     with run.replacing("focus.png") as path:
-        focus.draw(model, images, labels.argmax(-1), run.class_names, path)
+        focus.draw(model, images, labels, run.class_names, path, some.aspects())
 
 
 if __name__ == "__main__":

@@ -172,10 +172,28 @@ def check_output(flag, path):
     elif target.is_file():
         with contextlib.suppress(ValueError, OSError):  # what is no photo may be replaced
             decode.needs_pillow(target)
-            problem = "a photo"  # `--looks_csv *.jpg` takes the first for the file to write
+            problem = "a photo"  # `--fixations_csv *.jpg` takes the first for the file to write
     if problem:
         raise ValueError(
             f"Invalid value for `--{flag}`. Expected a file to write. Received: {path}, {problem}"
+        )
+
+
+def check_folder(flag, path):
+    """Raise a `ValueError` unless a command may write files below a folder, which need not exist.
+
+    Args:
+        flag: the flag's name, for the message.
+        path: the folder.
+    """
+    place = pathlib.Path(path)
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        reason = "cannot be written to" if place.is_dir() else "is a file"
+        raise ValueError(
+            f"Invalid value for `--{flag}`. Expected a folder to write to. Received: {path}, and "
+            f"{place} {reason}"
         )
 
 

@@ -1,7 +1,6 @@
 """Measure a trained run on a split: `python -m rra_keras.evaluate --run=RUN --split=test`."""
 
 import json
-import pathlib
 
 from absl import flags
 
@@ -35,13 +34,13 @@ _BATCH_SIZE = flags.DEFINE_integer(
 def main(argv):
     """Print what a run is worth on a split, as JSON; return the exit status."""
     cli.parse(FLAGS, argv)
-    from rra_keras.data import pipeline
+    import numpy as np
+
     from rra_keras.measures.calibration import calibration_errors, probabilities
-    from rra_keras.measures.doubts import doubted_labels, doubts_csv
-    from rra_keras.measures.predictions import accuracies, predictions_csv
+    from rra_keras.measures.doubts import doubt_rows, doubted_labels
+    from rra_keras.measures.predictions import accuracies, prediction_rows
     from rra_keras.measures.unknown import is_known
-    from rra_keras.training.evaluation import collect
-    from rra_keras.training.run import Run, replacing
+    from rra_keras.runs import Run, collect, files
 
     with cli.bad_input_exits():
         cli.check_output("csv", _CSV.value)
@@ -50,27 +49,25 @@ def main(argv):
         source = run.load_data(_DATASET.value, _DATA_DIR.value)
         split = source.splits[_SPLIT.value]
         model = run.load_model()
-    batches = pipeline.evaluation_batches(
-        split, model.image_size, _BATCH_SIZE.value, model.num_classes
-    )
-    steps, names = -(-split.size // _BATCH_SIZE.value), (*model.streams, "score")
-    streams, labels = collect(model, batches, steps, names)
-    scores = streams.pop("score")[:, 0]
+    names = ("logits", "score", *(["reads"] if model.attention else []))
+    seen, labels = collect(model, split, names, _BATCH_SIZE.value)
+    logits, scores, calibration = seen["logits"], seen["score"][:, 0], model.calibration
+    about = (source.class_names, calibration.temperature, calibration.known_from)
     if _CSV.value:
-        table = predictions_csv(streams, labels, source.class_names, split.names)
-        with replacing(pathlib.Path(_CSV.value)) as path:
-            path.write_text(table, "utf-8")
+        rows = prediction_rows(logits, scores, *about, labels, split.names)
+        files.write_text(_CSV.value, files.table(rows))
     if _LABEL_ISSUES.value:
-        shares = probabilities(streams["logits"], model.temperature)
+        shares = probabilities(logits, calibration.temperature)
         doubted = doubted_labels(labels, shares)
-        table = doubts_csv(doubted, labels, shares, source.class_names, split.names)
-        with replacing(pathlib.Path(_LABEL_ISSUES.value)) as path:
-            path.write_text(table, "utf-8")
+        rows = doubt_rows(doubted, labels, shares, source.class_names, split.names)
+        files.write_text(_LABEL_ISSUES.value, files.table(*rows))
     dataset = _DATASET.value or run.config["dataset"]
     results = {"dataset": dataset, "split": _SPLIT.value, "images": split.size}
-    results |= accuracies(streams, labels)
-    results |= calibration_errors(streams["logits"], labels, model.temperature)
-    results["known"] = float(is_known(scores, model.known_from).mean())
+    results |= accuracies(logits, labels)
+    results |= calibration_errors(logits, labels, calibration.temperature)
+    results["known"] = float(is_known(scores, calibration.known_from).mean())
+    if model.attention:
+        results["reads"] = float(np.mean(seen["reads"]))
     print(json.dumps(results))
     return 0
 

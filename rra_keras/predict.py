@@ -1,7 +1,5 @@
 """Name what is on photos: `python -m rra_keras.predict --run=RUN photo.jpg PHOTOS/ …`."""
 
-import csv
-import io
 import os
 import pathlib
 import sys
@@ -24,20 +22,22 @@ _CSV = flags.DEFINE(
     flag_values=FLAGS,
     boolean=True,  # so that a photo's name after `--csv` is not taken for the file to write
 )
-_LOOKS_CSV = flags.DEFINE_string(
-    "looks_csv",
+_FIXATIONS_CSV = flags.DEFINE_string(
+    "fixations_csv",
     None,
-    "File for where it looked closer: columns file, look, y0, x0, y1, x1; fractions of the photo's "
-    "height and width.",
+    "File for where each photo was read: columns file, fixation, weight, y0, x0, y1, x1; fractions "
+    "of the photo's height and width.",
     flag_values=FLAGS,
 )
 _DRAW = flags.DEFINE_string(
-    "draw", None, "Folder for a picture of the looks at each photo.", flag_values=FLAGS
+    "draw",
+    None,
+    "Folder for a picture of each photo: where it was read, and why.",
+    flag_values=FLAGS,
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 16, "Photos at a time.", lower_bound=1, flag_values=FLAGS
 )
-_TOP = 5
 
 
 def main(argv):
@@ -46,10 +46,8 @@ def main(argv):
     from tqdm import tqdm
 
     from rra_keras.data import walk
-    from rra_keras.measures.calibration import probabilities
-    from rra_keras.measures.maps import edges
-    from rra_keras.measures.unknown import is_known
-    from rra_keras.training.run import Run
+    from rra_keras.measures.predictions import prediction_rows
+    from rra_keras.runs import Run, files
 
     file = None if _CSV.value in ("true", "false") else _CSV.value
     with cli.bad_input_exits():
@@ -57,19 +55,20 @@ def main(argv):
             raise ValueError("Expected the names of photos or folders. Received none")
         if _DRAW.value:
             cli.require_tensorflow("--draw, whose maps are tf-keras-vis'")
+            cli.check_folder("draw", _DRAW.value)
         cli.check_output("csv", file)
-        cli.check_output("looks_csv", _LOOKS_CSV.value)
+        cli.check_output("fixations_csv", _FIXATIONS_CSV.value)
         run = Run.open(_RUN.value)
-        photos = find(arguments, but=(file, _LOOKS_CSV.value))
+        photos = find(arguments, but=(file, _FIXATIONS_CSV.value))
         class_names, model = run.class_names, run.load_model()
-        if _LOOKS_CSV.value and not model.looks:
+        if _FIXATIONS_CSV.value and not model.attention:
             raise ValueError(
-                "Invalid value for `--looks_csv`. Expected a run whose model looks closer. "
-                f"Received: {run}, with looks=0"
+                "Invalid value for `--fixations_csv`. Expected a run whose model has fixations. "
+                f"Received: {run}, without"
             )
-    answers, looks, unread = [], [], 0
-    if _CSV.value == "true":
-        print(_csv([["file", "rank", "class", "probability", "score", "known"]]), end="")
+        pictures = picture_names(photos) if _DRAW.value else {}
+    about = (class_names, model.calibration.temperature, model.calibration.known_from)
+    answers, fixations, unread = [], [], 0
     seen_photos = predictions(model, list(photos), _BATCH_SIZE.value)
     bar = tqdm(seen_photos, "Predicting", len(photos), leave=False, unit="photo", disable=None)
     for path, image, seen in bar:
@@ -79,35 +78,33 @@ def main(argv):
                 print(f"error: {walk.shown(seen)}", file=sys.stderr)
             unread += 1
             continue
-        shares = probabilities(seen["logits"], model.temperature)
-        ranked = [(class_names[c], shares[c]) for c in np.argsort(-shares)[:_TOP]]
-        score = seen["score"].item()
-        known = is_known(score, model.known_from)
+        (row,) = prediction_rows(seen["logits"][None], seen["score"], *about, names=[name])
         if file:
-            named = (v for c, share in ranked for v in (c, f"{share:.6f}"))
-            answers.append([name, f"{score:.6f}", int(known), *named])
+            answers.append(row)
         else:
             with bar.external_write_mode():
                 if _CSV.value == "true":
-                    _print_rows(name, ranked, score, known)
-                elif known:
-                    print(name, *(f"  {share:6.1%}  {c}" for c, share in ranked), sep="\n")
+                    text = files.table([row])
+                    print(text.partition("\n")[2] if answers else text, end="")
+                    answers.append(row)
                 else:
-                    why = f"score {score:.2f}, known from {model.known_from:.2f}"
-                    print(name, f"  none of these ({why})", sep="\n")
-        for look, box in enumerate(edges(seen.get("boxes", []), model.image_size), start=1):
-            looks.append([name, look, *(f"{edge:.4f}" for edge in box)])
+                    print(_text(row, model.calibration.known_from))
+        for k, box in enumerate(seen.get("boxes", [])):
+            if seen["weights"][k] > 0:
+                edges = [f"{edge:.4f}" for edge in box]
+                fixations.append([name, k + 1, f"{seen['weights'][k]:.4f}", *edges])
         if _DRAW.value:
-            picture = pathlib.Path(_DRAW.value, photos[path])
-            _draw(model, image, class_names, picture.with_name(f"{picture.stem}.png"))
+            _draw(model, image, path, class_names, pathlib.Path(_DRAW.value, pictures[path]))
     with cli.bad_input_exits():
         if file:
-            ranks = ["", *(f"_{rank}" for rank in range(2, min(_TOP, len(class_names)) + 1))]
-            columns = [f"{column}{rank}" for rank in ranks for column in ("class", "probability")]
-            _write(file, [["file", "score", "known", *columns], *answers])
-        if _LOOKS_CSV.value:
-            _write(_LOOKS_CSV.value, [["file", "look", "y0", "x0", "y1", "x1"], *looks])
+            _write(file, files.table(answers, None if answers else _COLUMNS))
+        if _FIXATIONS_CSV.value:
+            columns = ["file", "fixation", "weight", "y0", "x0", "y1", "x1"]
+            _write(_FIXATIONS_CSV.value, files.table(fixations, columns))
     return 2 if unread else 0
+
+
+_COLUMNS = ["file", "predicted", "probability", "score", "known"]
 
 
 def find(arguments, but=()):
@@ -142,27 +139,63 @@ def find(arguments, but=()):
     return found
 
 
+def picture_names(photos):
+    """Return where each photo's picture goes below the output folder, no two at one place.
+
+    Args:
+        photos: what `find` returned.
+
+    Returns:
+        dict from each path to a relative path that ends in `.png`: the photo's own name with that
+        ending; with its own ending kept, or below the folders it lies in, where two would clash.
+    """
+    chosen, rest = {}, dict(photos)
+    for depth in range(64):
+        for keep_ending in (False, True):
+            places = {}
+            for path, name in rest.items():
+                name = pathlib.Path(name)
+                above = pathlib.Path(path).resolve().parents
+                if depth:
+                    name = pathlib.Path(*[a.name for a in reversed(above[:depth])], name.name)
+                name = f"{name}.png" if keep_ending else name.with_suffix(".png")
+                places.setdefault(str(name).lower(), []).append((path, pathlib.Path(name)))
+            taken = {str(name).lower() for name in chosen.values()}
+            for key, several in places.items():
+                if len(several) == 1 and key not in taken:
+                    chosen[several[0][0]] = several[0][1]
+            rest = {path: name for path, name in rest.items() if path not in chosen}
+        if not rest:
+            break
+    return chosen
+
+
 def predictions(model, paths, batch_size):
     """Yield what a model says of each photo, in order.
 
     Args:
-        model: an `RRAClassifier`.
+        model: a classifier of this package.
         paths: of image files.
         batch_size: photos at a time.
 
     Yields:
-        Path, image `(S, S, 3)`, and a dict of `logits` `(C,)`, `score` `(1,)` and, if the model
-        looks closer, `boxes` `(looks, 4)`. Of a photo that cannot be read: path, `None`, and the
-        error.
+        Path, image `(S, S, 3)`, and a dict of `logits` `(C,)`, `score` `(1,)` and, of a model with
+        fixations, `boxes` `(K, 4)`, from edge to edge, and `weights` `(K,)`. Of a photo that cannot
+        be read: path, `None`, and the error.
     """
     from rra_keras.data import pipeline
+    from rra_keras.explain.explainer import from_edge_to_edge
 
-    view = model.view("logits", "score", *(["boxes"] if model.looks else []))
+    names = ["logits", "score", *(["read_boxes", "fixation_weights"] if model.attention else [])]
+    view = model.view(*names)
     view.compile(jit_compile=model.jit_compile)
     batches = pipeline.photo_batches(paths, model.image_size, batch_size)
     next_place = 0
     for places, images in batches.as_numpy_iterator():
         seen = {name: np.asarray(value) for name, value in view.predict_on_batch(images).items()}
+        if model.attention:
+            seen["boxes"] = from_edge_to_edge(seen.pop("read_boxes"), model.image_size)
+            seen["weights"] = seen.pop("fixation_weights")
         for row, place in enumerate(places):
             yield from map(_unread, paths[next_place:place])
             yield paths[place], images[row], {name: value[row] for name, value in seen.items()}
@@ -180,31 +213,32 @@ def _unread(path):
     return path, None, ValueError(f"Expected an image file. Received: {path}, read too late")
 
 
-def _print_rows(name, ranked, score, known):
-    rows = enumerate(ranked, start=1)
-    last = (f"{score:.6f}", int(known))
-    print(_csv([name, rank, c, f"{share:.6f}", *last] for rank, (c, share) in rows), end="")
+def _text(row, known_from):
+    if not row["known"]:
+        why = f"score {float(row['score']):.2f}, known from {known_from:.2f}"
+        return f"{row['file']}\n  none of these ({why})"
+    lines, rank = [str(row["file"])], ""
+    while f"predicted{rank}" in row:
+        share, name = float(row[f"probability{rank}"]), row[f"predicted{rank}"]
+        lines.append(f"  {share:6.1%}  {name}")
+        rank = f"_{int(rank.strip('_') or 1) + 1}"
+    return "\n".join(lines)
 
 
-def _csv(rows):
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+def _write(path, text):
+    from rra_keras.runs import files
 
-
-def _write(path, rows):
-    from rra_keras.training.run import replacing
-
-    with replacing(pathlib.Path(path)) as partial:
-        partial.write_text(_csv(rows), "utf-8")
+    files.write_text(path, text)
     print(f"Written: {path}")
 
 
-def _draw(model, image, class_names, path):
+def _draw(model, image, photo, class_names, path):
+    from rra_keras.data import decode
     from rra_keras.explain import focus
 
+    height, width = decode.read_image(photo).shape[:2]
     path.parent.mkdir(parents=True, exist_ok=True)
-    focus.draw(model, image[None], None, class_names, path)
+    focus.draw(model, image[None], None, class_names, path, [width / height])
 
 
 if __name__ == "__main__":

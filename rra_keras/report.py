@@ -49,7 +49,7 @@ _BATCH_SIZE = flags.DEFINE_integer(
 def main(argv):
     """Write a report into a run's directory; return the exit status."""
     cli.parse(FLAGS, argv)
-    from rra_keras.training.run import Run
+    from rra_keras.runs import Run
 
     with cli.bad_input_exits():
         cli.require_tensorflow("a report, whose maps are tf-keras-vis'")

@@ -28,6 +28,7 @@ _MODES = {
     **dict.fromkeys((f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large")), None),
     "ConvNeXtXLarge": None,
 }
+_TRAIN_FROM = {"efficientnet_lite0": "block_11"}  # what is before finds objects, and stays
 _MINIMUM_SIZES = {"vgg19_no_pool": 16, "Xception": 71, "InceptionV3": 75, "InceptionResNetV2": 75}
 
 
@@ -72,6 +73,15 @@ def minimum_size(backbone):
         _check_model(backbone)
         return max(size or 1 for size in backbone.inputs[0].shape[1:3])
     return _MINIMUM_SIZES.get(_canonical(backbone), 32)
+
+
+def default_train_from(backbone):
+    """Return the block that training starts from unless told; `None` for the whole backbone.
+
+    Example:
+        assert backbones.default_train_from("efficientnet_lite0") == "block_11"
+    """
+    return _TRAIN_FROM.get(_canonical(backbone)) if isinstance(backbone, str) else None
 
 
 def _application(name, weights):
@@ -215,7 +225,7 @@ def build_encoder(
         train_from: First trainable block: every layer before the first one that is named so, or
             whose name starts with it and an underscore, is frozen, its batch norms folded into
             the convolutions before them. None freezes nothing.
-        preprocess: Layer or callable before a `keras.Model`; named backbones bring their own.
+        preprocess: Layer before a `keras.Model`; named backbones bring their own.
         fine_features: Whether to return, beside the feature map, the last one before the final
             downsampling, `(B, 2·h, 2·w, D')` as a rule: it tells better where something is.
         name: Name of the encoder.

@@ -18,8 +18,8 @@ def training_batches(
     split,
     image_size,
     batch_size,
-    num_classes,
     augment="light",
+    num_classes=None,
     smallest_crop=augmentation.SMALLEST_CROP,
     seed=0,
     epochs=1,
@@ -41,9 +41,9 @@ def training_batches(
         split: a `Split`.
         image_size: side in pixels, S.
         batch_size: images a batch, B.
-        num_classes: C.
         augment: `"none"`; `"light"` (crop, flip, color); `"rand"` (crop and flip, then
             RandAugment); `"mix"` (light, then MixUp or CutMix of the batch).
+        num_classes: C, for `"mix"`.
         smallest_crop: least share of an image's sides that a crop of it keeps; 1 leaves images
             whole, for a model that crops by itself.
         seed: sets order and augmentation.
@@ -54,14 +54,14 @@ def training_batches(
             that of a shard.
 
     Returns:
-        A finite `tf.data.Dataset` of images float32 `(B, S, S, 3)`, 0…255, and one-hot labels
-        float32 `(B, C)`.
+        A finite `tf.data.Dataset` of images float32 `(B, S, S, 3)`, 0…255, and labels, int32
+        `(B,)`; with `"mix"` float32 `(B, C)`.
 
     Raises:
         ValueError: for an unknown `augment`, or a start outside of the run.
 
     Example:
-        batches = pipeline.training_batches(split, 64, batch_size=4, num_classes=3, epochs=2)
+        batches = pipeline.training_batches(split, 64, batch_size=4, epochs=2)
         assert len(batches) == 2 * pipeline.steps_per_epoch(split, batch_size=4)
     """
     if augment not in AUGMENTATIONS:
@@ -106,7 +106,9 @@ def training_batches(
             image = augmentation.light_color(image, color_seed)
         elif augment == "rand":
             image = augmentation.rand_augment(image, color_seed)
-        return image, tf.one_hot(example["label"], num_classes)
+        if augment == "mix":
+            return image, tf.one_hot(example["label"], num_classes)
+        return image, tf.cast(example["label"], tf.int32)
 
     batches = (
         tf.data.Dataset.range(start_epoch, epochs)
@@ -139,27 +141,25 @@ def steps_per_epoch(split, batch_size):
     return max(split.size // batch_size, 1)
 
 
-def evaluation_batches(split, image_size, batch_size, num_classes):
+def evaluation_batches(split, image_size, batch_size):
     """Return all examples once, in stored order and unchanged but for the resize.
 
     Args:
         split: a `Split`.
         image_size: side in pixels, S.
         batch_size: images a batch, B; the last batch may hold fewer.
-        num_classes: C.
 
     Returns:
-        A `tf.data.Dataset` of images float32 `(B, S, S, 3)`, 0…255, and one-hot labels float32
-        `(B, C)`.
+        A `tf.data.Dataset` of images float32 `(B, S, S, 3)`, 0…255, and labels int32 `(B,)`.
 
     Example:
-        batches = pipeline.evaluation_batches(split, 64, batch_size=4, num_classes=3)
-        images, one_hot = next(iter(batches))
+        batches = pipeline.evaluation_batches(split, 64, batch_size=4)
+        images, labels = next(iter(batches))
     """
 
     def load(example):
         image = resize(decode(example["image"], image_size), image_size)
-        return image, tf.one_hot(example["label"], num_classes)
+        return image, tf.cast(example["label"], tf.int32)
 
     return (
         split.examples(None)

@@ -69,6 +69,11 @@ class Split:
         labels = self.entries(None).map(lambda entry: entry["label"]).batch(max(self.size, 1))
         return np.concatenate([np.empty(0, "int64"), *labels.as_numpy_iterator()])
 
+    def aspects(self) -> np.ndarray:
+        """Return each photo's width by its height, `(N,)`; their headers alone are read."""
+        sizes = (_size(example["image"]) for example in self.examples(None).as_numpy_iterator())
+        return np.array([width / height for width, height in sizes])
+
     def longer_side(self, count=64) -> int:
         """Return the median longer side of some photos, in pixels; their headers are read alone.
 
@@ -76,15 +81,13 @@ class Split:
             count: photos to look at: files spread evenly over the split, or the first of stored
                 records, which are read in order.
         """
-        from PIL import Image
-
         some = self
         if self.read:
             some = self.subset(
                 np.linspace(0, self.size - 1, min(count, self.size)).round().astype(int)
             )
         examples = itertools.islice(some.examples(None).as_numpy_iterator(), count)
-        sides = [max(Image.open(io.BytesIO(example["image"])).size) for example in examples]
+        sides = [max(_size(example["image"])) for example in examples]
         return int(np.median(sides))
 
     def subset(self, indices) -> Split:
@@ -177,6 +180,13 @@ class Source:
         """Return classes, images in each split and notes, one line each."""
         sizes = ", ".join(f"{split.size} {name}" for name, split in self.splits.items())
         return "\n".join([f"{self.name}: {len(self.class_names)} classes, {sizes}", *self.notes])
+
+
+def _size(encoded):
+    """Return a photo's width and height, by its header."""
+    from PIL import Image
+
+    return Image.open(io.BytesIO(encoded)).size
 
 
 def _relabel(split, places):

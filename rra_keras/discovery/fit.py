@@ -4,8 +4,9 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from rra_keras.discovery.views import make_viewer, relative_boxes, see, whole
+from rra_keras.discovery.views import make_viewer, relative_boxes, see
 from rra_keras.layers.boxes import box_loss
+from rra_keras.measures.boxes import whole
 
 MARGINS = (0.1, 1.5)  # least and most that is added to a box's sides to make a view of it
 
@@ -142,7 +143,7 @@ def fit_localizer(
     targets = np.where(turned, mirrored(targets), targets)
     places = np.where(turned, places[..., [0, 3, 2, 1]], places)  # from right to left
     viewer = make_viewer(trunk, photos, views, size)
-    features = see(viewer, photos, places, description="Looking closer")
+    features = see(viewer, photos, places, description="Seeing views")
     features = features.reshape(-1, *features.shape[2:])
     batches = Batches(features, targets.reshape(-1, 4), batch_size, seed)
     return fit_on_features(localizer, batches, epochs, learning_rate)

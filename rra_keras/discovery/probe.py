@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from rra_keras.discovery.views import make_viewer, relative_boxes, see, whole
+from rra_keras.discovery.views import make_viewer, relative_boxes, see
 from rra_keras.layers.boxes import box_in_box
+from rra_keras.measures.boxes import whole
 
 FRAME = "frame"  # the hypothesis that the whole photo is the object
 BOX_RIDGE = 1e-2  # of the kernel's mean diagonal

@@ -8,11 +8,6 @@ from tqdm import tqdm
 from rra_keras.layers.zoom_crop import ZoomCrop
 
 
-def whole(count):
-    """Return the box of the whole photo, so many times: `(count, 4)` float32."""
-    return np.tile(np.array([0, 0, 1, 1], "float32"), (count, 1))
-
-
 def relative_boxes(boxes, views):
     """Return boxes `(…, 4)` as fractions of their views `(…, 4)`: `box_in_box` undone."""
     origin = np.concatenate([views[..., :2]] * 2, axis=-1)

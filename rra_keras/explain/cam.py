@@ -9,45 +9,44 @@ METHODS = {"gradcam": Gradcam, "gradcam++": GradcamPlusPlus}
 
 
 class ClassActivation:
-    """Grad-CAM (Selvaraju et al., ICCV 2017) of named feature maps for an output of a model.
+    """Grad-CAM (Selvaraju et al., ICCV 2017) of a feature map for an output of a model.
 
-    The model is cut at the feature maps, and only what lies above them is differentiated: the
-    pooling, the recurrence, the dense layers. Any number of scores costs one pass of the backbone.
-    What lies above is the same function of the feature maps as in the whole model, boxes held.
+    The model is cut at the feature map, and only what lies above it is differentiated: the pooling,
+    the recurrence, the dense layers. Any number of scores costs one pass of the backbone.
 
     Args:
-        model: an `RRAClassifier`.
-        features: names of feature maps, e.g. `["look_1_features"]`.
-        output: name of the output that holds the scores: `(B, C)`, or `(B, T, C)`.
-        held: names of what else the output is made of, such as boxes; held as it is.
+        model: a classifier of this package.
+        features: name of the feature map, e.g. `"features"`.
+        output: name of what holds the scores, `(B, C)` or `(B, T, C)`; `"part_logits"` for what the
+            classifier says of the feature map by itself.
         method: `"gradcam"` or `"gradcam++"` (Chattopadhay et al., WACV 2018).
 
     Raises:
         ValueError: if `method` is unknown.
     """
 
-    def __init__(self, model, features, output, method="gradcam", held=()):
+    def __init__(self, model, features, output, method="gradcam"):
         if method not in METHODS:
             raise ValueError(
                 f"Invalid value for argument `method`. Expected one of {sorted(METHODS)}. "
                 f"Received: method={method!r}"
             )
-        self._features, self._inputs = list(features), [*features, *held]
-        tensors = model.view(output, *self._inputs).output
-        head = keras.Model([tensors[name] for name in self._inputs], tensors[output])
-        # Cutting gives each feature map an input layer with a name of its own.
-        self._layers = [
-            next(layer for layer in head.layers if layer.output is tensor) for tensor in head.inputs
-        ]
+        if output == "part_logits":
+            tensor = model.view(features).output[features]
+            head = keras.Model(tensor, model.classifier(model.pool(tensor)))
+        else:
+            tensors = model.view(output, features).output
+            head = keras.Model(tensors[features], tensors[output])
+        # Cutting gives the feature map an input layer with a name of its own.
+        self._layer = next(layer for layer in head.layers if layer.output is head.inputs[0])
         self._visualize = METHODS[method](head)
 
-    def __call__(self, values, feature, classes, step=None):
-        """Return the evidence for `classes` in the feature map `feature`.
+    def __call__(self, features, classes, step=None):
+        """Return the evidence for `classes` in the feature map.
 
         Args:
-            values: the feature maps by name, each `(B, h, w, D)`, and what is held.
-            feature: the one to explain.
-            classes: `(B,)` integers, the class explained in each image.
+            features: `(B, h, w, D)`.
+            classes: `(B,)` integers, the class explained in each row.
             step: the step whose score is explained, where the output has steps.
 
         Returns:
@@ -62,11 +61,11 @@ class ClassActivation:
 
         maps = self._visualize(
             score,
-            [np.asarray(values[name], "float32") for name in self._inputs],
-            penultimate_layer=self._layers[self._features.index(feature)],
+            [np.asarray(features, "float32")],
+            penultimate_layer=self._layer,
             seek_penultimate_conv_layer=False,
             expand_cam=False,
             normalize_cam=False,
         )
         maps = np.asarray(maps, "float32")
-        return maps * (maps.shape[1] * maps.shape[2])  # per view instead of per cell
+        return maps * (maps.shape[1] * maps.shape[2])  # per part instead of per cell

@@ -4,9 +4,8 @@ import math
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
-COLOR = "#E69F00"
+from rra_keras.explain.focus import COLORS, outline, photo
 
 
 def draw(photos, boxes, confidence, path, columns=8):
@@ -24,13 +23,9 @@ def draw(photos, boxes, confidence, path, columns=8):
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    for axes, photo, (y0, x0, y1, x1), share in zip(
-        grid.flat, photos, boxes, confidence, strict=False
-    ):
-        height, width = photo.shape[:2]
-        axes.imshow(np.asarray(photo).clip(0, 255).astype("uint8"))
-        place = (x0 * width, y0 * height), (x1 - x0) * width, (y1 - y0) * height
-        axes.add_patch(Rectangle(*place, fill=False, ec="white", lw=3))
-        axes.add_patch(Rectangle(*place, fill=False, ec=COLOR, lw=1.5))
+    for axes, image, box, share in zip(grid.flat, photos, boxes, confidence, strict=False):
+        photo(axes, np.asarray(image))
+        outline(axes, np.asarray(box) * len(image), "white", 3)
+        outline(axes, np.asarray(box) * len(image), COLORS[0], 1.5)
         axes.set_title(f"{share:.2f}", fontsize=8, pad=2)
     figure.savefig(path)

@@ -18,11 +18,11 @@ class BoxJitter(keras.layers.Layer):
         **kwargs: `keras.layers.Layer`'s own.
 
     Call arguments:
-        boxes: `(B, 4)` as `y0 x0 y1 x1`.
+        boxes: `(…, 4)` as `y0 x0 y1 x1`.
         training: whether to move them.
 
     Output:
-        `(B, 4)` float32; a box at the image's edge may reach beyond it.
+        `(…, 4)` float32; a box at the image's edge may reach beyond it.
 
     Raises:
         ValueError: if `shift` or `scale` is negative.
@@ -48,9 +48,10 @@ class BoxJitter(keras.layers.Layer):
     def call(self, boxes, training=None):
         if not training:
             return boxes
-        shape = (ops.shape(boxes)[0], 4)
-        draws = keras.random.uniform(shape, -1.0, 1.0, dtype="float32", seed=self.seed_generator)
-        move, stretch = ops.split(draws, 2, axis=-1)  # (B, 2) each
+        draws = keras.random.uniform(
+            ops.shape(boxes), -1.0, 1.0, dtype="float32", seed=self.seed_generator
+        )
+        move, stretch = ops.split(draws, 2, axis=-1)  # (…, 2) each
         low, high = ops.split(boxes, 2, axis=-1)
         sides = high - low
         center = 0.5 * (low + high) + self.shift * move * sides

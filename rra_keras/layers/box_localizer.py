@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from rra_keras.layers.fixations import fixation_boxes
 from rra_keras.layers.localizer import Localizer
 
 QUARTER = math.log(3)  # less than 0, it is a quarter through a sigmoid
@@ -31,16 +32,28 @@ def voted_box(votes):
     Source: Tian et al., "FCOS: Fully Convolutional One-Stage Object Detection" (ICCV 2019), whose
     positions give the distances of four edges; there one of them is picked.
     """
+    counts, boxes = cast_votes(votes)
+    return ops.sum(ops.expand_dims(counts, -1) * boxes, axis=1)
+
+
+def cast_votes(votes):
+    """Return what each position of a map votes for, and how much that counts.
+
+    Args:
+        votes: `(B, h, w, 5)`, see `voted_box`.
+
+    Returns:
+        `(B, P)`, which add up to 1, and boxes `(B, P, 4)` in the map's frame, `P = h · w`.
+    """
     height, width = votes.shape[1:3]
     counts, distances = ops.split(votes, [1], axis=-1)
     # GPU delegates know softmax over the last axis alone.
-    weights = ops.softmax(ops.reshape(counts, (-1, height * width)))
-    weights = ops.reshape(weights, (-1, height, width, 1))
+    counts = ops.softmax(ops.reshape(counts, (-1, height * width)))
     distances = ops.sigmoid(distances - QUARTER)
     low, high = ops.split(distances, 2, axis=-1)
     positions = _positions(height, width)
     boxes = ops.concatenate([positions - low, positions + high], axis=-1)  # (B, h, w, 4)
-    return ops.sum(weights * boxes, axis=(1, 2))
+    return counts, ops.reshape(boxes, (-1, height * width, 4))
 
 
 def _positions(height, width):
@@ -63,7 +76,7 @@ class BoxLocalizer(Localizer):
     The last layer starts at 0: before any training the box is in the image's middle and half as
     high and wide. Started at a degenerate box it does not learn.
 
-    One head serves every view, the whole image and a look inside it: see `fit_localizer`.
+    One head serves every view, the glance and the closer ones: see `fit_localizer`.
 
     Args:
         filters: channels of the convolutions.
@@ -73,8 +86,8 @@ class BoxLocalizer(Localizer):
         localizer = rra_keras.BoxLocalizer()
         boxes = localizer(np.ones((2, 8, 8, 112)))  # (2, 4): half of the middle, until it learns
 
-    Call and output as `Localizer`'s, but that `features` are those of the encoder's trunk, and that
-    a box may reach beyond [0, 1]: clip it where it is cropped.
+    Call and output as `Localizer`'s, but that a box may reach beyond [0, 1]: clip it where it is
+    cropped.
 
     Raises:
         ValueError: unless `filters` are positive integers, one at least.
@@ -98,17 +111,28 @@ class BoxLocalizer(Localizer):
         ]
         self.vote = keras.layers.Conv2D(5, 1, kernel_initializer="zeros", name="vote", **options)
 
-    def build(self, features_shape, scores_shape=None, fine_features_shape=None):
+    def build(self, features_shape):
         shape = features_shape
         for layer in (*self.convolutions, self.vote):
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
 
-    def call(self, features, scores=None, fine_features=None):
+    def call(self, features):
+        return voted_box(self.votes(features))
+
+    def votes(self, features):
+        """Return what the positions of features `(B, h, w, D)` vote for, `(B, h, w, 5)`."""
         x = features
         for layer in self.convolutions:
             x = layer(x)
-        return voted_box(self.vote(x))
+        return self.vote(x)
+
+    def propose(self, features, count):
+        """Return the places that most votes are for: boxes `(B, K, 4)`, and votes `(B, K)`.
+
+        See `fixation_boxes`.
+        """
+        return fixation_boxes(*cast_votes(self.votes(features)), count)
 
     @property
     def learned(self):
@@ -116,12 +140,6 @@ class BoxLocalizer(Localizer):
         if not self.vote.built:
             return False
         return any(ops.any(ops.not_equal(variable, 0)) for variable in self.vote.weights)
-
-    def show_whole(self):
-        """Give the whole view as the box from now on: there is no one object."""
-        self.vote.kernel.assign(ops.zeros(self.vote.kernel.shape))
-        half = QUARTER  # of the view on each side, from its middle, as all count alike
-        self.vote.bias.assign([0.0, half, half, half, half])
 
     def get_config(self):
         return {**super().get_config(), "filters": self.filters}

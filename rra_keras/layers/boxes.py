@@ -1,4 +1,4 @@
-"""Boxes `y0 x0 y1 x1`: from a map of mass, inside one another; their gradient scaled."""
+"""Boxes `y0 x0 y1 x1`: from a map of mass, inside one another, grown, compared."""
 
 from keras import ops
 
@@ -70,14 +70,6 @@ def box_in_box(outer, inner):
     return origin + inner * extent
 
 
-def scale_gradient(x, scale):
-    """Return `x` unchanged, its gradient multiplied by `scale`."""
-    fixed = ops.stop_gradient(x)
-    if scale == 0:  # and GPU delegates refuse `x - x`
-        return fixed
-    return fixed + scale * (x - fixed)
-
-
 def grow_box(boxes, margin):
     """Return boxes with `margin` of their height and width added in all, inside the image.
 
@@ -91,6 +83,21 @@ def grow_box(boxes, margin):
     low, high = ops.split(boxes, 2, axis=-1)  # (…, 2) each
     reach = 0.5 * margin * (high - low)
     return ops.clip(ops.concatenate([low - reach, high + reach], axis=-1), 0.0, 1.0)
+
+
+def intersection_over_union(boxes, others):
+    """Return the overlap of boxes `(…, 4)` with others `(…, 4)`, which broadcast: `(…,)` in [0, 1].
+
+    Two boxes of no area do not overlap. GPU delegates take what it is made of.
+    """
+    y0, x0, y1, x1 = ops.split(boxes, 4, axis=-1)
+    v0, u0, v1, u1 = ops.split(others, 4, axis=-1)
+    shared = ops.relu(ops.minimum(y1, v1) - ops.maximum(y0, v0)) * ops.relu(
+        ops.minimum(x1, u1) - ops.maximum(x0, u0)
+    )
+    own = ops.relu(y1 - y0) * ops.relu(x1 - x0)
+    other = ops.relu(v1 - v0) * ops.relu(u1 - u0)
+    return ops.squeeze(shared / (own + other - shared + 1e-9), axis=-1)
 
 
 def generalized_iou(boxes, others):

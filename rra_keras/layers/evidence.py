@@ -1,4 +1,4 @@
-"""Maps of where something speaks for a class, or between classes."""
+"""A map of where something speaks for a class."""
 
 from keras import ops
 
@@ -16,37 +16,8 @@ def class_activation_map(scores):
     Returns:
         `(B, h, w)`.
     """
-    return _expected(scores, _probabilities(scores))
-
-
-def _probabilities(scores):
-    return ops.softmax(ops.mean(scores, axis=(1, 2)))  # (B, C)
-
-
-def _expected(values, probabilities):
-    """Return the mean over the classes of `(B, h, w, C)`, weighted by `(B, C)`: `(B, h, w)`."""
-    height, width, classes = values.shape[1:]
-    mean = ops.matmul(
-        ops.reshape(values, (-1, height * width, classes)), ops.expand_dims(probabilities, -1)
-    )  # (B, h·w, 1)
-    return ops.reshape(mean, (-1, height, width))
-
-
-def disagreement_map(scores):
-    """Return how much the classes that are still in question differ at each position.
-
-    1. The probability of each class by the whole map: softmax of the scores' mean over positions.
-    2. At each position, the variance of the scores under these probabilities: nothing where all
-       that is likely has the same score, much where one likely class has what another lacks.
-
-    A class-activation map marks all that the first class is known by, which its neighbors may
-    share; this one, what would tell them apart.
-
-    Args:
-        scores: `(B, h, w, C)`, class scores at each position.
-
-    Returns:
-        `(B, h, w)`, at least 0.
-    """
-    mean = class_activation_map(scores)  # under the same probabilities
-    return _expected(ops.square(scores - ops.expand_dims(mean, -1)), _probabilities(scores))
+    height, width, classes = scores.shape[1:]
+    probabilities = ops.softmax(ops.mean(scores, axis=(1, 2)))  # (B, C)
+    flat = ops.reshape(scores, (-1, height * width, classes))
+    expected = ops.matmul(flat, ops.expand_dims(probabilities, -1))  # (B, h·w, 1)
+    return ops.reshape(expected, (-1, height, width))

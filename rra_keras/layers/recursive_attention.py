@@ -1,113 +1,232 @@
-"""Refine what the looks saw over several recurrent steps, and weigh the steps."""
+"""Find objects in a photo: glance at the whole, then refine each place until it is framed."""
+
+import math
 
 import keras
 from keras import ops
 
+from rra_keras.layers.boxes import box_in_box
+from rra_keras.layers.fixations import distinct
+from rra_keras.layers.zoom_crop import ZoomCrop, shrink
 
-def attend(states, scores):
-    """Weigh `states` over time by the softmax of their `scores`.
-
-    Args:
-        states: `(B, T, U)`.
-        scores: `(B, T, 1)`.
-
-    Returns:
-        The weighted sum `(B, U)` and the weights `(B, T)`, which add up to 1.
-    """
-    # Keras warns of a softmax over a single step; its weight is 1, and nothing moves it.
-    weights = ops.softmax(scores, axis=1) if scores.shape[1] > 1 else ops.exp(0.0 * scores)
-    return ops.sum(states * weights, axis=1), ops.squeeze(weights, axis=-1)
+# Of the sides of the view that a box was found in, added to the box's before looking inside it: a
+# small object is found beside its place, by a share of what was seen.
+VIEW_MARGIN = 0.3
+# Longer side of a box, as a share of its view's, from which on the view is close enough.
+FRAMED = 0.6
 
 
 @keras.saving.register_keras_serializable("rra_keras")
 class RecursiveAttention(keras.layers.Layer):
-    """Recur on what each look saw, and let attention over all steps pick what tells.
+    """Find where the objects of a photo are, by the same weights again and again.
 
-    1. Feed each look's vector `(B, D)` to stacked LSTM cells for `steps` steps, the state going on
-       from look to look → hidden states `(B, T, U)`, `T = looks · steps`.
-    2. Score each step with a dense unit, softmax over the `T` steps → weights `(B, T)`.
-    3. Sum the states by their weights → `(B, U)`.
+    1. Glance: the photo, shrunk to `glance_size` → trunk → localizer → `max_fixations` boxes, the
+       places that most of its positions vote for (`fixation_boxes`).
+    2. Refine: each box, grown by three tenths of the view that it was found in, is cropped from
+       full resolution at the glance's size; the same trunk and the same localizer → the box inside
+       it. At most `max_refinements` times, and for each box only until it takes six tenths of its
+       view's height or width: closer views would show no more.
+    3. A fixation that ends on the object of an earlier one (IoU of a half or more) is not
+       `distinct`.
 
-    One look and ten steps of two 512-unit cells is the local stream of Shroff et al., "Focus
-    Longer to See Better" (CVPRW 2020). Statically unrolled: the graph holds no loop.
+    In training there is one fixation, the most voted. Its boxes carry no gradient: the localizer
+    learns from boxes (`rra_keras.find_objects`), not from the classes.
 
     Args:
-        units: width `U` of each LSTM cell.
-        steps: steps for each look.
-        depth: stacked LSTM cells.
+        trunk: a `keras.Model` from images `(B, g, g, 3)` to features `(B, h, w, D)`.
+        localizer: a layer from features to boxes `(B, 4)`, such as `BoxLocalizer`. For several
+            fixations it needs a method `propose(features, count)` → `(boxes, votes)`.
+        glance_size: side of the glance and of the views, pixels.
+        max_refinements: most closer views of each box.
+        max_fixations: places `K`.
+        crop_method: see `ZoomCrop`.
         **kwargs: `keras.layers.Layer`'s own.
 
-    Example:
-        first, second = np.ones((2, 8)), np.zeros((2, 8))
-        refined, states, weights = rra_keras.RecursiveAttention(4, steps=3)([first, second])
-
     Call arguments:
-        vectors: a list of one `(B, D)` tensor for each look, or one `(B, D)` tensor.
+        images: `(B, S, S, 3)`, RGB 0…255.
+        training: whether to make one fixation only.
 
     Output:
-        `(aggregate, states, weights)`: `(B, U)`, `(B, T, U)` and `(B, T)`.
+        A dict. `boxes` `(B, K, 4)`, `y0 x0 y1 x1` in [0, 1]; `votes` `(B, K)`, the share of the
+        votes in the glance; `distinct` `(B, K)`, 1 or 0; `refinements` `(B, K)`, how many views
+        were needed; `found` `(B, K, 1 + R, 4)`, the box after the glance and after each
+        refinement; `views` `(B, K, R, 4)`, what each of them saw; `glance` `(B, g, g, 3)`.
 
     Raises:
-        ValueError: if `units`, `steps` or `depth` is below 1, or the looks' shapes differ.
+        ValueError: if a number is out of range.
+
+    Example:
+        trunk = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(8, 3, 8, "same")])
+        where = rra_keras.RecursiveAttention(
+            trunk, rra_keras.BoxLocalizer(), glance_size=32, max_fixations=2
+        )(images)
+        boxes = where["boxes"]  # (9, 2, 4)
+
+    Source: the recursion of Shroff et al., "Focus Longer to See Better" (CVPRW 2020), here over
+    views of the photo; fixations after Wang et al., "Glance and Focus" (NeurIPS 2020).
     """
 
-    def __init__(self, units, steps, depth=2, **kwargs):
-        super().__init__(**kwargs)
-        for name, value in (("units", units), ("steps", steps), ("depth", depth)):
-            if value < 1:
+    def __init__(
+        self,
+        trunk,
+        localizer,
+        glance_size=128,
+        max_refinements=1,
+        max_fixations=1,
+        crop_method="auto",
+        **kwargs,
+    ):
+        kwargs.setdefault("dtype", "float32")  # an edge needs it; the trunk has a policy of its own
+        super().__init__(autocast=False, **kwargs)
+        for name, value, least in (
+            ("glance_size", glance_size, 1),
+            ("max_refinements", max_refinements, 0),
+            ("max_fixations", max_fixations, 1),
+        ):
+            if value < least:
                 raise ValueError(
-                    f"Invalid value for argument `{name}`. Expected a positive integer. "
+                    f"Invalid value for argument `{name}`. Expected an integer, at least {least}. "
                     f"Received: {name}={value}"
                 )
-        self.units = units
-        self.steps = steps
-        self.depth = depth
-        self.cells = [
-            keras.layers.LSTMCell(units, dtype=self.dtype_policy, name=f"cell_{i}")
-            for i in range(depth)
-        ]
-        self.scorer = keras.layers.Dense(1, dtype=self.dtype_policy, name="scorer")
+        self.trunk = trunk
+        self.localizer = localizer
+        self.glance_size = glance_size
+        self.max_refinements = max_refinements
+        self.max_fixations = max_fixations
+        self.crop_method = crop_method
+        self.zoom_crop = ZoomCrop(glance_size, crop_method, dtype="float32", name="zoom_view")
+        self.supports_jit = self.zoom_crop.supports_jit
 
-    def build(self, input_shape):
-        shapes = {tuple(shape) for shape in _as_list(input_shape)}
-        if len(shapes) != 1 or len(shape := shapes.pop()) != 2:
-            raise ValueError(
-                "Invalid value for argument `vectors`. Expected one (batch, features) tensor for "
-                f"each look, all of one shape. Received shapes: {input_shape}"
-            )
-        for cell in self.cells:
-            cell.build(shape)
-            shape = (shape[0], self.units)
-        self.scorer.build((shape[0], None, self.units))
+    def build(self, images_shape):
+        glance = (None, self.glance_size, self.glance_size, images_shape[-1])
+        if not self.localizer.built:
+            self.localizer.build(self.trunk.compute_output_shape(glance))
 
-    def call(self, vectors):
-        vectors = vectors if isinstance(vectors, (list, tuple)) else [vectors]
-        memories = [cell.get_initial_state(ops.shape(vectors[0])[0]) for cell in self.cells]
-        states = []
-        for vector in vectors:  # (B, D)
-            for _ in range(self.steps):
-                x = vector
-                for i, cell in enumerate(self.cells):
-                    x, memories[i] = cell(x, memories[i])  # (B, U)
-                states.append(x)
-        states = ops.stack(states, axis=1)  # (B, T, U)
-        aggregate, weights = attend(states, self.scorer(states))
-        return aggregate, states, weights
+    def call(self, images, training=None):
+        count = 1 if training else self.max_fixations
+        glance = shrink(images, self.glance_size)
+        boxes, votes = self.propose(glance, count)  # (B, K, 4), (B, K)
+        # A place is a batch of its own from here on, so that no tensor has an axis too many.
+        places = [box[:, 0] for box in ops.split(boxes, count, axis=1)]  # (B, 4) each
+        found, views = [places], []
+        # 1 while it goes on, then 0: numbers, as GPU delegates know few conditions.
+        active = [smaller_than_view(box) for box in places]  # (B, 1) each
+        needed = [0.0 * each for each in active]
+        view = [None] * count
+        for _ in range(self.max_refinements):
+            view = [view_around(box, last) for box, last in zip(places, view, strict=True)]
+            crops = [self.zoom_crop([images, each]) for each in view]
+            inner = self.localizer(self.trunk(ops.concatenate(crops, axis=0)))  # (K · B, 4)
+            inner = ops.split(inner, count, axis=0) if count > 1 else [inner]
+            for k in range(count):
+                box = inside_image(box_in_box(view[k], inner[k]))
+                needed[k] = needed[k] + active[k]
+                box = places[k] + active[k] * (box - places[k])
+                active[k] = active[k] * smaller_than_view(inner[k])
+                places[k] = box
+            found.append(list(places))
+            views.append(view)
+        boxes = ops.stop_gradient(ops.stack(places, axis=1))
+        by_place = [ops.stack(steps, axis=1) for steps in zip(*found, strict=True)]  # (B, 1 + R, 4)
+        outputs = {
+            "boxes": boxes,
+            "votes": votes,
+            "distinct": distinct(boxes, votes),
+            "refinements": ops.concatenate(needed, axis=-1),
+            "found": ops.stack(by_place, axis=1),
+            "glance": glance,
+        }
+        if views:
+            by_place = [ops.stack(steps, axis=1) for steps in zip(*views, strict=True)]
+            outputs["views"] = ops.stack(by_place, axis=1)
+        return outputs
 
-    def compute_output_shape(self, input_shape):
-        shapes = _as_list(input_shape)
-        batch, total = shapes[0][0], len(shapes) * self.steps
-        return (batch, self.units), (batch, total, self.units), (batch, total)
+    def propose(self, glance, count):
+        """Return the boxes `(B, K, 4)` of places in a glance, and their votes `(B, K)`."""
+        features = self.trunk(glance)
+        if count == 1:
+            box = ops.expand_dims(inside_image(self.localizer(features)), 1)
+            return box, ops.ones_like(box[:, :, 0])
+        boxes, votes = self.localizer.propose(features, count)
+        return inside_image(boxes), votes
+
+    def refine(self, crop, view):
+        """Find the object in a view of the photo.
+
+        Args:
+            crop: `(B, g, g, 3)`, RGB 0…255.
+            view: `(B, 4)`, where in the photo it was cut.
+
+        Returns:
+            The object's box `(B, 4)` in the photo, and `(B, 1)`: 1 if it is small in the view, so
+            that a closer one shows more, or else 0.
+        """
+        inner = self.localizer(self.trunk(crop))
+        return inside_image(box_in_box(view, inner)), smaller_than_view(inner)
+
+    def compute_output_spec(self, images, training=None):
+        batch, count, steps = images.shape[0], self.max_fixations, self.max_refinements
+        side = self.glance_size
+        shapes = {
+            "boxes": (batch, count, 4),
+            "votes": (batch, count),
+            "distinct": (batch, count),
+            "refinements": (batch, count),
+            "found": (batch, count, 1 + steps, 4),
+            "glance": (batch, side, side, images.shape[-1]),
+        }
+        if steps:
+            shapes["views"] = (batch, count, steps, 4)
+        return {name: keras.KerasTensor(shape, "float32") for name, shape in shapes.items()}
 
     def get_config(self):
         return {
             **super().get_config(),
-            "units": self.units,
-            "steps": self.steps,
-            "depth": self.depth,
+            "trunk": keras.saving.serialize_keras_object(self.trunk),
+            "localizer": keras.saving.serialize_keras_object(self.localizer),
+            "glance_size": self.glance_size,
+            "max_refinements": self.max_refinements,
+            "max_fixations": self.max_fixations,
+            "crop_method": self.crop_method,
         }
 
+    @classmethod
+    def from_config(cls, config):
+        parts = {
+            name: keras.saving.deserialize_keras_object(config[name])
+            for name in ("trunk", "localizer")
+        }
+        return cls(**{**config, **parts})
 
-def _as_list(input_shape):
-    """Return the looks' shapes: a single look's shape, wrapped, or the list as it is."""
-    return input_shape if isinstance(input_shape[0], (list, tuple)) else [input_shape]
+
+def refinements_for(image_size):
+    """Return how many refinements an object may need: one, and one more for each doubling of 448.
+
+    So depth grows with the logarithm of a photo's side, where a backbone's cost grows with its
+    area.
+    """
+    return 1 + max(0, math.ceil(math.log2(image_size / 448)))
+
+
+def view_around(box, last=None):
+    """Return what to look into next `(B, 4)`: a box and a margin, as it was found in a view.
+
+    Args:
+        box: `(B, 4)` in the image.
+        last: `(B, 4)`, the view that it was found in; the whole image unless given.
+    """
+    low, high = ops.split(box, 2, axis=-1)  # (B, 2) each
+    extent = 1.0 if last is None else last[:, 2:] - last[:, :2]
+    reach = 0.5 * VIEW_MARGIN * extent
+    return inside_image(ops.concatenate([low - reach, high + reach], axis=-1))
+
+
+def smaller_than_view(box):
+    """Return `(B, 1)`: 1 if a box takes little of its view's height and width, or else 0."""
+    longer = ops.max(box[:, 2:] - box[:, :2], axis=-1, keepdims=True)  # (B, 1)
+    return ops.cast(longer < FRAMED, box.dtype)
+
+
+def inside_image(box):
+    """Return boxes `(…, 4)`, clipped to [0, 1]."""
+    return ops.clip(box, 0.0, 1.0)

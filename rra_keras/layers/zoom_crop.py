@@ -105,6 +105,21 @@ def average(images, factors):
     return ops.reshape(x, (-1, rows, columns, channels))
 
 
+def shrink(images, size):
+    """Shrink square images `(B, S, S, C)` to `(B, size, size, C)`.
+
+    Whole pixels are averaged, then what is left is resized bilinearly. What both take is made of
+    ops that GPU delegates know; antialiased resizing is not.
+    """
+    side = images.shape[1]
+    factor = max(f for f in range(1, max(side // size, 1) + 1) if side % f == 0)
+    if factor > 1:
+        images = average(images, (factor, factor))
+    if side // factor != size:
+        images = ops.image.resize(images, (size, size), data_format="channels_last")
+    return images
+
+
 def _is_float(images):
     return "float" in keras.backend.standardize_dtype(images.dtype)
 
@@ -189,8 +204,10 @@ def as_pair(size, name="size"):
 class ZoomCrop(keras.layers.Layer):
     """Crop each image by its box and resize the crop, differentiable in both.
 
-    1. Take `images` `(B, H, W, C)` and `boxes` `(B, 4)` (`y0 x0 y1 x1`, in [0, 1]).
-    2. Sample each box on an even grid of `size` points, bilinearly → `(B, h, w, C)`.
+    1. Take `images` `(B, H, W, C)` and `boxes` `(B, 4)` (`y0 x0 y1 x1`, in [0, 1]), or K of them for
+       each image, `(B, K, 4)`.
+    2. Sample each box on an even grid of `size` points, bilinearly → `(B, h, w, C)`, or
+       `(K · B, h, w, C)`: the first crop of every image, then the second of every image.
 
     Args:
         size: pixels of the crop, an int or `(h, w)`.
@@ -209,7 +226,7 @@ class ZoomCrop(keras.layers.Layer):
         crops = rra_keras.ZoomCrop(32)([images[:2], boxes])  # (2, 32, 32, 3)
 
     Output:
-        `(B, h, w, C)` in the layer's compute dtype.
+        `(B, h, w, C)`, or `(K · B, h, w, C)`, in the layer's compute dtype.
 
     Raises:
         ValueError: if `size` or `stride` is not positive or `method` is unknown.
@@ -232,12 +249,18 @@ class ZoomCrop(keras.layers.Layer):
         images, boxes = inputs
         if _is_float(images):  # of integers, only what is sampled is to be
             images = ops.cast(images, self.compute_dtype)
-        crops = zoom_crop(images, boxes, self.size, self.method, self.stride)
+        places = [boxes]
+        if len(boxes.shape) == 3:
+            places = [box[:, 0] for box in ops.split(boxes, boxes.shape[1], axis=1)]
+        crops = [zoom_crop(images, box, self.size, self.method, self.stride) for box in places]
+        crops = ops.concatenate(crops, axis=0) if len(crops) > 1 else crops[0]
         return ops.cast(crops, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
-        images_shape, _ = input_shape
-        return (images_shape[0], *self.size, images_shape[-1])
+        images_shape, boxes_shape = input_shape
+        # How many boxes there are may differ between training and use.
+        batch = images_shape[0] if len(boxes_shape) == 2 else None
+        return (batch, *self.size, images_shape[-1])
 
     def get_config(self):
         own = {"size": self.size, "method": self.method, "stride": self.stride}

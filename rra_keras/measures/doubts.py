@@ -1,8 +1,5 @@
 """Whose label does the model doubt?"""
 
-import csv
-import io
-
 import numpy as np
 
 
@@ -44,8 +41,8 @@ def doubted_labels(labels, probabilities):
     return doubted[np.argsort(own[doubted], kind="stable")]
 
 
-def doubts_csv(places, labels, probabilities, class_names, names=None):
-    """Return doubted labels as comma-separated values.
+def doubt_rows(places, labels, probabilities, class_names, names=None):
+    """Return doubted labels as the rows of a table, and its columns.
 
     Args:
         places: of `doubted_labels`.
@@ -55,13 +52,12 @@ def doubts_csv(places, labels, probabilities, class_names, names=None):
         names: the images' names; their numbers unless given.
 
     Returns:
-        Lines of `file`, `label`, `predicted`, `label_probability` and `predicted_probability`.
+        Rows of `file`, `label`, `predicted`, `label_probability` and `predicted_probability`, and
+        these names.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["file", "label", "predicted", "label_probability", "predicted_probability"])
+    rows = []
     for i in places:
         both = labels[i], probabilities[i].argmax()
         shares = (f"{probabilities[i, c]:.4f}" for c in both)
-        table.writerow([names[i] if names else i, *(class_names[c] for c in both), *shares])
-    return text.getvalue()
+        rows.append([names[i] if names else i, *(class_names[c] for c in both), *shares])
+    return rows, ["file", "label", "predicted", "label_probability", "predicted_probability"]

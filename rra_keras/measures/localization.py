@@ -3,21 +3,10 @@
 import numpy as np
 from scipy import ndimage
 
-from rra_keras.measures.maps import areas
+from rra_keras.measures.boxes import intersection_over_union
 
 THRESHOLDS = np.arange(0.0, 1.0, 0.01)  # of a map from its least to its greatest value
 IOUS = (0.3, 0.5, 0.7)
-
-
-def intersection_over_union(boxes, others):
-    """Return the overlap of boxes `(…, 4)` with `others` `(…, 4)`, in [0, 1]."""
-    boxes, others = np.asarray(boxes, "float64"), np.asarray(others, "float64")
-    corners = (
-        np.maximum(boxes[..., :2], others[..., :2]),
-        np.minimum(boxes[..., 2:], others[..., 2:]),
-    )
-    shared = areas(np.concatenate(corners, axis=-1))
-    return shared / np.maximum(areas(boxes) + areas(others) - shared, 1e-12)
 
 
 def boxes_of(mask):

@@ -1,32 +1,13 @@
-"""Boxes and the maps inside them, in image coordinates."""
+"""Maps in boxes, in image coordinates."""
 
 import numpy as np
 
-WHOLE = np.array([0.0, 0.0, 1.0, 1.0], "float32")
-
-
-def edges(boxes, image_size):
-    """Return boxes between pixel centers as fractions of the image from edge to edge.
-
-    Args:
-        boxes: `(…, 4)`; 0 is the center of the first pixel, 1 of the last.
-        image_size: side of the image in pixels.
-
-    Returns:
-        `(…, 4)`; 0 is the first pixel's outer edge, 1 the last one's.
-    """
-    return (np.asarray(boxes, "float64") * (image_size - 1) + 0.5) / image_size
-
-
-def areas(boxes):
-    """Return the areas of boxes `(…, 4)`, `y0 x0 y1 x1`, as shares of the image."""
-    y0, x0, y1, x1 = np.moveaxis(np.asarray(boxes), -1, 0)
-    return np.maximum(y1 - y0, 0) * np.maximum(x1 - x0, 0)
+from rra_keras.measures.boxes import whole
 
 
 def upsample(maps, size):
     """Return maps `(B, h, w)` of the whole image at `(B, size, size)`, bilinearly."""
-    return paste(maps, np.tile([0.0, 0.0, 1.0, 1.0], (len(maps), 1)), size)
+    return paste(maps, whole(len(maps)), size)
 
 
 def paste(maps, boxes, size):

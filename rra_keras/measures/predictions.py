@@ -1,55 +1,53 @@
-"""What a model says of a split, and how often it is right."""
-
-import csv
-import io
+"""What a model says of photos, and how often it is right."""
 
 import numpy as np
 
+from rra_keras.measures.calibration import probabilities
+from rra_keras.measures.unknown import is_known
 
-def accuracies(streams, labels):
-    """Return `accuracy`, `top5_accuracy`, `glance_accuracy` and `look_accuracy` in [0, 1].
+TOP = 5  # classes that a table names for each photo
 
-    Args:
-        streams: logits `(N, C)` of `logits` and, where the model has them, `glance_logits` and
-            `look_logits`; a stream that is missing gives `None`.
-        labels: `(N,)` integers.
-    """
 
-    def accuracy(stream, k=1):
-        if stream not in streams:
-            return None
-        top = np.argsort(-streams[stream], axis=-1, kind="stable")[:, :k]  # (N, k)
-        return float(np.mean(np.any(top == labels[:, None], axis=-1)))
-
+def accuracies(logits, labels):
+    """Return `accuracy` and `top5_accuracy` in [0, 1], of logits `(N, C)` and labels `(N,)`."""
+    ranked = np.argsort(-logits, axis=-1, kind="stable")  # (N, C)
+    right = ranked == np.asarray(labels)[:, None]
     return {
-        "accuracy": accuracy("logits"),
-        "top5_accuracy": accuracy("logits", k=5),
-        "glance_accuracy": accuracy("glance_logits"),
-        "look_accuracy": accuracy("look_logits"),
+        "accuracy": float(right[:, 0].mean()),
+        "top5_accuracy": float(right[:, :5].any(axis=-1).mean()),
     }
 
 
-def predictions_csv(streams, labels, class_names, names=None):
-    """Return what each stream said of each image, as comma-separated values.
-
-    Names stay as they are, for programs to read back. A spreadsheet takes one that begins with
-    `=`, `+`, `-` or `@` for a formula unless told to import the columns as text; a mark against
-    that would make it another name.
+def prediction_rows(
+    logits, scores, class_names, temperature=1.0, known_from=None, labels=None, names=None
+):
+    """Return what a model says of photos, a row each: the one form of all tables.
 
     Args:
-        streams: logits `(N, C)` by stream.
-        labels: `(N,)` integers.
+        logits: `(N, C)`.
+        scores: `(N,)`.
         class_names: names in the order of the logits.
-        names: the images' names; their numbers unless given.
+        temperature: what logits are divided by.
+        known_from: the least score of a photo of any of the classes; `None` for all.
+        labels: `(N,)` integers, where they are known.
+        names: the photos' names; their numbers unless given.
 
     Returns:
-        Lines of `image`, `label` and the class that each stream ranks first.
+        A list of dicts: `file`, `label` where it is known, `predicted`, `probability`, `score`,
+        `known` (1 or 0), then `predicted_2`, `probability_2` and so on for the next classes.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["image", "label", *streams])
-    ranked_first = [np.argmax(logits, axis=-1) for logits in streams.values()]
-    for i, label in enumerate(labels):
-        first = [class_names[stream[i]] for stream in ranked_first]
-        table.writerow([names[i] if names else i, class_names[label], *first])
-    return text.getvalue()
+    shares = probabilities(logits, temperature)
+    order = np.argsort(-shares, axis=-1, kind="stable")[:, :TOP]
+    known = is_known(scores, known_from)
+    rows = []
+    for i, ranked in enumerate(order):
+        row = {"file": names[i] if names else i}
+        if labels is not None:
+            row["label"] = class_names[labels[i]]
+        for rank, c in enumerate(ranked, start=1):
+            end = f"_{rank}" if rank > 1 else ""
+            row |= {f"predicted{end}": class_names[c], f"probability{end}": f"{shares[i, c]:.6f}"}
+            if rank == 1:
+                row |= {"score": f"{scores[i]:.6f}", "known": int(known[i])}
+        rows.append(row)
+    return rows

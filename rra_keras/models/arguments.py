@@ -2,17 +2,13 @@
 
 import contextlib
 import copy
-import math
 import operator
 
 import keras
 import numpy as np
 
 from rra_keras.backbones import minimum_size
-from rra_keras.layers import BoxLocalizer
-from rra_keras.layers.localizers import LOCALIZERS
 from rra_keras.layers.zoom_crop import as_pair
-from rra_keras.models.calibrated import check_known_from, check_temperature
 
 
 def check_arguments(arguments):
@@ -32,56 +28,38 @@ def check_arguments(arguments):
                 f"Received: {name}={arguments[name]!r}"
             )
 
-    backbone, looks = arguments["backbone"], arguments["looks"]
+    backbone, localizer = arguments["backbone"], arguments["localizer"]
     least, at_least = minimum_size(backbone), "a number of pixels"
     if least > 1:
-        at_least = f"at least {least} pixels, the minimum of {_name(backbone)}"
-    for name, lowest in (
-        ("num_classes", 2),
-        ("looks", 0),
-        ("steps", 1),
-        ("units", 1),
-    ):
-        check(_is_integer(arguments[name], lowest), name, f"an integer, at least {lowest}")
-    refinements = arguments["refinements"]
-    if refinements is not None:
-        check(_is_integer(refinements, 0), "refinements", "an integer, at least 0, or None")
+        name = backbone if isinstance(backbone, str) else "the backbone"
+        at_least = f"at least {least} pixels, the minimum of {name}"
+    check(_is_integer(arguments["num_classes"], 2), "num_classes", "an integer, at least 2")
     check(_is_integer(arguments["image_size"], least), "image_size", at_least)
-    patch_size = arguments["patch_size"]
-    if patch_size == "auto":
-        learns = is_learned(arguments["localizer"])
-        check(learns, "patch_size", 'pixels, or "auto" with localizer="box"')
-        patch_size = 224
-    patch_size = as_pair(patch_size, "patch_size")
-    if looks:
-        glance_size = arguments["glance_size"]
-        least_crop = minimum_size(arguments["crop_backbone"] or backbone)
-        check(min(patch_size) >= least_crop, "patch_size", at_least)
-        check(glance_size is None or _is_integer(glance_size, least), "glance_size", at_least)
+    known = localizer in ("box", None) if isinstance(localizer, str | None) else True
+    known = known and isinstance(localizer, str | None | keras.layers.Layer | dict)
+    check(known, "localizer", '"box", None or a layer')
+    if localizer is not None:
+        refinements = arguments["max_refinements"]
+        check(_is_integer(arguments["max_fixations"], 1), "max_fixations", "an integer, at least 1")
         check(
-            (glance_size or max(patch_size)) <= arguments["image_size"],
-            "glance_size" if glance_size else "patch_size",
-            f"at most image_size={arguments['image_size']}",
+            refinements is None or _is_integer(refinements, 0),
+            "max_refinements",
+            "an integer, at least 0, or None",
         )
-    for name in ("look_weight", "look_loss_weight", "glance_loss_weight"):
-        value = arguments[name]
-        check(math.isfinite(value) and value >= 0, name, "a finite number, 0 or above")
-    check_temperature(arguments["temperature"])
-    check_known_from(arguments["known_from"])
-    check(0 <= arguments["box_gradient"] <= 1, "box_gradient", "a share in [0, 1]")
-    check(
-        not (arguments["crop_backbone"] and arguments["shared_encoder"]),
-        "crop_backbone",
-        "None, as a shared encoder has one backbone; or pass `shared_encoder=False`",
-    )
-    check(
-        looks < 2 or arguments["linear_vote"],
-        "linear_vote",
-        "True, as a second look is placed by the first one's class scores",
-    )
-    localizer = arguments["localizer"]
-    if isinstance(localizer, str):
-        check(localizer in LOCALIZERS, "localizer", f"one of {sorted(LOCALIZERS)}, or a layer")
+        crop_size = as_pair(arguments["crop_size"], "crop_size")
+        check(min(crop_size) >= least, "crop_size", at_least)
+        check(_is_integer(arguments["glance_size"], least), "glance_size", at_least)
+        largest = arguments["image_size"]
+        for name, size in (
+            ("crop_size", max(crop_size)),
+            ("glance_size", arguments["glance_size"]),
+        ):
+            check(size <= largest, name, f"at most image_size={largest}")
+        check(
+            arguments["max_fixations"] == 1 or localizer == "box" or hasattr(localizer, "propose"),
+            "max_fixations",
+            "1, as the localizer has no method `propose`",
+        )
     train_from, weights = arguments["train_from"], arguments["weights"]
     check(
         weights is not None or train_from is None or not isinstance(backbone, str),
@@ -89,16 +67,13 @@ def check_arguments(arguments):
         f'"imagenet" or a file, as train_from={train_from!r} would freeze random weights; '
         '"random" if that is meant',
     )
-
-
-def is_learned(localizer):
-    """Tell whether the argument `localizer` stands for a `BoxLocalizer`, which learns."""
-    kind = localizer.get("name") if isinstance(localizer, dict) else localizer
-    return kind == "box" or isinstance(localizer, BoxLocalizer)
-
-
-def _name(backbone):
-    return backbone if isinstance(backbone, str) else "the backbone"
+    preprocess = arguments["preprocess"]
+    check(
+        preprocess is None or isinstance(preprocess, keras.layers.Layer | dict),
+        "preprocess",
+        "a Keras layer, such as `keras.layers.Rescaling(1 / 127.5, -1)`: a function could not be "
+        "saved with the model",
+    )
 
 
 def _is_integer(value, least):

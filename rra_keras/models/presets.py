@@ -1,10 +1,8 @@
 """Named configurations: the model's arguments and how to train it."""
 
 import dataclasses
-import math
-
-from rra_keras.layers.zoom_crop import as_pair
-from rra_keras.models.arguments import is_learned
+import difflib
+import inspect
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,10 +10,12 @@ class Preset:
     """A model and its training.
 
     Attributes:
-        model: arguments of `RRAClassifier`.
+        model_class: name of the class, `"RRAClassifier"` or `"TwoStreamClassifier"`.
+        model: its arguments.
         training: the fields of `rra_keras.training.config.Config` that say how to train.
     """
 
+    model_class: str
     model: dict
     training: dict
 
@@ -23,17 +23,14 @@ class Preset:
 PRESETS = {
     # For a phone: one backbone. Its frozen early layers find the object, and it reads a crop of it.
     "edge": Preset(
+        model_class="RRAClassifier",
         model={
             "backbone": "efficientnet_lite0",
-            "looks": 1,
-            "steps": 1,  # further ones see the same crop again, and add nothing
-            "units": 128,
             "image_size": 448,
-            "patch_size": "auto",
             "glance_size": 128,
             "localizer": "box",
+            "max_fixations": 4,
             "train_from": "block_11",
-            "look_weight": 4.0,  # the crop knows better than so small a glance
         },
         training={
             "epochs": 6,
@@ -44,20 +41,17 @@ PRESETS = {
             "augment": "light",
         },
     ),
-    # The paper's own network and training, but for where its crops come from: our localizer.
+    # The paper's own network and training, but for where its patch comes from.
     "paper_vgg19": Preset(
+        model_class="TwoStreamClassifier",
         model={
             "backbone": "vgg19",
-            "crop_backbone": "vgg19_no_pool",
-            "shared_encoder": False,
-            "looks": 1,
-            "steps": 10,
-            "units": 512,
+            "local_backbone": "vgg19_no_pool",
             "image_size": 448,
-            "patch_size": 224,
-            "glance_size": 448,
+            "crop_size": 224,
             "projection": (1024, 1024),
-            "linear_vote": False,
+            "units": 512,
+            "steps": 10,
         },
         training={
             "epochs": 90,
@@ -69,45 +63,57 @@ PRESETS = {
         },
     ),
 }
+PLAIN_SIZE = 224  # pixels that the plain backbone sees unless told
 
 
-def resolve(preset, overrides):
-    """Return the arguments of `RRAClassifier` that a preset stands for, `overrides` in place.
+def preset(name):
+    """Return a preset by its name.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if name not in PRESETS:
+        raise ValueError(
+            f"Invalid value for argument `preset`. Expected one of {sorted(PRESETS)}. "
+            f"Received: preset={name!r}"
+        )
+    return PRESETS[name]
+
+
+def preset_model(name, model_class, overrides):
+    """Return the arguments of a class that a preset stands for, `overrides` in place.
 
     1. Another backbone than the preset's is trained whole unless `train_from` is given.
-    2. With `looks=0` the backbone sees as many pixels as a crop has (the side rounded to 32) unless
-       `image_size` is given; what is about looks alone is left out.
-    3. Another localizer than a preset's `"box"` reads classes in the glance, which is larger then:
-       160 pixels; and the patch has 224; unless they are given.
-    4. The preset's own glance is no larger than the image.
+    2. With `localizer=None` the backbone sees 224 pixels unless `image_size` is given.
+    3. The preset's own glance is no larger than the photo.
 
     Args:
-        preset: a name in `PRESETS`.
+        name: a name in `PRESETS`.
+        model_class: the class.
         overrides: a dict of arguments.
 
     Raises:
-        ValueError: if there is no such preset.
+        ValueError: if there is no such preset or argument, or the preset is of another class.
     """
-    if preset not in PRESETS:
+    chosen = preset(name)
+    if chosen.model_class != model_class.__name__:
         raise ValueError(
-            f"Invalid value for argument `preset`. Expected one of {sorted(PRESETS)}. "
-            f"Received: preset={preset!r}"
+            f"Invalid value for argument `preset`. Expected one of a {model_class.__name__}. "
+            f"Received: preset={name!r}, of a {chosen.model_class}"
         )
-    chosen = PRESETS[preset].model
-    if is_learned(chosen.get("localizer")) and not is_learned(overrides.get("localizer", "box")):
-        chosen = chosen | {"glance_size": 160, "patch_size": 224}
-    arguments = chosen | overrides
-    if arguments["backbone"] != chosen["backbone"]:
+    known = set(inspect.signature(model_class).parameters) - {"num_classes", "weights"}
+    for argument, value in overrides.items():
+        if argument not in known:
+            nearest = difflib.get_close_matches(argument, known, n=1, cutoff=0.0)[0]
+            raise ValueError(
+                f"Invalid argument `{argument}`. Expected arguments of {model_class.__name__}, "
+                f"such as `{nearest}`. Received: {argument}={value!r}"
+            )
+    arguments = chosen.model | overrides
+    if "train_from" in known and arguments["backbone"] != chosen.model["backbone"]:
         arguments["train_from"] = overrides.get("train_from")
-        if "crop_backbone" not in overrides:
-            arguments.pop("crop_backbone", None)
-    if arguments["looks"] == 0:
-        for name in ("glance_size", "crop_backbone", "shared_encoder"):
-            arguments.pop(name, None)
-        size = arguments["patch_size"]
-        height, width = as_pair(224 if size == "auto" else size, "patch_size")
-        side = height if height == width else 32 * round(math.sqrt(height * width) / 32)
-        arguments["image_size"] = overrides.get("image_size", side)
-    elif "glance_size" in chosen and "glance_size" not in overrides:
+    if "localizer" in arguments and arguments["localizer"] is None:
+        arguments["image_size"] = overrides.get("image_size", PLAIN_SIZE)
+    elif "glance_size" in arguments and "glance_size" not in overrides:
         arguments["glance_size"] = min(arguments["glance_size"], arguments["image_size"])
     return arguments

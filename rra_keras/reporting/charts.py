@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 # Told apart with any color vision (Okabe and Ito), and by dashes.
-BLUE, ORANGE, GREEN, PINK, GRAY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#767676"
+BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#767676"
 _SIZE = (4.6, 3.1)  # inches
 
 
@@ -44,24 +44,15 @@ def training(history):
     figure = Figure(figsize=(2 * _SIZE[0], _SIZE[1]), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = np.arange(1, len(history) + 1)
-    streams = {
-        "": "answer",
-        "logits_": "answer",
-        "glance_logits_": "glance",
-        "look_logits_": "looks",
-    }
-    colors = {"answer": BLUE, "glance": ORANGE, "looks": GREEN}
     for axes, ending in ((left, "accuracy"), (right, "loss")):
-        for prefix, name in streams.items():
-            for split, style in (("val_", "o-"), ("", ":")):
-                key = f"{split}{prefix}{ending}"
-                if key not in history[0]:
-                    continue
+        for split, style in (("val_", "o-"), ("", ":")):
+            key = next(
+                (k for k in (split + ending, f"{split}logits_{ending}") if k in history[0]), 0
+            )
+            if key:
                 values = [float(row[key]) for row in history]
-                label = "all" if (ending, prefix) == ("loss", "") else name
-                color = GRAY if label == "all" else colors[name]
-                label += ", validation" if split else ", training"
-                axes.plot(epochs, values, style, color=color, ms=3, label=label)
+                label = "validation" if split else "training"
+                axes.plot(epochs, values, style, color=BLUE, ms=3, label=label)
         axes.set(xlabel="epoch", ylabel=ending, ylim=(0, None))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False, fontsize=7)
@@ -70,64 +61,27 @@ def training(history):
     return _svg(figure)
 
 
-def steps(attention, coarse_to_fine):
-    """Draw each step's weight, the accuracy with it alone, and its map's extent.
-
-    Args:
-        attention: from `tables.attention_table`.
-        coarse_to_fine: from `tables.coarse_to_fine_table`.
-    """
-    figure = Figure(figsize=(2 * _SIZE[0], _SIZE[1]), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    total = len(attention["weight"])
-    spots = np.arange(total + 2)
-    ticks = ["glance", *(str(step + 1) for step in range(total)), "answer"]
-    left.bar(
-        spots[1:-1],
-        attention["weight"],
-        0.62,
-        color="#E69F00",
-        alpha=0.7,
-        label="mean weight",
-    )
-    accuracy = [attention["glance"], *attention["accuracy"], attention["answer"]]
-    left.plot(spots, accuracy, "o-", color=BLUE, label="accuracy")
-    left.set_xticks(spots, ticks)
-    left.set(ylim=(0, 1.02), xlabel="step")
-    left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    for name, color, style in (("area", BLUE, "o-"), ("entropy", ORANGE, "s--")):
-        means = next(t["mean"] for t in coarse_to_fine[name] if t["kind"] == "course")
-        label = {"area": "area above half maximum", "entropy": "evenness (entropy)"}[name]
-        right.plot(spots[: len(means)], means, style, color=color, label=label)
-    right.set_xticks(spots[:-1], ticks[:-1])
-    right.set(ylim=(0, 1.02), xlabel="step")
-    for axes in (left, right):
-        axes.legend(frameon=False, fontsize=8)
-    return _svg(figure)
-
-
 def faithfulness(rows):
     """Draw the answer's probability as what a map marks is deleted, and inserted.
 
     Args:
-        rows: from `tables.faithfulness_table`; of the steps, the weighed sum is drawn alone.
+        rows: from `tables.faithfulness_table`.
     """
     figure = Figure(figsize=(2 * _SIZE[0], _SIZE[1]), layout="constrained")
     styles = {
-        "glance_map": (ORANGE, "s-"),
-        "steps_map": (BLUE, "o-"),
-        "center_map": (GREEN, "--"),
-        "random_map": (GRAY, ":"),
+        "evidence": (BLUE, "o-"),
+        "chosen part": (ORANGE, "s-"),
+        "middle first": (GREEN, "--"),
+        "random": (GRAY, ":"),
     }
     for axes, kind in zip(
         figure.subplots(1, 2, sharey=True), ("deletion", "insertion"), strict=True
     ):
         for row in rows:
-            if row["kind"] in styles:
-                color, style = styles[row["kind"]]
-                curve = row[f"{kind}_curve"]
-                shares = np.linspace(0, 1, len(curve))
-                axes.plot(shares, curve, style, color=color, ms=3, label=row["name"])
+            color, style = styles[row["name"]]
+            curve = row[f"{kind}_curve"]
+            shares = np.linspace(0, 1, len(curve))
+            axes.plot(shares, curve, style, color=color, ms=3, label=row["name"])
         verb = {
             "deletion": "deleted (lower is better)",
             "insertion": "shown (higher is better)",
@@ -137,6 +91,26 @@ def faithfulness(rows):
             axis.set_major_formatter(PercentFormatter(1, decimals=0))
     figure.axes[0].set_ylabel("probability of the answer")
     figure.axes[1].legend(frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def fixations(curve):
+    """Draw accuracy against the fixations that a photo takes on average.
+
+    Args:
+        curve: from `tables.cost_curve`, a list of dicts.
+    """
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    axes = figure.subplots()
+    axes.plot(
+        [point["reads"] for point in curve],
+        [point["accuracy"] for point in curve],
+        "o-",
+        color=BLUE,
+        ms=3,
+    )
+    axes.set(xlabel="fixations a photo, on average", ylabel="accuracy")
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     return _svg(figure)
 
 

@@ -40,8 +40,8 @@ def render(figures, strips, pairs, doubted):
     drawn = {"reliability": charts.reliability(figures["calibration"])}
     if figures["training"]["history"]:
         drawn["training"] = charts.training(figures["training"]["history"])
-    if figures["coarse_to_fine"]:
-        drawn["steps"] = charts.steps(figures["attention"], figures["coarse_to_fine"])
+    if figures["by_fixation"] and len(figures["by_fixation"]["rows"]) > 1:
+        drawn["fixations"] = charts.fixations(figures["by_fixation"]["curve"])
     if figures["faithfulness"]:
         drawn["faithfulness"] = charts.faithfulness(figures["faithfulness"]["maps"])
     classes = figures["classes"]
@@ -58,11 +58,17 @@ def render(figures, strips, pairs, doubted):
     )
 
 
-def webp(pixels, side=None):
-    """Return RGB 0…255 `(H, W, 3)` as WebP bytes, shrunk to `side` pixels where given."""
+def webp(pixels, aspect, side):
+    """Return a photo `(S, S, 3)`, RGB 0…255, as WebP bytes.
+
+    Args:
+        pixels: the photo, squeezed into a square.
+        aspect: its own width by its height, which is given back to it.
+        side: its longer side then, pixels.
+    """
     image = Image.fromarray(np.clip(pixels, 0, 255).astype("uint8"))
-    if side:
-        image.thumbnail((side, side))
+    size = (side * min(aspect, 1), side * min(1 / aspect, 1))
+    image = image.resize([max(1, round(length)) for length in size])
     file = io.BytesIO()
     image.save(file, "webp", quality=80)
     return file.getvalue()

@@ -47,8 +47,15 @@ def spread(size, count):
 
 
 def read(split, image_size, indices):
-    """Return the images of a split at `indices`, a dict from index to `(S, S, 3)`, RGB 0…255."""
+    """Return photos of a split at `indices`.
+
+    Returns:
+        A dict from index to the photo `(S, S, 3)`, RGB 0…255, and its own width by its height.
+    """
     indices = sorted(indices)
-    batches = pipeline.evaluation_batches(split.subset(indices), image_size, 1, 2)
-    images = (images[0] for images, _ in batches.as_numpy_iterator())
-    return dict(zip(indices, images, strict=True))
+    some = split.subset(indices)
+    images = (images[0] for images, _ in pipeline.evaluation_batches(some, image_size, 1))
+    return {
+        index: (image.numpy(), aspect)
+        for index, image, aspect in zip(indices, images, some.aspects(), strict=True)
+    }

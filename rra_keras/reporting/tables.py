@@ -1,122 +1,253 @@
 """The figures of a report: what was seen on a split, measured."""
 
+import keras
 import numpy as np
+from keras import ops
+from scipy.stats import entropy
 
-from rra_keras.measures import coarse_to_fine, faithfulness, localization
-from rra_keras.measures.maps import WHOLE, areas, edges, paste, upsample
+from rra_keras.layers.boxes import grow_box
+from rra_keras.measures import faithfulness, localization
+from rra_keras.measures.boxes import areas, intersection_over_union
+from rra_keras.measures.fixations import combine, reads
+from rra_keras.measures.intervals import interval
+from rra_keras.measures.maps import upsample
+from rra_keras.models.classifier import READ_MARGIN
 
 _SIDE = 112  # of the maps that are measured, pixels
-_CHUNK = 32  # images whose maps are held at a time
-_DRAWS = 20  # random boxes an image
-
-# The kinds of rows that the looks found; the others are what they are compared with.
-OWN = {"step_map", "steps_map", "answer_map", "look_activation", "look_box"}
+_DRAWS = 20  # random boxes a photo
+FOUND = 0.5  # IoU with the true box from which on an object is found
 
 
-def attention_table(seen, labels):
-    """Return what each step is worth, and what the attention makes of them.
+class Reader:
+    """Reads photos at given boxes, as a model does at its own.
 
     Args:
-        seen: `Explanation` of N images.
+        model: an `RRAClassifier` with a localizer.
+    """
+
+    def __init__(self, model):
+        self._crop = model.zoom_crop
+        features = model.view("features").output["features"]
+        logits = model.classifier(model.pool(features))
+        crops = model.view("crops").output["crops"]
+        self._read = keras.Model(crops, logits)
+
+    def __call__(self, images, boxes):
+        """Return the logits `(B, C)` of images `(B, S, S, 3)` read at objects' boxes `(B, 4)`."""
+        boxes = grow_box(ops.convert_to_tensor(boxes, "float32"), READ_MARGIN)
+        crops = self._crop([ops.convert_to_tensor(images, "float32"), boxes])
+        return np.asarray(self._read.predict_on_batch(crops))
+
+    def each_refinement(self, images, seen):
+        """Read a batch at the first fixation's box of each refinement, and at another photo's.
+
+        Args:
+            images: `(B, S, S, 3)`, 0…255.
+            seen: their `Explanation`, with R refinements.
+
+        Returns:
+            Two arrays `(B, 1 + R, C)` of logits.
+        """
+        own, others = [], []
+        for boxes in np.moveaxis(seen.found[:, 0], 1, 0):  # (B, 4)
+            own.append(self(images, boxes))
+            others.append(self(images, np.roll(boxes, 1, axis=0)))
+        return np.stack(own, axis=1), np.stack(others, axis=1)
+
+
+def refinement_table(seen, labels, own, others, boxes=None):
+    """Return a row for the glance and for each refinement of the first fixation.
+
+    Args:
+        seen: the `Explanation` of N photos.
         labels: `(N,)` integers.
+        own: `(N, 1 + R, C)`, logits of the photos read at the box of each.
+        others: `(N, 1 + R, C)`, the same at another photo's box.
+        boxes: `(N, 4)`, the objects' true boxes where they are known, or `None`.
 
     Returns:
-        dict of lists with one value a step: its mean `weight`; the share of images where it has
-        the `greatest` weight; the `accuracy` with that step in place of all. And of accuracies:
-        `glance`, `answer`, and `even`, all steps weighing the same.
+        A list of dicts: `name`; `needed`, by which share of the photos; `area` of the box, a mean
+        over all photos, as shares of the photo; `found`, the share of boxes with an IoU of at
+        least 0.5, `None` where no box is known; `accuracy`, read there; `elsewhere`, read at
+        another photo's box.
     """
-    right = seen.course().argmax(-1) == labels[:, None]  # (N, 2 + T)
-    total = right.shape[1] - 2
-    even = seen.glance_logits + seen.look_weight * seen.step_logits.mean(axis=1) if total else None
-    top = np.bincount(seen.step_weights.argmax(-1), minlength=total) if total else np.zeros(0)
+    rows = []
+    for r, box in enumerate(np.moveaxis(seen.found[:, 0], 1, 0)):
+        rows.append(
+            {
+                "name": f"refinement {r}" if r else "glance",
+                "needed": float(np.mean(seen.refinements[:, 0] >= r)),
+                "area": float(areas(box).mean()),
+                "found": _found(box[:, None], boxes),
+                "accuracy": float(np.mean(own[:, r].argmax(-1) == labels)),
+                "elsewhere": float(np.mean(others[:, r].argmax(-1) == labels)),
+            }
+        )
+    return rows
+
+
+def fixation_table(seen, labels, temperature, boxes=None):
+    """Return a row for each fixation, and how uneven the attention over them is.
+
+    Args:
+        seen: the `Explanation` of N photos.
+        labels: `(N,)` integers.
+        temperature: of the attention over fixations.
+        boxes: `(N, 4)`, the objects' true boxes where they are known, or `None`.
+
+    Returns:
+        `rows`, a list of dicts: `name`; `read`, for which share of the photos; `weight`, the mean
+        where it was read; `chosen`, the share of photos where it has the largest weight;
+        `accuracy`, of the answers of so many fixations; `found`, the share of photos in which one
+        of so many has an IoU of at least 0.5 with the true box. And `reads`, the mean; `first`, how
+        often the first alone has the right answer; `entropy` of the weights by the most that it can
+        be, over the photos with several (0: one dominates; 1: all the same), `None` without any.
+    """
+    count = seen.objects.shape[1]
+    read = seen.weights > 0
+    rows = []
+    for k in range(count):
+        answer, *_ = combine(
+            seen.part_logits[:, : k + 1],
+            np.zeros(read[:, : k + 1].shape),
+            read[:, : k + 1],
+            temperature,
+        )
+        rows.append(
+            {
+                "name": f"fixation {k + 1}",
+                "read": float(read[:, k].mean()),
+                "weight": float(seen.weights[read[:, k], k].mean()) if read[:, k].any() else None,
+                "chosen": float(np.mean(seen.chosen == k)),
+                "accuracy": float(np.mean(answer.argmax(-1) == labels)),
+                "found": _found(seen.objects[:, : k + 1], boxes),
+            }
+        )
+    several = read.sum(axis=1) > 1
+    uneven = None
+    if several.any():
+        most = np.log(read[several].sum(axis=1))
+        uneven = float(np.mean(entropy(seen.weights[several], axis=1) / most))
     return {
-        "glance": float(right[:, 0].mean()),
-        "answer": float(right[:, -1].mean()),
-        "even": float(np.mean(even.argmax(-1) == labels)) if total else None,
-        "weight": seen.step_weights.mean(axis=0).tolist(),
-        "greatest": (top / len(labels)).tolist(),
-        "accuracy": right[:, 1:-1].mean(axis=0).tolist(),
+        "rows": rows,
+        "reads": float(read.sum(axis=1).mean()),
+        "first": rows[0]["accuracy"],
+        "entropy": uneven,
     }
 
 
-def localization_table(seen, boxes, image_size, activations=None, seed=0, progress=iter):
-    """Return how well maps and looks find what the boxes enclose, beside what knows nothing.
-
-    Maps, of evidence and of activation whatever the class, are measured by MaxBoxAcc, MaxBoxAccV2
-    and the pointing game (does the greatest value lie in the box?). A look's own box needs no
-    threshold; its center does the pointing. Beside each look stand a box of its size in the
-    middle, and one anywhere, the mean of 20 draws.
+def cost_curve(logits, distinct, labels, temperature, points=12):
+    """Return the accuracy for every number of fixations that a photo takes on average.
 
     Args:
-        seen: `Explanation` of N images.
-        boxes: `Boxes` of the same images.
-        image_size: side of the images in pixels.
-        activations: `(N, 1 + looks, h, w)` from `activation.activations`; not measured if `None`.
-        seed: of the random boxes.
-        progress: wraps the loop over images.
+        logits: `(N, K, C)`, of all fixations.
+        distinct: `(N, K)`, 1 for what counts.
+        labels: `(N,)` integers.
+        temperature: of the attention over fixations.
+        points: of the curve, at most.
 
     Returns:
-        a list of dicts: `kind`, `name` for display, `own` (found by the looks, not what they are
-        compared with), `max_box_acc`, `max_box_acc_v2`, `pointing`, `area` (a box's mean
-        share of the image) and `part_hit` (the share of the parts that tell which a box encloses
-        whole); `None` for what does not apply.
+        A list of dicts by rising cost: `sure_from`, the evidence that is enough; `reads` a photo;
+        `accuracy`.
+    """
+    evidence = logits.max(axis=-1)
+    scores = np.zeros(distinct.shape)
+    curve = []
+    for sure_from in np.unique(np.quantile(evidence[:, 0], np.linspace(0, 1, points - 1))).tolist():
+        read = reads(evidence, distinct, sure_from)
+        answer, *_ = combine(logits, scores, distinct, temperature, sure_from)
+        curve.append(
+            {
+                "sure_from": sure_from,
+                "reads": float(read.sum(axis=1).mean()),
+                "accuracy": float(np.mean(answer.argmax(-1) == labels)),
+            }
+        )
+    answer, *_ = combine(logits, scores, distinct, temperature)
+    every = float(np.sum(distinct, axis=1).mean())
+    accuracy = float(np.mean(answer.argmax(-1) == labels))
+    return [*curve, {"sure_from": None, "reads": every, "accuracy": accuracy}]
+
+
+def _found(found, boxes):
+    """Return the share of photos in which one of the boxes `(N, K, 4)` is the true one."""
+    if boxes is None or not (known := ~np.isnan(boxes).any(axis=1)).any():
+        return None
+    overlap = intersection_over_union(found[known], boxes[known, None])  # (N, K)
+    return float(np.mean(overlap.max(axis=1) >= FOUND))
+
+
+def step_table(seen, labels):
+    """Return what each part says by itself: `name`, mean `weight`, `accuracy`."""
+    right = seen.part_logits.argmax(-1) == labels[:, None]  # (N, M)
+    return [
+        {
+            "name": name,
+            "weight": float(seen.weights[:, m].mean()),
+            "accuracy": float(right[:, m].mean()),
+        }
+        for m, name in enumerate(seen.part_names)
+    ]
+
+
+def localization_table(seen, boxes, seed=0, progress=iter):
+    """Return how well what was read finds what the boxes enclose, beside what knows nothing.
+
+    The map of evidence is measured by MaxBoxAcc, MaxBoxAccV2 and the pointing game (does the
+    greatest value lie in the box?). A fixation's own box needs no threshold; its center does the
+    pointing. Beside it stand a box of its size in the middle, and one anywhere, the mean of 20
+    draws.
+
+    Args:
+        seen: `Explanation` of N photos.
+        boxes: `Boxes` of the same photos.
+        seed: of the random boxes.
+        progress: wraps the loop over photos.
+
+    Returns:
+        a list of dicts: `name` for display, `own` (found by the model, not what it is compared
+        with), `max_box_acc`, `max_box_acc_v2`, `pointing`, `area` (a box's mean share of the photo)
+        and `part_hit` (the share of the parts that distinguish classes which a box encloses whole);
+        `None` for what does not apply.
     """
     known = np.flatnonzero(~np.isnan(boxes.objects).any(axis=1))
     objects = boxes.objects[known]
     parts = None if boxes.parts is None else boxes.parts[known]
-    found_by = [("glance_map", "plain CAM (the glance)")]
-    if seen.looks:
-        found_by += [("steps_map", "steps, as weighed"), ("answer_map", "glance and steps")]
-    if activations is not None:
-        found_by += [("whole_activation", "activation, whole photo")]
-        found_by += [
-            ("look_activation", f"activation, look {look + 1}") for look in range(seen.looks)
-        ]
-    ious = [([], []) for _ in found_by]
-    points = [[] for _ in found_by]
+    largest, best, points = [], [], []
     for index in progress(known):
-        one = seen[[index]]
-        maps = [upsample(one.glance_map, _SIDE)]
-        if seen.looks:
-            maps += [one.combined_map(_SIDE), one.answer_map(_SIDE)]
-        if activations is not None:
-            pasted = paste(activations[index], [WHOLE, *seen.boxes[index]], _SIDE)
-            maps.extend(pasted[:, None])  # (1, G, G) each
-        for i, values in enumerate(maps):
-            found = localization.threshold_ious(values, boxes.objects[[index]])
-            for kept, new in zip(ious[i], found, strict=True):
-                kept.append(new)
-            points[i].append(localization.peaks(values))
-    rows = []
-    for i, (kind, name) in enumerate(found_by):
-        largest, best = (np.concatenate(kept) for kept in ious[i])
-        inside = localization.hits(np.concatenate(points[i]), objects)
-        rows.append(_row(kind, name, largest, best, inside))
+        values = seen[[index]].answer_map(_SIDE)
+        found = localization.threshold_ious(values, boxes.objects[[index]])
+        largest.append(found[0])
+        best.append(found[1])
+        points.append(localization.peaks(values))
+    inside = localization.hits(np.concatenate(points), objects)
+    rows = [_row("evidence", True, np.concatenate(largest), np.concatenate(best), inside)]
+    if not seen.objects.shape[1]:
+        return rows
     rng = np.random.default_rng(seed)
-    for look in range(seen.looks):
-        own = edges(seen.boxes[known, look], image_size)
-        again = np.tile(own, (_DRAWS, 1))
-        for kind, name, found in (
-            ("look_box", f"look {look + 1}", own),
-            ("center_box", "same size, in the middle", localization.center_boxes(own)),
-            ("random_box", "same size, anywhere", localization.random_boxes(again, rng)),
-        ):
-            truth = np.tile(objects, (len(found) // len(own), 1))
-            overlap = localization.intersection_over_union(found, truth)[:, None]
-            inside = localization.hits(localization.centers(found), truth)
-            row = _row(kind, name, overlap, overlap, inside, areas(found))
-            if parts is not None:
-                truth = np.tile(parts, (len(found) // len(own), 1, 1))  # (…, P, 4)
-                row["part_hit"] = float(localization.contains(found[:, None], truth).mean())
-            rows.append(row)
+    chosen = seen.objects[known, seen.chosen[known]]
+    again = np.tile(chosen, (_DRAWS, 1))
+    for name, found in (
+        ("first fixation", seen.objects[known, 0]),
+        ("chosen fixation", chosen),
+        ("same size, in the middle", localization.center_boxes(chosen)),
+        ("same size, anywhere", localization.random_boxes(again, rng)),
+    ):
+        truth = np.tile(objects, (len(found) // len(chosen), 1))
+        overlap = intersection_over_union(found, truth)[:, None]
+        inside = localization.hits(localization.centers(found), truth)
+        row = _row(name, name.endswith("fixation"), overlap, overlap, inside, areas(found))
+        if parts is not None:
+            truth = np.tile(parts, (len(found) // len(chosen), 1, 1))  # (…, P, 4)
+            row["part_hit"] = float(localization.contains(found[:, None], truth).mean())
+        rows.append(row)
     return rows
 
 
-def _row(kind, name, largest, best, inside, area=None):
+def _row(name, own, largest, best, inside, area=None):
     return {
-        "kind": kind,
-        "own": kind in OWN,
         "name": name,
+        "own": own,
         "max_box_acc": localization.max_box_acc(largest),
         "max_box_acc_v2": localization.max_box_acc_v2(best),
         "pointing": float(inside.mean()),
@@ -129,105 +260,45 @@ def faithfulness_table(seen, images, predict, seed=0, progress=iter):
     """Return what happens to the answer as that which each map marks is deleted or inserted.
 
     Args:
-        seen: `Explanation` of N images.
-        images: yields the same N images, `(S, S, 3)`, RGB 0…255.
-        predict: images `(K, S, S, 3)` → logits `(K, C)`.
+        seen: `Explanation` of N photos.
+        images: yields the same N photos, `(S, S, 3)`, RGB 0…255.
+        predict: photos `(K, S, S, 3)` → logits `(K, C)`.
         seed: of the random maps.
-        progress: wraps the loop over images.
+        progress: wraps the loop over photos.
 
     Returns:
-        a list of dicts, one a map: `kind`, `name` for display, `own`; mean `deletion` and
-        `insertion` area under the curve; their means over the random map's, `deletion_gain` (below
-        it) and `insertion_gain` (above it), with 95 % intervals over images; and the mean
-        `deletion_curve` and `insertion_curve`.
+        a list of dicts, one a map: `name`, `own`; mean `deletion` and `insertion` area under the
+        curve; their means over the random map's, `deletion_gain` (below it) and `insertion_gain`
+        (above it), with 95 % intervals over photos; and the mean `deletion_curve` and
+        `insertion_curve`.
     """
     rng = np.random.default_rng(seed)
-    grid = seen.glance_map.shape[1:]
+    grid = seen.maps.shape[2:]
     results = []
     for index, image in progress(enumerate(images)):
         one = seen[[index]]
         # As coarse as a map, so that it deletes patches and not single pixels.
         ties, random = upsample(rng.uniform(size=(2, *grid)), _SIDE)
-        glance, *steps = one.maps_in_image(_SIDE)[0]
-        maps = [("glance_map", "glance", glance)]
-        maps += [("step_map", f"step {t + 1}", values) for t, values in enumerate(steps)]
-        if steps:
-            maps.append(("steps_map", "steps, as weighed", one.combined_map(_SIDE)[0]))
-            maps.append(("answer_map", "glance and steps", one.answer_map(_SIDE)[0]))
-        maps.append(("center_map", "middle first", faithfulness.center_map(_SIDE)))
-        maps.append(("random_map", "random", random))
-        stacked = np.stack([values for *_, values in maps])
+        maps = {
+            "evidence": one.answer_map(_SIDE)[0],
+            "chosen part": one.maps_in_image(_SIDE)[0, one.chosen[0]],
+            "middle first": faithfulness.center_map(_SIDE),
+            "random": random,
+        }
+        stacked = np.stack(list(maps.values()))
         results.append(np.stack(faithfulness.curves(predict, image, one.classes[0], stacked, ties)))
     results = np.stack(results, axis=2)  # (2, M, N, K)
     under = faithfulness.area_under(results)  # (2, M, N)
     rows = []
-    for m, (kind, name, _) in enumerate(maps):
-        row = {"kind": kind, "own": kind in OWN, "name": name}
+    for m, name in enumerate(maps):
+        row = {"name": name, "own": m < 2}
         for kind, sign, which in (("deletion", -1, 0), ("insertion", 1, 1)):
             gain = sign * (under[which, m] - under[which, -1])
             row |= {
                 kind: float(under[which, m].mean()),
                 f"{kind}_gain": float(gain.mean()),
-                f"{kind}_interval": coarse_to_fine.interval(gain, seed=seed),
+                f"{kind}_interval": interval(gain, seed=seed),
                 f"{kind}_curve": results[which, m].mean(axis=0).tolist(),
             }
         rows.append(row)
     return rows
-
-
-def coarse_to_fine_table(seen, seed=0):
-    """Return whether focus narrows: from the glance over all steps, and among a look's own steps.
-
-    Between looks a map must narrow, as each box lies inside the one before. What the recurrence
-    does shows among the steps of one look, whose box is the same.
-
-    Args:
-        seen: `Explanation` of N images, with one look or more.
-        seed: of bootstrap and shuffling.
-
-    Returns:
-        dict of `area` (of the map above half its maximum) and `entropy`: each a list of `trend`s,
-        with a `kind` (`"course"`, from the glance to the last step, or `"look"`, its own steps)
-        and a `name` for display. And for each look: `box_area`, its
-        mean and 95 % interval, and `likeness`, the mean correlation of its first and last maps.
-    """
-    measures = {"area": [], "entropy": []}
-    for start in range(0, len(seen.classes), _CHUNK):
-        maps = seen[np.arange(start, min(start + _CHUNK, len(seen.classes)))].maps_in_image(_SIDE)
-        measures["area"].append(coarse_to_fine.area_above_half(maps))
-        measures["entropy"].append(coarse_to_fine.entropy(maps))
-    measures = {name: np.concatenate(values) for name, values in measures.items()}  # (N, 1 + T)
-    steps = seen.step_logits.shape[1] // seen.looks
-    spans = [("course", "glance to last step", slice(None))]
-    if steps > 1:
-        spans += [
-            ("look", f"look {k + 1}, its steps", slice(1 + k * steps, 1 + (k + 1) * steps))
-            for k in range(seen.looks)
-        ]
-    table = {
-        measure: [
-            {"kind": kind, "name": name, **coarse_to_fine.trend(values[:, at], seed=seed)}
-            for kind, name, at in spans
-        ]
-        for measure, values in measures.items()
-    }
-    box_areas = areas(seen.boxes).astype("float64")  # (N, looks)
-    table["box_area"] = [
-        {
-            "mean": float(column.mean()),
-            "interval": coarse_to_fine.interval(column, seed=seed),
-        }
-        for column in box_areas.T
-    ]
-    firsts = seen.step_maps[:, ::steps], seen.step_maps[:, steps - 1 :: steps]
-    table["likeness"] = np.nanmean(_correlations(*firsts), axis=0).tolist()
-    return table
-
-
-def _correlations(maps, others):
-    """Return the correlation of maps `(N, L, h, w)` with others; NaN where one is constant."""
-    flat = [m.reshape(*m.shape[:2], -1).astype("float64") for m in (maps, others)]
-    flat = [m - m.mean(axis=-1, keepdims=True) for m in flat]
-    norms = [np.linalg.norm(m, axis=-1) for m in flat]
-    with np.errstate(invalid="ignore"):  # 0 / 0
-        return np.sum(flat[0] * flat[1], axis=-1) / (norms[0] * norms[1])

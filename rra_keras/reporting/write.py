@@ -1,6 +1,5 @@
 """From a run to its report: look at a split, measure, draw, write."""
 
-import csv
 import dataclasses
 import functools
 import importlib.metadata
@@ -15,15 +14,14 @@ from tqdm import tqdm
 
 from rra_keras.data import pipeline
 from rra_keras.explain import focus
-from rra_keras.explain.activation import activations
-from rra_keras.explain.steps import Explainer, Explanation
+from rra_keras.explain.explainer import Explainer, Explanation
 from rra_keras.measures import calibration, confusion
-from rra_keras.measures.coarse_to_fine import verdict
-from rra_keras.measures.doubts import doubted_labels, doubts_csv
+from rra_keras.measures.doubts import doubt_rows, doubted_labels
 from rra_keras.measures.predictions import accuracies
 from rra_keras.models.presets import PRESETS
 from rra_keras.reporting import page, sample, tables
-from rra_keras.reporting.closing import Reader, closing_table
+from rra_keras.runs import files
+from rra_keras.runs.collect import by_photo
 from rra_keras.training.config import configure
 
 _PACKAGES = ("rra-keras", "keras", "tensorflow", "tf-keras-vis", "scipy", "matplotlib")
@@ -35,43 +33,43 @@ _THUMBNAIL = 224  # pixels
 def training_command(config):
     """Return the command that gives a run's configuration: `train.py` and what is not usual."""
     chosen = PRESETS[config["preset"]].model
-    own = {name: config["model"][name] for name in ("backbone", "looks")}
+    own = {name: config["model"].get(name) for name in ("backbone", "localizer") if name in chosen}
     own = {name: value for name, value in own.items() if value != chosen[name]}
     usual = json.loads(json.dumps(dataclasses.asdict(configure(config["preset"], own))))
-    usual |= usual.pop("model") | {"preset": "edge"} | dict.fromkeys(own)
+    usual |= usual.pop("model") | {"preset": "edge"} | dict.fromkeys(own, "")
     given = config | config["model"]
     words = ["python", "train.py"]
     for name in ("preset", *(name for name in given if name not in ("preset", "model"))):
         value = "x".join(map(str, given[name])) if isinstance(given[name], list) else given[name]
         if given[name] != usual.get(name):
+            value = "none" if name == "localizer" and value is None else value
             words.append(f"--{name}" if value is True else f"--{name}={value}")
     return shlex.join(words)
 
 
-def look(model, split, batch_size=16, activation=False):
-    """Look at every image of a split, with a progress bar.
+def look(model, split, batch_size=16):
+    """Look at every photo of a split, with a progress bar.
 
     Returns:
-        The `Explanation` of all; the labels `(N,)`; with `activation`, for a model that looks
-        closer, the maps of `activations`, or else `None`; and of a model whose looks close in on an
-        object what `Reader.each_look` returns, or else `None`.
+        The `Explanation` of all; the labels `(N,)`; of a model with fixations which of them are
+        `distinct`, `(N, K)`, and what `Reader.each_refinement` returns, or else `None` twice.
     """
     explainer = Explainer(model)
-    reader = Reader(model) if model.learns_where and model.looks == 1 else None
-    batches = pipeline.evaluation_batches(split, model.image_size, batch_size, model.num_classes)
-    parts, labels, maps, read = [], [], [], []
-    with tqdm(total=split.size, desc="Looking", unit="image") as bar:
-        for images, one_hot in batches.as_numpy_iterator():
+    reader = tables.Reader(model) if model.attention else None
+    distinct = model.view("distinct") if model.attention else None
+    parts, labels, apart, read = [], [], [], []
+    with tqdm(total=split.size, desc="Looking", unit="photo") as bar:
+        batches = pipeline.evaluation_batches(split, model.image_size, batch_size)
+        for images, batch_labels in batches.as_numpy_iterator():
             parts.append(explainer(images))
-            labels.append(one_hot.argmax(-1))
-            if activation and model.looks:
-                maps.append(activations(model, images, parts[-1].boxes))
+            labels.append(batch_labels)
             if reader:
-                read.append(reader.each_look(images, parts[-1]))
+                read.append(reader.each_refinement(images, parts[-1]))
+                apart.append(by_photo(distinct.predict_on_batch(images), len(images))["distinct"])
             bar.update(len(images))
-    maps = np.concatenate(maps) if maps else None
+    apart = np.concatenate(apart) if apart else None
     read = [np.concatenate(each) for each in zip(*read, strict=True)] or None
-    return Explanation.concatenate(parts), np.concatenate(labels), maps, read
+    return Explanation.concatenate(parts), np.concatenate(labels), apart, read
 
 
 def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_size=16):
@@ -88,8 +86,9 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
     """
     model = run.load_model()
     names = run.class_names
-    seen, labels, maps, read = look(model, split, batch_size, activation=boxes is not None)
-    probabilities = calibration.probabilities(seen.logits, model.temperature)
+    seen, labels, distinct, read = look(model, split, batch_size)
+    temperature = model.calibration.temperature
+    probabilities = calibration.probabilities(seen.logits, temperature)
     matrix = confusion.confusion_matrix(labels, seen.logits.argmax(-1), len(names))
     chosen = {
         "spread": sample.spread(split.size, strips).tolist(),
@@ -105,20 +104,20 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
     wanted |= set(doubted[:_DOUBTED].tolist())
     images = sample.read(split, model.image_size, wanted)
 
-    config, metrics = run.config, _metrics(run)
-    several = seen.step_logits.shape[1] > 1
+    config, metrics = run.config, run.metrics or {}
+    known_boxes = None if boxes is None else boxes.objects
     figures = {
         "run": str(run),
         "dataset": dataset,
         "split": split.name,
         "images": split.size,
-        "looks": model.looks,
-        "steps": model.steps if model.looks else 0,
+        "fixations": seen.objects.shape[1],
+        "steps": getattr(model, "steps", 0),
         "command": metrics.get("command") or training_command(config),
         "report_command": shlex.join(["python", "-m", "rra_keras.report", *sys.argv[1:]]),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "accuracy": accuracies(_streams(seen), labels),
-        "calibration": _calibration(seen.logits, labels, model.temperature),
+        "accuracy": accuracies(seen.logits, labels),
+        "calibration": _calibration(seen.logits, labels, temperature),
         "unknown": _unknown(seen, labels),
         "classes": _classes(matrix, names),
         "confused_pairs": [{k: v for k, v in pair.items() if k != "photos"} for pair in pairs],
@@ -131,55 +130,44 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
                 for i in doubted[:_DOUBTED]
             ],
         },
-        "closing": (
-            closing_table(seen, labels, *read, None if boxes is None else boxes.objects)
-            if read
-            else None
-        ),
-        "attention": tables.attention_table(seen, labels) if several else None,
-        "coarse_to_fine": _coarse_to_fine(seen) if several else None,
-        "localization": (
-            None if boxes is None else _localization(seen, boxes, model.image_size, maps)
-        ),
+        "refinements": tables.refinement_table(seen, labels, *read, known_boxes) if read else None,
+        "by_fixation": _by_fixation(model, seen, labels, distinct, known_boxes) if read else None,
+        "by_step": tables.step_table(seen, labels) if hasattr(model, "steps") else None,
+        "localization": None if boxes is None else _localization(seen, boxes),
         "faithfulness": None,
-        "training": {"history": _history(run), "metrics": metrics},
+        "training": {"history": files.read_table(run.path("history.csv")), "metrics": metrics},
     }
     if len(faithful):
         bar = functools.partial(tqdm, total=len(faithful), desc="Deleting and inserting")
         rows = tables.faithfulness_table(
             seen[faithful],
-            (images[i] for i in faithful),
-            lambda batch: (
-                model.predict(batch, batch_size=batch_size, verbose=0) / model.temperature
-            ),
+            (images[i][0] for i in faithful),
+            lambda batch: model.predict(batch, batch_size=batch_size, verbose=0) / temperature,
             progress=bar,
         )
         figures["faithfulness"] = {"images": len(faithful), "maps": rows}
     drawn = {
         kind: [
-            _drawn(seen[[i]], model, images[i], labels[[i]], names, _name(split, i))
+            _drawn(seen[[i]], model, *images[i], labels[[i]], names, _name(split, i))
             for i in tqdm(indices, desc=f"Drawing, {kind}")
         ]
         for kind, indices in chosen.items()
     }
     for photo in (photo for pair in pairs for photo in pair["photos"]):
-        photo["image"] = page.webp(images[photo.pop("index")], _THUMBNAIL)
+        photo["image"] = page.webp(*images[photo.pop("index")], _THUMBNAIL)
     figures = _plain(figures)
-    thumbnails = [page.webp(images[i], _THUMBNAIL) for i in doubted[:_DOUBTED]]
+    thumbnails = [page.webp(*images[i], _THUMBNAIL) for i in doubted[:_DOUBTED]]
     run.write_text("report.html", page.render(figures, drawn, pairs, thumbnails))
-    table = doubts_csv(doubted, labels, probabilities, names, split.names)
-    run.write_text("label_issues.csv", table)
+    rows = doubt_rows(doubted, labels, probabilities, names, split.names)
+    run.write_text("label_issues.csv", files.table(*rows))
     run.write_json("report.json", figures)
 
 
-def _streams(seen):
-    if not seen.looks:
-        return {"logits": seen.logits}
-    looks = np.einsum("bt,btc->bc", seen.step_weights, seen.step_logits)
-    return {
-        "logits": seen.logits,
-        "glance_logits": seen.glance_logits,
-        "look_logits": looks,
+def _by_fixation(model, seen, labels, distinct, boxes):
+    temperature = model.fixation_attention.temperature
+    return tables.fixation_table(seen, labels, temperature, boxes) | {
+        "curve": tables.cost_curve(seen.part_logits, distinct, labels, temperature),
+        "sure_from": model.fixation_attention.sure_from,
     }
 
 
@@ -247,37 +235,19 @@ def _pairs(matrix, labels, probabilities, names):
     return pairs
 
 
-def _coarse_to_fine(seen):
-    table = tables.coarse_to_fine_table(seen)
-    for measure in ("area", "entropy"):
-        for trend in table[measure]:
-            trend["verdict"] = verdict(trend)
-    return table
-
-
-def _localization(seen, boxes, image_size, maps):
+def _localization(seen, boxes):
     known = int((~np.isnan(boxes.objects).any(axis=1)).sum())
-    bar = functools.partial(tqdm, desc="Comparing with boxes", unit="image")
-    rows = tables.localization_table(seen, boxes, image_size, maps, progress=bar)
+    bar = functools.partial(tqdm, desc="Comparing with boxes", unit="photo")
+    rows = tables.localization_table(seen, boxes, progress=bar)
     return {"images": known, "parts": boxes.parts is not None, "rows": rows}
 
 
-def _history(run):
-    if not run.path("history.csv").is_file():
-        return []
-    return list(csv.DictReader(io.StringIO(run.path("history.csv").read_text("utf-8"))))
-
-
-def _metrics(run):
-    path = run.path("metrics.json")
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
-
-
-def _drawn(seen, model, image, label, names, name):
+def _drawn(seen, model, image, aspect, label, names, name):
     strip = {"name": name}
     for form, columns in (("wide", 6), ("narrow", 3)):
         file = io.BytesIO()
-        focus.draw_strips(seen, model, image[None], label, names, file, columns, format="webp")
+        about = (seen, model.crop_size, image[None], label, names, file, [aspect], columns)
+        focus.draw_strips(*about, format="webp")
         strip[form] = file.getvalue()
     answer = names[int(seen.classes[0])] if seen.known[0] else "none of these"
     right = seen.known[0] and seen.classes[0] == label[0]

@@ -1,8 +1,6 @@
 """The state of a training on disk, so that it goes on where it was stopped."""
 
 import contextlib
-import csv
-import io
 import json
 import math
 import zipfile
@@ -11,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from rra_keras.runs import files
 from rra_keras.training.stop import StoppedError
 
 STATE = "checkpoints/state.npz"
@@ -138,7 +137,7 @@ class Checkpoint(keras.callbacks.Callback):
         if better:
             self.best = float(logs[self.monitor])
         if self.writes:
-            self.run.write_text("history.csv", _table(self._history))
+            self.run.write_text("history.csv", files.table(self._history))
             if better:
                 with self.run.replacing(BEST) as path, path.open("wb") as file:
                     weights = _in_training(self.model, self.model.weights)
@@ -184,17 +183,10 @@ def _groups(model):
 
 def _in_training(model, variables):
     """Return a model's variables but for those that it learns once its training is over."""
-    later = {variable.path for variable in model.known_score.variables}
+    last = [model.calibration, *([model.fixation_attention] if model.attention else [])]
+    later = {variable.path for layer in last for variable in layer.variables}
     return [variable for variable in variables if variable.path not in later]
 
 
 def _read(state, group):
     return [state[f"{group}_{i}"] for i in range(sum(n.startswith(f"{group}_") for n in state))]
-
-
-def _table(rows):
-    text = io.StringIO()
-    table = csv.DictWriter(text, rows[0], lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    return text.getvalue()

@@ -1,10 +1,13 @@
 """What a run depends on: a preset, and what replaces its values."""
 
 import dataclasses
+import inspect
 import math
 
-from rra_keras.models import RRAClassifier
-from rra_keras.models.presets import PRESETS
+from rra_keras import models
+from rra_keras.models.arguments import check_arguments
+from rra_keras.models.presets import preset as find_preset
+from rra_keras.models.presets import preset_model
 
 AUGMENTATIONS = ("none", "light", "rand", "mix")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -25,12 +28,12 @@ class Config:
         exclude: With `folder:PATH`, a table with a column `file`, or a list of one file a line, of
             photos to leave out, relative to PATH. A run keeps a copy, `excluded.csv`.
         preset: Where all defaults come from.
-        model: Arguments of `RRAClassifier`, without `num_classes` and `weights`.
+        model: Arguments of the preset's class, without `num_classes` and `weights`.
         weights: Backbone weights: `imagenet`, `random` or a file.
         init_from: Directory of a finished run to go on from, with the same layers: its weights,
             its knowledge of where to look and, by name, of the classes that stay.
-        one_object: Each photo shows one object: look closer, without finding out from the labels
-            whether that pays.
+        one_object: Each photo shows one object: read it, without finding out from the labels whether
+            that pays.
         augment: Augmentation: `none`, `light`, `rand` or `mix`.
         epochs: Passes over the training images.
         batch_size: Images a step.
@@ -106,29 +109,40 @@ class Config:
             )
 
 
+def model_class(preset):
+    """Return the class of a preset's model."""
+    return getattr(models, find_preset(preset).model_class)
+
+
 def configure(preset="edge", model=None, **overrides):
     """Return the `Config` of a preset with some values replaced.
 
     Example:
-        config = training.configure("edge", {"looks": 2}, dataset="folder:photos", epochs=3)
-        assert (config.model["looks"], config.epochs, config.batch_size) == (2, 3, 16)
+        config = training.configure("edge", {"max_fixations": 2}, dataset="folder:photos", epochs=3)
+        assert (config.model["max_fixations"], config.epochs, config.batch_size) == (2, 3, 16)
 
     Args:
         preset: name in `rra_keras.models.presets.PRESETS`.
-        model: arguments of `RRAClassifier` that replace the preset's; the model is the one that
-            `RRAClassifier.from_preset` gives for them.
+        model: arguments of the preset's class that replace the preset's.
         **overrides: fields of `Config`.
 
     Raises:
         ValueError: if there is no such preset or argument, or a value is out of range.
     """
-    arguments = RRAClassifier.preset_arguments(preset, **model or {})
-    config = Config(preset=preset, model=arguments, **PRESETS[preset].training | overrides)
-    RRAClassifier.check_arguments(**arguments, weights=config.weights, dtype=config.precision)
+    kind = model_class(preset)
+    arguments = preset_model(preset, kind, model or {})
+    config = Config(preset=preset, model=arguments, **find_preset(preset).training | overrides)
+    if kind is models.RRAClassifier:
+        bound = inspect.signature(kind).bind(
+            num_classes=2, weights=config.weights, dtype=config.precision, **arguments
+        )
+        bound.apply_defaults()
+        check_arguments(bound.arguments)
     return config
 
 
 def default_run_dir(config):
-    """Return where a run goes unless told: `runs/DATASET-looksN-seedN`."""
+    """Return where a run goes unless told: `runs/DATASET-PRESET-seedN`."""
     dataset = config.dataset.rstrip("/").rpartition("/")[2].removeprefix("folder:")
-    return f"runs/{dataset}-looks{config.model['looks']}-seed{config.seed}"
+    plain = "localizer" in config.model and config.model["localizer"] is None
+    return f"runs/{dataset}-{'plain' if plain else config.preset}-seed{config.seed}"

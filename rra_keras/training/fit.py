@@ -7,15 +7,16 @@ import numpy as np
 
 from rra_keras.data import pipeline
 from rra_keras.data.augment import SMALLEST_CROP
+from rra_keras.models.base import CrossEntropy
+from rra_keras.runs.collect import progress_style
 from rra_keras.training import processes
 from rra_keras.training.checkpoint import Checkpoint
-from rra_keras.training.evaluation import progress_style
 from rra_keras.training.finish import finish
 from rra_keras.training.optimizer import make_optimizer
 from rra_keras.training.stop import StopRequest
 
 
-def train(config, prepared):
+def train(config, prepared, model):
     """Train a model, test it once with its best weights, and write the run's files.
 
     1. Go on from the run's state on disk, if there is one.
@@ -25,16 +26,18 @@ def train(config, prepared):
     Example:
         config = training.configure(
             "edge",
-            {"backbone": "mobilenet", "looks": 0, "image_size": 32},
+            {"backbone": "mobilenet", "localizer": None, "image_size": 32},
             dataset=f"folder:{photos}",
             weights="random",
             epochs=1,
         )
-        metrics = training.train(config, training.prepare(config, "runs/mine"))
+        prepared = training.prepare(config, "runs/mine")
+        metrics = training.train(config, prepared, training.build(config, prepared))
 
     Args:
         config: a `Config`.
         prepared: what `prepare` returned for it.
+        model: what `build` returned for both.
 
     Returns:
         The content of `metrics.json`, that of before for a finished run; `None` in a process that
@@ -47,7 +50,7 @@ def train(config, prepared):
         StateError: if the state on disk cannot be used.
         LostProcessError: if another process of the training has ended.
     """
-    run, source, model, clock = prepared.run, prepared.source, prepared.model, prepared.clock
+    run, source, clock = prepared.run, prepared.source, prepared.clock
     number, count = processes.number_and_count()
     with processes.raise_lost_process():
         processes.barrier("prepared")
@@ -59,15 +62,14 @@ def train(config, prepared):
 
     steps = pipeline.steps_per_epoch(source.splits["train"], config.batch_size)
     _compile(config, model, steps)
-    # Keras leaves the stream's name out where there is only one.
-    monitor = "val_logits_accuracy" if model.looks else "val_accuracy"
+    monitor = f"val_{model.accuracy_name}"
     stop = StopRequest()
     checkpoint = Checkpoint(run, monitor, steps, config.checkpoint_every, stop, number == 0)
     checkpoint.restore(model)
     with _advice(config, checkpoint):
         if checkpoint.epoch < config.epochs:
             with stop:
-                _fit(config, prepared, checkpoint)
+                _fit(config, prepared, model, checkpoint)
         processes.leave_group()
         if number:
             return None
@@ -87,9 +89,7 @@ def _compile(config, model, steps):
     with strategy.scope() if strategy else contextlib.nullcontext():
         model.compile(
             make_optimizer(config, model, steps),
-            keras.losses.CategoricalCrossentropy(
-                from_logits=True, label_smoothing=config.label_smoothing
-            ),
+            CrossEntropy(config.label_smoothing),
         )
         model.optimizer.build(model.trainable_variables)
 
@@ -99,8 +99,8 @@ def _replicas(model):
     return strategy.num_replicas_in_sync if strategy else 1
 
 
-def _fit(config, prepared, checkpoint):
-    model, splits = prepared.model, prepared.source.splits
+def _fit(config, prepared, model, checkpoint):
+    splits = prepared.source.splits
     training, validation = splits["train"], splits["validation"]
     callbacks = [prepared.clock]
     if config.ema is not None:
@@ -115,10 +115,10 @@ def _fit(config, prepared, checkpoint):
             training,
             model.image_size,
             config.batch_size,
-            model.num_classes,
             augment=config.augment,
-            # Where looks frame the object, what moves at random in training are their boxes.
-            smallest_crop=1.0 if model.learns_where else SMALLEST_CROP,
+            num_classes=model.num_classes,
+            # Where the object is framed, what moves at random in training is its box.
+            smallest_crop=1.0 if model.attention else SMALLEST_CROP,
             seed=config.seed,
             epochs=config.epochs,
             start_epoch=checkpoint.epoch,
@@ -131,7 +131,7 @@ def _fit(config, prepared, checkpoint):
         shuffle=False,
         class_weight=balanced(training, model.num_classes) if config.class_weight else None,
         validation_data=pipeline.evaluation_batches(
-            validation, model.image_size, config.batch_size, model.num_classes
+            validation, model.image_size, config.batch_size
         ),
         callbacks=callbacks,
         verbose=progress_style() if checkpoint.writes else 0,

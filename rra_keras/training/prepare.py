@@ -1,4 +1,4 @@
-"""Everything that can go wrong before a training starts."""
+"""Everything that can go wrong before a training starts, and the model once objects are known."""
 
 import contextlib
 import dataclasses
@@ -7,11 +7,11 @@ import keras
 
 from rra_keras import data
 from rra_keras.data.sources import Source
-from rra_keras.models import RRAClassifier
+from rra_keras.runs import Run
 from rra_keras.training import processes, transfer
 from rra_keras.training.clock import Clock
+from rra_keras.training.config import model_class
 from rra_keras.training.devices import synchronize
-from rra_keras.training.run import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,28 +19,28 @@ class Prepared:
     """What a training needs beside its `Config`.
 
     Example:
-        config = training.configure("edge", {"looks": 0}, dataset=f"folder:{photos}")
+        config = training.configure("edge", {"localizer": None}, dataset=f"folder:{photos}")
         prepared = training.prepare(config, "runs/mine")
         print(prepared.source.summary())
 
     Attributes:
         run: the claimed run directory.
         source: the data.
-        model: the model, not compiled.
-        clock: the time that they took.
+        clock: the time that it took.
+        strategy: a `tf.distribute.Strategy`, or `None`.
     """
 
     run: Run
     source: Source
-    model: RRAClassifier
     clock: Clock
+    strategy: object = None
 
 
 def prepare(config, run_dir, resume=False, overwrite=False, strategy=None, source=None):
     """Check everything that input can get wrong, before any work is lost to it.
 
     Example:
-        config = training.configure("edge", {"looks": 0}, dataset=f"folder:{photos}")
+        config = training.configure("edge", {"localizer": None}, dataset=f"folder:{photos}")
         prepared = training.prepare(config, "runs/mine")
 
     Args:
@@ -53,11 +53,11 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None, sourc
             unless given.
 
     Returns:
-        `Prepared`, ready to `train`.
+        `Prepared`.
 
     Raises:
-        ValueError: if the data, the model or the run directory cannot be used.
-        OSError: if files or weights cannot be read.
+        ValueError: if the data or the run directory cannot be used.
+        OSError: if files cannot be read.
     """
     number, devices = processes.number_and_count()
     stored = dataclasses.asdict(config)
@@ -70,6 +70,8 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None, sourc
             f"Invalid value for `--batch_size`. Expected a multiple of the {devices} devices. "
             f"Received: {config.batch_size}"
         )
+    if config.init_from:
+        transfer.open_source(config.init_from)
     clock.start("data")
     exclude = run.excluded(config.exclude, stored=resume)
     source = source or data.load(
@@ -80,37 +82,63 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None, sourc
         strict=config.strict,
         exclude=exclude,
     )
-    clock.start("model")
-    arguments = dict(config.model)
-    if config.init_from:
-        other, other_names = transfer.open_source(config.init_from)
-        if arguments["patch_size"] == "auto":
-            arguments["patch_size"] = other.patch_size
-    keras.utils.set_random_seed(config.seed)
-    with strategy.scope() if strategy else contextlib.nullcontext():
-        model = RRAClassifier(
-            num_classes=len(source.class_names),
-            weights=config.weights,
-            dtype=config.precision,
-            **arguments,
-        )
-        if config.init_from:
-            transfer.take_over(model, source.class_names, other, other_names)
-        if strategy:
-            synchronize(model)
     if number == 0:
         run = Run.create(run_dir, stored, resume=resume, overwrite=overwrite)
         if config.exclude:
             run.write_excluded(exclude)
-        _note_small_photos(source.splits["train"], model)
-    return Prepared(run, source, model, clock)
+        _note_small_photos(source.splits["train"], config.model)
+    clock.stop()
+    return Prepared(run, source, clock, strategy)
+
+
+def build(config, prepared, objects=None):
+    """Build the model that a run trains: once, from what was found in the photos.
+
+    Args:
+        config: a `Config`.
+        prepared: what `prepare` returned for it.
+        objects: what `objects_of` returned for it.
+
+    Returns:
+        The model, not compiled.
+
+    Raises:
+        ValueError: if the arguments do not fit the objects, or the run that it goes on from.
+        OSError: if weights cannot be read.
+    """
+    prepared.clock.start("model")
+    given = dict(config.model)
+    if config.init_from:
+        other, other_names = transfer.open_source(config.init_from)
+        if given.get("localizer") == "box":
+            given.setdefault("crop_size", other.crop_size)
+    elif objects is not None:
+        # What was given stands, but for a plain backbone in place of the model.
+        given = {**objects.arguments(given), **given}
+        if objects.whole:
+            given |= {"localizer": None, "image_size": objects.plain_size}
+    names = prepared.source.class_names
+    strategy = prepared.strategy
+    keras.utils.set_random_seed(config.seed)
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        model = model_class(config.preset)(
+            num_classes=len(names), weights=config.weights, dtype=config.precision, **given
+        )
+        if objects is not None:
+            objects.teach(model)
+        if config.init_from:
+            transfer.take_over(model, names, other, other_names)
+        if strategy:
+            synchronize(model)
+    prepared.clock.stop()
+    return model
 
 
 def _note_small_photos(train, model):
     """Say so where most photos are smaller than the images that crops are cut from."""
-    if model.looks and (side := train.longer_side()) < model.image_size:
+    if model.get("localizer") and (side := train.longer_side()) < model["image_size"]:
         print(
             f"The photos have about {side} pixels a side, fewer than --image_size="
-            f"{model.image_size}: looking closer shows them larger, but no more of them.",
+            f"{model['image_size']}: closer views show them larger, but no more of them.",
             flush=True,
         )

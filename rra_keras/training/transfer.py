@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from keras import ops
 
-from rra_keras.training.run import Run
+from rra_keras.runs import Run
 
 
 def open_source(directory):
@@ -30,7 +30,7 @@ def open_source(directory):
 def take_over(model, class_names, source, source_names):
     """Start a model from the weights of another one, whose classes may be others.
 
-    1. Every weight but the classifiers' is the other model's: encoder, localizer, recurrence.
+    1. Every weight but the classifiers' is the other model's: encoder, localizer, attention.
     2. Of each classifier, the columns of the classes that both know, by name. Those of new classes
        stay as they are.
 

@@ -1,10 +1,6 @@
 """The run directory: what a training leaves behind, each file written whole or not at all."""
 
-import contextlib
-import csv
-import io
 import json
-import os
 import pathlib
 import shutil
 
@@ -12,28 +8,11 @@ import keras
 
 from rra_keras import data
 from rra_keras.data import file_list
+from rra_keras.runs import files
 
 # What may differ between a run and the command that resumes it.
 _FREE_TO_CHANGE = ("data_dir", "checkpoint_every")
 _EXCLUDED = "excluded.csv"
-
-
-@contextlib.contextmanager
-def replacing(target):
-    """Yield a path to write to, which takes the place of the file `target` once written.
-
-    Args:
-        target: a `pathlib.Path`; its folder is made if missing.
-    """
-    partial = target.with_name(f".partial-{target.name}")
-    try:
-        partial.parent.mkdir(exist_ok=True)
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())  # else a power cut may leave the name with half of the file
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 class Run:
@@ -184,18 +163,15 @@ class Run:
 
     def write_excluded(self, names):
         """Keep a copy of the names of the files that the run leaves out."""
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([["file"], *([name] for name in names)])
-        self.write_text(_EXCLUDED, text.getvalue())
+        self.write_text(_EXCLUDED, files.table([[name] for name in names], ["file"]))
 
     def replacing(self, name):
         """Yield a path to write to, which takes the place of the file `name` once written."""
-        return replacing(self.path(name))
+        return files.replacing(self.path(name))
 
     def write_text(self, name, text):
         """Replace the file `name` by `text`."""
-        with self.replacing(name) as path:
-            path.write_text(text, "utf-8")
+        files.write_text(self.path(name), text)
 
     def write_json(self, name, value):
         """Replace the file `name` by `value` as JSON."""

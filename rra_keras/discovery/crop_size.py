@@ -9,7 +9,7 @@ PIXELS = 224**2
 LONGEST = 4  # times the shorter side
 
 
-def patch_size_for(boxes, pixels=PIXELS):
+def crop_size_for(boxes, pixels=PIXELS):
     """Return the crops' height and width that fit most objects, at a given cost.
 
     1. The median of the boxes' height by width: half of the objects are wider, half higher.
@@ -18,7 +18,7 @@ def patch_size_for(boxes, pixels=PIXELS):
        ratios. Area counts twice, as it is what a crop costs.
 
     Example:
-        size = discovery.patch_size_for([[0.3, 0.1, 0.6, 0.9]])  # of something wide: (128, 384)
+        size = discovery.crop_size_for([[0.3, 0.1, 0.6, 0.9]])  # of something wide: (128, 384)
 
     Args:
         boxes: `(N, 4)`, `y0 x0 y1 x1` as fractions of square photos.
@@ -28,7 +28,7 @@ def patch_size_for(boxes, pixels=PIXELS):
         `(height, width)` in pixels; square for no boxes.
 
     Raises:
-        ValueError: if `pixels` are too few for the smallest patch, 32 × 32.
+        ValueError: if `pixels` are too few for the smallest crop, 32 × 32.
     """
     if pixels < MULTIPLE**2:
         raise ValueError(

@@ -1,19 +1,23 @@
-"""How much a photo is like those of the classes, by its logits and its features."""
+"""What logits mean: how sure an answer is, and whether the photo is of any class at all."""
 
 import keras
 from keras import ops
 
+NONE = -1e9  # a score that every photo reaches
+
 
 @keras.saving.register_keras_serializable("rra_keras")
-class KnownScore(keras.layers.Layer):
-    """The greatest logit, less how far the features lie from all that training photos have.
+class Calibration(keras.layers.Layer):
+    """Score how much a photo is like those of the classes, and keep what logits are divided by.
 
     1. Residual: the features' distance from the space of few dimensions in which those of training
        photos vary most.
-    2. Score: the greatest logit − `scale` · residual. A photo of something else resembles no class,
+    2. Score: the largest logit − `scale` · residual. A photo of something else resembles no class,
        or has features that no photo of the classes has: either lowers the score.
 
-    Until it knows that space (`learn`), the score is the greatest logit.
+    Until it knows that space (`learn`), the score is the largest logit. The numbers by which a
+    score and logits become an answer, `known_from` and `temperature`, are weights too: they are
+    saved and exported with the model. Logits stay as they are.
 
     Args:
         dimensions: K, of that space; at most half of the features'.
@@ -29,10 +33,10 @@ class KnownScore(keras.layers.Layer):
         ValueError: if `dimensions` is not positive.
 
     Example:
-        score = rra_keras.layers.KnownScore()([np.ones((2, 3)), np.ones((2, 8))])  # (2, 1)
+        score = rra_keras.layers.Calibration()([np.ones((2, 3)), np.ones((2, 8))])  # (2, 1)
 
     Source: Wang et al., "ViM: Out-of-Distribution with Virtual-logit Matching" (CVPR 2022), with
-    the greatest logit in place of the energy.
+    the largest logit in place of the energy.
     """
 
     def __init__(self, dimensions=64, **kwargs):
@@ -47,11 +51,45 @@ class KnownScore(keras.layers.Layer):
 
     def build(self, input_shape):
         width = input_shape[1][-1]
-        options = {"initializer": "zeros", "trainable": False}
-        self.mean = self.add_weight(shape=(width,), name="mean", **options)
         shape = (min(self.dimensions, max(width // 2, 1)), width)
-        self.directions = self.add_weight(shape=shape, name="directions", **options)  # (K, D)
-        self.scale = self.add_weight(shape=(), name="scale", **options)
+        self.mean = self._weight("mean", (width,))
+        self.directions = self._weight("directions", shape)  # (K, D)
+        self.scale = self._weight("scale", ())
+        self._temperature = self._weight("temperature", (), 1.0)
+        self._known_from = self._weight("known_from", (), NONE)
+
+    def _weight(self, name, shape, value=0.0):
+        initializer = keras.initializers.Constant(value)
+        return self.add_weight(shape=shape, initializer=initializer, trainable=False, name=name)
+
+    @property
+    def temperature(self):
+        """T, above 0: probabilities are softmax(logits / T). 1 unless fitted."""
+        return float(self._temperature)
+
+    @temperature.setter
+    def temperature(self, value):
+        if not 0 < value < float("inf"):
+            raise ValueError(
+                "Invalid value for argument `temperature`. Expected a finite number above 0. "
+                f"Received: temperature={value!r}"
+            )
+        self._temperature.assign(value)
+
+    @property
+    def known_from(self):
+        """The least score of a photo of any of the classes; `None` where every photo is."""
+        value = float(self._known_from)
+        return None if value <= NONE else value
+
+    @known_from.setter
+    def known_from(self, value):
+        if value is not None and not abs(value) < -NONE:
+            raise ValueError(
+                "Invalid value for argument `known_from`. Expected a finite number or None. "
+                f"Received: known_from={value!r}"
+            )
+        self._known_from.assign(NONE if value is None else value)
 
     def learn(self, mean, directions, scale):
         """Take over the space of training photos' features.
@@ -77,10 +115,6 @@ class KnownScore(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0][0], 1)
-
-    def load_own_variables(self, store):
-        if store.keys():  # models saved before have none: the greatest logit it stays
-            super().load_own_variables(store)
 
     def get_config(self):
         return {**super().get_config(), "dimensions": self.dimensions}

@@ -1,0 +1,67 @@
+"""Several places that a localizer's votes agree upon, and which of them are the same object."""
+
+from keras import ops
+
+from rra_keras.layers.boxes import intersection_over_union
+
+SAME = 0.5  # IoU from which on two boxes are of the same object
+
+
+def fixation_boxes(counts, boxes, count):
+    """Return the boxes of the places that most votes are for, the most voted first.
+
+    1. The position whose vote counts most is a peak. All positions whose boxes overlap the peak's
+       (IoU of `SAME` or more) vote for the same object: its box is their weighted mean.
+    2. Their votes are spent. The next peak is the greatest of those that are left; and so on.
+
+    So a large object, which many positions vote for, is one place, and its box is the mean of
+    them all. Two small objects are two places, and no box lies between them.
+
+    Args:
+        counts: `(B, P)`, how much the vote of each of `P` positions counts, 0 and up.
+        boxes: `(B, P, 4)` as `y0 x0 y1 x1`, what each position votes for.
+        count: places `K`.
+
+    Returns:
+        Boxes `(B, K, 4)`, and the sum of the votes for each, `(B, K)`; 0 where none were left.
+    """
+    found, votes = [], []
+    for _ in range(count):
+        # No argmax: GPU delegates know few conditions, and equal peaks are all of them.
+        greatest = ops.max(counts, axis=-1, keepdims=True)  # (B, 1)
+        peak = ops.cast(counts >= greatest, boxes.dtype)
+        peak_box = _mean(boxes, peak)  # (B, 1, 4)
+        same = ops.cast(intersection_over_union(boxes, peak_box) >= SAME, boxes.dtype)  # (B, P)
+        same = ops.maximum(same, peak)
+        found.append(_mean(boxes, counts * same + 1e-9 * peak))
+        votes.append(ops.sum(counts * same, axis=-1, keepdims=True))
+        counts = counts * (1.0 - same)
+    return ops.concatenate(found, axis=1), ops.concatenate(votes, axis=-1)
+
+
+def _mean(boxes, weights):
+    """Return the mean of boxes `(B, P, 4)`, weighted by `(B, P)`: `(B, 1, 4)`."""
+    weights = ops.expand_dims(weights, -1)  # (B, P, 1)
+    return ops.sum(weights * boxes, axis=1, keepdims=True) / ops.sum(weights, axis=1, keepdims=True)
+
+
+def distinct(boxes, votes):
+    """Tell which fixations ended on an object that none before them ended on.
+
+    Args:
+        boxes: `(B, K, 4)` as `y0 x0 y1 x1`.
+        votes: `(B, K)`; what nothing voted for is no object.
+
+    Returns:
+        `(B, K)` of 1 and 0, in the boxes' dtype. The first is always 1.
+    """
+    places = ops.split(boxes, boxes.shape[1], axis=1)  # (B, 1, 4) each
+    voted = ops.cast(votes > 0.0, boxes.dtype)
+    new = [ops.ones_like(votes[:, :1])]
+    for k, box in enumerate(places[1:], start=1):
+        fresh = voted[:, k : k + 1]
+        for before in places[:k]:
+            apart = intersection_over_union(box, before) < SAME  # (B, 1)
+            fresh = fresh * ops.cast(apart, boxes.dtype)
+        new.append(fresh)
+    return ops.concatenate(new, axis=-1)

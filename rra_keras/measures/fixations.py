@@ -1,0 +1,85 @@
+"""What several fixations say together: `FixationAttention` in NumPy, and how it is fitted."""
+
+import numpy as np
+from scipy.special import logsumexp, softmax
+
+LOST = 0.003  # of the accuracy, at most, by not reading all fixations
+TEMPERATURES = np.geomspace(0.05, 20, 25)
+
+
+def reads(evidence, distinct, sure_from=None):
+    """Tell which fixations are read: in order, until the evidence reaches a threshold.
+
+    Args:
+        evidence: `(N, K)`, the largest logit of each fixation.
+        distinct: `(N, K)` of 1 and 0; what is not distinct is not read.
+        sure_from: the threshold; `None` reads all.
+
+    Returns:
+        `(N, K)` booleans.
+    """
+    counted = np.asarray(distinct) > 0
+    if sure_from is None:
+        return counted
+    sure = np.where(counted, evidence, -np.inf) >= sure_from
+    before = np.cumsum(sure, axis=1) - sure > 0  # sure before this one
+    return counted & ~before
+
+
+def combine(logits, scores, distinct, temperature=1.0, sure_from=None):
+    """Return what the fixations of photos say together.
+
+    Args:
+        logits: `(N, K, C)`.
+        scores: `(N, K)`.
+        distinct: `(N, K)` of 1 and 0.
+        temperature: what evidence is divided by.
+        sure_from: evidence from which on no further fixation is read; `None` reads all.
+
+    Returns:
+        Logits `(N, C)`, scores `(N,)` and weights `(N, K)`.
+    """
+    evidence = logits.max(axis=-1)
+    counted = reads(evidence, distinct, sure_from)
+    weights = softmax(np.where(counted, evidence / temperature, -np.inf), axis=-1)  # (N, K)
+    return (
+        np.einsum("nk,nkc->nc", weights, logits),
+        np.einsum("nk,nk->n", weights, scores),
+        weights,
+    )
+
+
+def fit_attention(logits, distinct, labels):
+    """Return the temperature of the attention, and the evidence that is enough.
+
+    1. The temperature at which the answers from all fixations are right most often, and of those
+       the one that gives the labels the greatest likelihood.
+    2. The lowest threshold of the evidence that costs at most `LOST` of the accuracy.
+
+    Args:
+        logits: `(N, K, C)`, of photos that were not trained on.
+        distinct: `(N, K)` of 1 and 0.
+        labels: `(N,)` integers.
+
+    Returns:
+        `(temperature, sure_from)`; `sure_from` is `None` where nothing is enough.
+    """
+    labels = np.asarray(labels)
+    scores = np.zeros(logits.shape[:2])
+
+    def judged(temperature, sure_from=None):
+        answer, *_ = combine(logits, scores, distinct, temperature, sure_from)
+        own = np.take_along_axis(answer, labels[:, None], axis=-1)[:, 0]
+        likelihood = np.mean(own - logsumexp(answer, axis=-1))
+        return float(np.mean(answer.argmax(-1) == labels)), float(likelihood)
+
+    temperature = float(max(TEMPERATURES, key=judged))
+    if logits.shape[1] == 1:
+        return 1.0, None
+    whole, _ = judged(temperature)
+    evidence = np.where(np.asarray(distinct) > 0, logits.max(axis=-1), -np.inf)
+    candidates = np.quantile(evidence[:, 0], np.linspace(0, 1, 41))
+    for sure_from in candidates:
+        if judged(temperature, sure_from)[0] >= whole - LOST - 1e-9:
+            return temperature, float(sure_from)
+    return temperature, None

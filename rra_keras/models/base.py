@@ -1,0 +1,138 @@
+"""What the classifiers share: how they are compiled, and their intermediates by name."""
+
+import keras
+from keras import ops
+
+_ON_PROBABILITIES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
+
+
+@keras.saving.register_keras_serializable("rra_keras")
+class CrossEntropy(keras.losses.Loss):
+    """Softmax cross-entropy of logits, with labels in either form.
+
+    Args:
+        label_smoothing: share of each label that is spread over all classes, in [0, 1).
+        name: the loss's name.
+        **kwargs: `keras.losses.Loss`' own.
+
+    Call arguments:
+        y_true: integers `(B,)` or `(B, 1)`, or a distribution over the classes, `(B, C)`.
+        y_pred: logits `(B, C)`.
+
+    Example:
+        loss = models.base.CrossEntropy()(np.array([0, 2]), np.zeros((2, 3)))  # log 3
+    """
+
+    def __init__(self, label_smoothing=0.0, name="cross_entropy", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.label_smoothing = label_smoothing
+
+    def call(self, y_true, y_pred):
+        classes = y_pred.shape[-1]
+        if len(y_true.shape) == 2 and y_true.shape[-1] == 1 != classes:
+            y_true = ops.squeeze(y_true, axis=-1)
+        if len(y_true.shape) == 1:
+            y_true = ops.one_hot(ops.cast(y_true, "int32"), classes, dtype=y_pred.dtype)
+        y_true = ops.cast(y_true, y_pred.dtype)
+        y_true = (1.0 - self.label_smoothing) * y_true + self.label_smoothing / classes
+        return -ops.sum(y_true * ops.log_softmax(y_pred, axis=-1), axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "label_smoothing": self.label_smoothing}
+
+
+@keras.saving.register_keras_serializable("rra_keras")
+class Accuracy(keras.metrics.MeanMetricWrapper):
+    """How often the largest logit is the label's, which may be an integer or one-hot."""
+
+    def __init__(self, name="accuracy", dtype=None):
+        super().__init__(_is_right, name=name, dtype=dtype)
+
+    def get_config(self):
+        return {"name": self.name, "dtype": self.dtype}
+
+
+def _is_right(y_true, y_pred):
+    if len(y_true.shape) == 2:
+        one_hot = y_true.shape[-1] == y_pred.shape[-1]
+        y_true = ops.argmax(y_true, axis=-1) if one_hot else ops.squeeze(y_true, axis=-1)
+    return ops.equal(ops.cast(y_true, "int32"), ops.cast(ops.argmax(y_pred, axis=-1), "int32"))
+
+
+class Classifier(keras.Model):
+    """A functional model from photos `(B, S, S, 3)`, RGB 0…255, to logits.
+
+    Attributes (set by the subclass):
+        num_classes: classes `C`.
+        image_size: side `S` of the photos, pixels.
+        calibration: its `Calibration`.
+        accuracy_name: what `fit` calls the accuracy of the logits.
+    """
+
+    accuracy_name = "accuracy"
+
+    def compile(self, optimizer="rmsprop", loss="auto", metrics="auto", **kwargs):
+        """Configure training, as `keras.Model.compile`, with defaults for logits.
+
+        Args:
+            optimizer: an optimizer, or its name.
+            loss: a loss on logits; `"auto"` is `CrossEntropy`, and so are the names of Keras'
+                cross-entropies, which would take the logits for probabilities.
+            metrics: as in Keras; `"auto"` is the accuracy, and `None` none.
+            **kwargs: as in Keras. `jit_compile="auto"` stays off under TensorFlow, where the
+                default crop has no XLA kernel and XLA is several times slower on a CPU.
+        """
+        if isinstance(loss, str) and loss in ("auto", *_ON_PROBABILITIES):
+            loss = CrossEntropy()
+        if metrics == "auto":
+            metrics = [Accuracy()]
+        if kwargs.get("jit_compile", "auto") == "auto" and keras.config.backend() == "tensorflow":
+            kwargs["jit_compile"] = False
+        super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
+
+    def compile_from_config(self, config):
+        """Compile a reloaded model as it was compiled, optimizer variables included."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built and hasattr(self, "optimizer"):
+            self.optimizer.build(self.trainable_variables)
+
+    def view(self, *names):
+        """Return a `keras.Model` from photos to a dict of named intermediates; see the class.
+
+        Example:
+            seen = model.view("boxes", "score").predict(images)
+            boxes = seen["boxes"]  # (N, K, 4)
+
+        Raises:
+            ValueError: if there is no such intermediate.
+        """
+        unknown = [name for name in names if name not in self._tensors]
+        if unknown or not names:
+            raise ValueError(
+                f"Invalid value for argument `names`. Expected some of {sorted(self._tensors)}. "
+                f"Received: {unknown or names}"
+            )
+        return keras.Model(self.inputs[0], {name: self._tensors[name] for name in names})
+
+    @property
+    def intermediates(self):
+        """The names that `view` knows."""
+        return tuple(self._tensors)
+
+    def get_config(self):
+        return dict(self._arguments)
+
+
+def classifier_layer(num_classes, name):
+    """Return a dense layer from features to logits."""
+    initializer = keras.initializers.RandomNormal(stddev=0.01)
+    # Logits stay float32 under mixed precision.
+    return keras.layers.Dense(
+        num_classes, kernel_initializer=initializer, dtype="float32", name=name
+    )
+
+
+def named(tensor, name):
+    """Give an intermediate a name to address it by, in the graph and by Grad-CAM."""
+    # Of its own dtype: boxes are to stay float32 under a half-precision policy.
+    return keras.layers.Identity(dtype=tensor.dtype, name=name)(tensor)

@@ -1,0 +1,149 @@
+"""The objects of the training photos: looked for once a run, before the model is built."""
+
+import json
+import tempfile
+
+import numpy as np
+
+from rra_keras.data import pipeline, splits
+from rra_keras.discovery import Objects, find_objects
+from rra_keras.runs import files
+from rra_keras.training import processes
+
+PHOTOS = 1000  # that are looked at: enough to fit a localizer
+BYTES = 4 * 2**30  # of disk for them, decoded: 790 photos of 1344 pixels
+LOCALIZER = "checkpoints/localizer.npz"
+_COLUMNS = ("file", "y0", "x0", "y1", "x1", "confidence")
+
+
+def objects_of(config, prepared):
+    """Return the objects of a run's training photos, looking for them where that was not done.
+
+    1. At most `PHOTOS` training photos, of every class in turn; fewer where they are so large that
+       they would take more than `BYTES`. They are kept in a file of the run's folder, for a while.
+    2. `find_objects` finds their objects and teaches a localizer.
+    3. `objects.csv`, a box and a confidence for each photo, and `objects.json`, what each
+       hypothesis is worth, are written to the run.
+
+    A run that did this before goes on with what was found then. Of several processes, number 0
+    finds the objects while the others wait.
+
+    Args:
+        config: a `Config`.
+        prepared: what `prepare` returned for it.
+
+    Returns:
+        `Objects`; `None` for a model that does not look for them, or that goes on from another run.
+
+    Raises:
+        OSError: if a file cannot be written.
+        LostProcessError: if another process of the training has ended.
+    """
+    if config.model.get("localizer") != "box" or config.init_from:
+        return None
+    run, number = prepared.run, processes.number_and_count()[0]
+    prepared.clock.start("objects")
+    with processes.raise_lost_process():
+        processes.barrier("objects")  # from here on, those of a run that is replaced are gone
+    if number > 0:
+        processes.wait_for(run.path("objects.json"))
+    elif not run.path("objects.json").is_file():
+        with processes.alone():
+            _find(config, run, prepared.source.splits["train"])
+    objects = _read(run, config)
+    prepared.clock.stop()
+    return objects
+
+
+def describe(objects):
+    """Say in one line what was found."""
+    if objects.whole:
+        size = objects.plain_size
+        return f"No single main object found: training the plain backbone at {size} pixels."
+    size = "×".join(map(str, objects.crop_size))
+    return f"Each photo's object covers {objects.area:.0%} of it on average: read at {size} pixels."
+
+
+def _find(config, run, train):
+    side = config.model["image_size"]
+    count = min(PHOTOS, BYTES // (3 * side**2))
+    chosen = splits.by_turns(train.labels, count, config.seed)
+    subset = train.subset(chosen)
+    batches = pipeline.evaluation_batches(subset, side, 1)
+    with tempfile.TemporaryFile(dir=run.directory) as file:
+        photos = np.memmap(file, "uint8", "w+", shape=(subset.size, side, side, 3))
+        for i, (images, _) in enumerate(batches.as_numpy_iterator()):
+            photos[i] = images[0].round().clip(0, 255)
+        print(f"Looking for the objects in {subset.size} training photos.", flush=True)
+        objects = find_objects(
+            photos,
+            subset.labels,
+            config.model["backbone"],
+            weights=config.weights,
+            train_from=config.model.get("train_from"),
+            glance_size=config.model["glance_size"],
+            max_refinements=config.model.get("max_refinements"),
+            one_object=config.one_object,
+            seed=config.seed,
+        )
+    with run.replacing(LOCALIZER) as path, path.open("wb") as file:
+        np.savez(file, *(objects.localizer or ()))
+    rows = [
+        [name, *(f"{edge:.4f}" for edge in box), f"{confidence:.3f}"]
+        for name, box, confidence in zip(
+            subset.names or chosen, objects.boxes, objects.confidence, strict=True
+        )
+    ]
+    run.write_text("objects.csv", files.table(rows, _COLUMNS))
+    tried = objects.choice
+    run.write_json(
+        "objects.json",  # last: what the others are complete by
+        {
+            "hypothesis": objects.name,
+            "accuracy": tried.accuracy if tried else {},
+            "area": tried.area if tried else {objects.name: objects.area},
+            "crop_size": objects.crop_size,
+            "plain_size": objects.plain_size,
+            "max_refinements": objects.arguments_used["max_refinements"],
+        },
+    )
+
+
+def _read(run, config):
+    found = json.loads(run.path("objects.json").read_text("utf-8"))
+    boxes, confidence = _boxes(run)
+    with np.load(run.path(LOCALIZER), allow_pickle=False) as arrays:
+        localizer = tuple(arrays[f"arr_{i}"] for i in range(len(arrays.files)))
+    used = ("backbone", "image_size", "glance_size", "train_from")
+    return Objects(
+        boxes=boxes,
+        confidence=confidence,
+        name=found["hypothesis"],
+        choice=None,
+        crop_size=tuple(found["crop_size"]),
+        plain_size=found["plain_size"],
+        localizer=localizer or None,
+        arguments_used={name: config.model.get(name) for name in used}
+        | {"max_refinements": found["max_refinements"]},
+    )
+
+
+def _boxes(run):
+    rows = files.read_table(run.path("objects.csv"))
+    values = np.array([[float(row[name]) for name in _COLUMNS[1:]] for row in rows], "float32")
+    return values[:, :4], values[:, 4]
+
+
+def read_objects(run, train):
+    """Read a run's `objects.csv`.
+
+    Args:
+        run: a `Run` whose objects were looked for.
+        train: the training split.
+
+    Returns:
+        Places in the split `(N,)`, boxes `(N, 4)` and their confidence `(N,)`.
+    """
+    index = {str(name): i for i, name in enumerate(train.names or range(train.size))}
+    rows = files.read_table(run.path("objects.csv"))
+    return np.array([index[row["file"]] for row in rows]), *_boxes(run)
