@@ -1,5 +1,6 @@
-"""From photos to their objects, and to a localizer that finds them: the first half of a training."""
+"""From photos to their objects, and to a localizer that finds them: before any training."""
 
+import dataclasses
 import math
 
 import keras
@@ -9,15 +10,30 @@ from rra_keras.backbones import build_encoder, build_trunk, default_train_from
 from rra_keras.backbones.costs import graph_multiply_adds
 from rra_keras.discovery.crop_size import crop_size_for
 from rra_keras.discovery.fit import fit_localizer
-from rra_keras.discovery.hypotheses import guess
+from rra_keras.discovery.hypotheses import FILLED, guess
+from rra_keras.discovery.match import PHOTOS as MATCHED
+from rra_keras.discovery.match import matched_boxes
 from rra_keras.discovery.objects import Objects
-from rra_keras.discovery.probe import FRAME, choose_hypothesis
+from rra_keras.discovery.probe import (
+    FRAME,
+    Choice,
+    beats,
+    choose_hypothesis,
+    folds_by_class,
+    linear_probe,
+)
+from rra_keras.discovery.rounds import ELSEWHERE, FIXATIONS, Read, Round, read
+from rra_keras.discovery.views import make_viewer, see
 from rra_keras.layers import BoxLocalizer
 from rra_keras.layers.recursive_attention import refinements_for
-from rra_keras.measures.boxes import whole
+from rra_keras.measures.boxes import intersection_over_union, whole
 
-PROBED = 600  # photos that the probe compares hypotheses on
+PROBED = 600  # photos that hypotheses are compared on
+EPOCHS = 14  # of the localizer's training, where all photos teach it
 FAR_VIEWS = 12  # of each photo, for each refinement beyond the first
+FOLDS = 4  # the first of them is held out where localizers are compared
+LEAST = 40  # photos, below which nothing is held out
+MATCH = "match"  # the hypothesis of `matched_boxes`
 
 
 def find_objects(
@@ -30,17 +46,26 @@ def find_objects(
     glance_size=128,
     max_refinements=None,
     one_object=False,
+    rounds=3,
     seed=0,
 ):
     """Find the object in each photo without a box label, and teach a localizer to find it.
 
     1. The frozen backbone sees each photo, and closer where objects are small in it: guesses at
-       where the objects are (`guess`).
-    2. A linear probe on up to 600 photos compares them, and the whole photo: how well do crops
-       there tell the classes apart? (`choose_hypothesis`). Without labels, or where `one_object`
-       says that each photo shows one, it is the deepest guess by what all photos share.
-    3. A `BoxLocalizer` learns to find the objects from the glance, and from closer views
+       where the objects are (`guess`). A linear probe compares them, and the whole photo: how well
+       do crops there tell the classes apart? (`choose_hypothesis`).
+    2. A `BoxLocalizer` learns to find the objects from the glance, and from closer views
        (`fit_localizer`).
+    3. Where no guess is better than the whole photo, or the objects are small, what the photos of
+       each class have in common is a guess as well (`matched_boxes`). It stands if photos that were
+       held out from it are read better so.
+    4. Rounds: the localizer gives several places in each photo, and a linear probe reads them. The
+       one most like the photo's own class is most likely the object. If that is often elsewhere, a
+       localizer is taught anew by the surest half of them, and kept while held-out photos are read
+       better so.
+
+    Without labels there is only what all photos share. `one_object` says that each photo shows one:
+    then the whole photo is no hypothesis.
 
     Some 1,000 photos are enough. The same photos and seed give the same objects.
 
@@ -57,6 +82,7 @@ def find_objects(
         glance_size: side of the glance, pixels.
         max_refinements: most closer views of an object; by the photos' size unless given.
         one_object: each photo shows one object: do not find out whether reading it pays.
+        rounds: most rounds of teaching the localizer by what was read.
         seed: of everything random.
 
     Returns:
@@ -79,30 +105,18 @@ def find_objects(
     )
     trunk = build_trunk(encoder, train_from)
     size = min(glance_size, side)
-    boxes, confidence, name, choice = _choose(
-        encoder, trunk, photos, labels, size, one_object, seed
-    )
-    localizer = None
-    if name != FRAME:
-        localizer = BoxLocalizer(name="localizer")
-        fit_localizer(
-            localizer,
-            trunk,
-            photos,
-            boxes,
-            size=size,
-            far_views=max(0, FAR_VIEWS * (max_refinements - 1)),
-            seed=seed,
-        )
+    search = _Search(encoder, trunk, photos, labels, size, max_refinements, one_object, seed)
+    found = search.run(rounds)
+    boxes = found.boxes
     crop_size = crop_size_for(boxes, min(224, side) ** 2)
     return Objects(
         boxes=boxes,
-        confidence=confidence,
-        name=name,
-        choice=choice,
+        confidence=found.confidence,
+        name=found.name,
+        choice=found.choice,
         crop_size=crop_size,
         plain_size=_plain_size(encoder, trunk, size, crop_size, max_refinements),
-        localizer=None if localizer is None else tuple(localizer.get_weights()),
+        localizer=found.localizer and tuple(found.localizer.get_weights()),
         arguments_used={
             "backbone": backbone,
             "image_size": side,
@@ -110,6 +124,8 @@ def find_objects(
             "max_refinements": max_refinements,
             "train_from": train_from,
         },
+        rounds=found.rounds,
+        training_fixations=found.training_fixations,
     )
 
 
@@ -132,27 +148,207 @@ def _checked(photos, labels):
     return photos, labels
 
 
-def _choose(encoder, trunk, photos, labels, size, one_object, seed):
-    """Return boxes, their confidence, the hypothesis that they are of, and what told."""
-    guesses = guess(encoder, photos, labels, seed)
-    told = labels is not None and np.unique(labels, return_counts=True)[1].max() > 1
-    if one_object or not told:
-        name = [name for name in guesses if name.startswith("set")][-1]
-        return guesses[name].boxes, guesses[name].confidence, name, None
-    drawn = np.sort(np.random.default_rng(seed).permutation(len(photos))[:PROBED])
-    choice = choose_hypothesis(
-        encoder,
-        trunk,
-        photos[drawn],
-        labels[drawn],
-        {name: (found.boxes[drawn], found.views[drawn]) for name, found in guesses.items()},
-        size=size,
-        seed=seed,
-    )
-    if choice.name == FRAME:
-        return whole(len(photos)), np.ones(len(photos), "float32"), FRAME, choice
-    chosen = guesses[choice.name]
-    return chosen.boxes, chosen.confidence, choice.name, choice
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What a search has come to; the fields are those of `Objects`."""
+
+    boxes: np.ndarray
+    confidence: np.ndarray
+    name: str
+    choice: Choice | None
+    localizer: BoxLocalizer | None = None
+    rounds: tuple[Round, ...] = ()
+    training_fixations: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class _Search:
+    """A search for objects: what its steps share."""
+
+    encoder: keras.Model
+    trunk: keras.Model
+    photos: np.ndarray
+    labels: np.ndarray | None
+    size: int
+    max_refinements: int
+    one_object: bool
+    seed: int
+
+    def run(self, rounds):
+        """Return what was found."""
+        told = self.labels is not None
+        several = told and np.unique(self.labels, return_counts=True)[1].max() > 1
+        found = self.guessed(several)
+        large = np.median((found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1)) >= FILLED
+        if found.name != FRAME:
+            found = dataclasses.replace(found, localizer=self.fit(found.boxes))
+        if not several or len(self.photos) < LEAST:
+            return found
+        seen = None
+        # Objects that are large, and better read than the whole photo, need no other guess.
+        if found.name == FRAME or self.one_object or not large:
+            found, seen = self.matched(found)
+        if found.localizer is None or not rounds:
+            return found
+        return self.taught(found, seen or self.read(found.localizer), rounds)
+
+    def guessed(self, several):
+        """Return the best guess, or the whole photo, without a localizer."""
+        photos, labels = self.photos, self.labels
+        guesses = guess(self.encoder, photos, labels, self.seed)
+        if self.one_object or not several:
+            name = [name for name in guesses if name.startswith("set")][-1]
+            return _Found(guesses[name].boxes, guesses[name].confidence, name, None)
+        drawn = self.drawn(PROBED)
+        choice = choose_hypothesis(
+            self.encoder,
+            self.trunk,
+            photos[drawn],
+            labels[drawn],
+            {name: (each.boxes[drawn], each.views[drawn]) for name, each in guesses.items()},
+            size=self.size,
+            seed=self.seed,
+        )
+        if choice.name == FRAME:
+            sure = np.ones(len(photos), "float32")
+            return _Found(whole(len(photos)), sure, FRAME, choice)
+        chosen = guesses[choice.name]
+        return _Found(chosen.boxes, chosen.confidence, choice.name, choice)
+
+    def matched(self, before):
+        """Return what matching finds, where held-out photos are read better by it; or `before`.
+
+        Returns:
+            A `_Found`, and the `Read` of its localizer, or `None`.
+        """
+        teaching = np.flatnonzero(self.fold > 0)
+        if len(teaching) > MATCHED:
+            drawn = np.random.default_rng(self.seed).permutation(len(teaching))[:MATCHED]
+            teaching = np.sort(teaching[drawn])
+        boxes, _ = matched_boxes(
+            self.encoder, self.photos[teaching], self.labels[teaching], self.seed
+        )
+        localizer = self.fit(boxes, teaching)
+        seen = self.read(localizer)
+        if before.localizer is None:
+            other, right = None, self.whole_right()
+            better = beats(seen.right, right)
+        else:
+            other = self.read(before.localizer)
+            right, better = other.right, seen.right.sum() > other.right.sum()
+        accuracy, area = (
+            ({}, {}) if before.choice is None else dataclasses.astuple(before.choice)[1:]
+        )
+        choice = Choice(
+            MATCH if better else before.name,
+            {
+                **accuracy,
+                MATCH: float(seen.right.mean()),
+                f"{before.name}, held out": float(right.mean()),
+            },
+            {**area, MATCH: _area(boxes)},
+        )
+        if not better:
+            return dataclasses.replace(before, choice=choice), other
+        found = _Found(whole(len(self.photos)), before.confidence, MATCH, choice, localizer)
+        return self.boxed(found, seen), seen
+
+    def taught(self, found, seen, rounds):
+        """Return what is found once what was read has taught where to look."""
+        done = []
+        while len(done) < rounds and seen.elsewhere.mean() >= ELSEWHERE:
+            teaching = np.flatnonzero(self.fold > 0)
+            surest = np.argsort(-seen.own[teaching], kind="stable")[: math.ceil(len(teaching) / 2)]
+            chosen = np.sort(teaching[surest])
+            # What was chosen replaces a box only where it ends elsewhere.
+            boxes = np.array(seen.chosen_boxes[chosen])
+            same = intersection_over_union(boxes, found.boxes[chosen]) >= 0.5
+            boxes[same] = found.boxes[chosen][same]
+            localizer = self.fit(boxes, chosen)
+            after = self.read(localizer)
+            kept = after.right.sum() > seen.right.sum()
+            elsewhere = float(seen.elsewhere.mean())
+            accuracy = float(seen.right.mean()), float(after.right.mean())
+            done.append(Round(*accuracy, elsewhere, bool(kept)))
+            if not kept:
+                break
+            found = self.boxed(dataclasses.replace(found, localizer=localizer), after)
+            seen = after
+        several = seen.elsewhere.mean() >= ELSEWHERE
+        return dataclasses.replace(
+            found, rounds=tuple(done), training_fixations=FIXATIONS if several else 1
+        )
+
+    def boxed(self, found, seen: Read):
+        """Return `found` with the boxes of the places that were chosen in each photo."""
+        sure = np.argsort(np.argsort(seen.own)) / max(len(seen.own) - 1, 1)  # a rank, in [0, 1]
+        return dataclasses.replace(
+            found, boxes=seen.chosen_boxes.astype("float32"), confidence=sure.astype("float32")
+        )
+
+    @property
+    def fold(self):
+        """The fold of each photo, `(N,)`; 0 is held out."""
+        return folds_by_class(self.labels, FOLDS, self.seed)
+
+    def drawn(self, count):
+        """Return some of the photos' places, sorted."""
+        return np.sort(np.random.default_rng(self.seed).permutation(len(self.photos))[:count])
+
+    def whole_right(self):
+        """Return which held-out photos are read rightly as a whole, `(H,)` booleans."""
+        viewer = make_viewer(self.encoder, self.photos, 1, self.size, pool=True)
+        features = see(viewer, self.photos, whole(len(self.photos))[:, None])[:, 0]
+        right = linear_probe(features, self.labels, self.fold) == self.labels
+        return right[self.fold == 0]
+
+    def fit(self, boxes, rows=None):
+        """Return a localizer that learned from boxes of the photos, or of some of them."""
+        rows = np.arange(len(self.photos)) if rows is None else rows
+        localizer = BoxLocalizer(name="localizer")
+        fit_localizer(
+            localizer,
+            self.trunk,
+            _Rows(self.photos, rows),
+            boxes,
+            size=self.size,
+            # As many steps for fewer photos.
+            epochs=round(EPOCHS * min(len(self.photos) / len(rows), 4)),
+            far_views=max(0, FAR_VIEWS * (self.max_refinements - 1)),
+            seed=self.seed,
+        )
+        return localizer
+
+    def read(self, localizer):
+        """Return what is read at the places that a localizer finds in the photos."""
+        return read(
+            self.encoder,
+            self.trunk,
+            localizer,
+            self.photos,
+            self.labels,
+            self.fold,
+            self.size,
+            self.max_refinements,
+        )
+
+
+class _Rows:
+    """Some rows of an array, which may be on disk: only those that are asked for are read."""
+
+    def __init__(self, array, rows):
+        self.array, self.rows = array, rows
+        self.shape, self.dtype = (len(rows), *array.shape[1:]), array.dtype
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return self.array[self.rows[index]]
+
+
+def _area(boxes):
+    return float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).mean())
 
 
 def _plain_size(encoder, trunk, glance_size, crop_size, max_refinements):

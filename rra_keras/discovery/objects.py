@@ -21,13 +21,15 @@ class Objects:
             whole.
         confidence: `(N,)` float32 in [0, 1], how sure each box is.
         name: where the boxes come from: `"set"`, `"class"` or `"norm"` (see `hypothesize`), with
-            `_2`, `_3` or `_4` for such a depth; `"frame"` for the whole photo.
+            `_2`, `_3` or `_4` for such a depth; `"match"` (`matched_boxes`); `"frame"`, the whole
+            photo.
         choice: what the hypotheses were worth, or `None` where no labels told.
         crop_size: `(height, width)`, pixels: the objects' shape.
         plain_size: side of the photo at which the plain backbone costs about as much, pixels.
         localizer: the weights of the taught `BoxLocalizer`; `None` where photos are read whole.
         arguments_used: the arguments of the model that they were found with.
-        rounds: what each round of choosing among fixations gained, a tuple of `Round`s.
+        rounds: what each round of teaching by what was read gained, a tuple of `Round`s.
+        training_fixations: how many places of a photo the classifier reads in training.
     """
 
     boxes: np.ndarray
@@ -39,6 +41,7 @@ class Objects:
     localizer: tuple[np.ndarray, ...] | None
     arguments_used: dict[str, Any]
     rounds: tuple = ()
+    training_fixations: int = 1
 
     @property
     def whole(self):
@@ -71,7 +74,12 @@ class Objects:
                 )
         if self.whole:
             return {**self.arguments_used, "localizer": None, "image_size": self.plain_size}
-        return {**self.arguments_used, "localizer": "box", "crop_size": self.crop_size}
+        return {
+            **self.arguments_used,
+            "localizer": "box",
+            "crop_size": self.crop_size,
+            "training_fixations": self.training_fixations,
+        }
 
     def teach(self, model):
         """Give a model's localizer what was learned about the objects."""

@@ -11,7 +11,7 @@ from rra_keras.discovery.colocalize import principal_components, project
 from rra_keras.discovery.views import filled
 from rra_keras.layers.zoom_crop import ZoomCrop
 
-SIDE = 448  # pixels of what the encoder sees of a photo, at most
+SIDE = 448  # pixels of what the encoder sees of a photo, at most, unless told
 STRIDE = 2  # pixels between its samples, beyond which they are averages
 
 
@@ -28,11 +28,11 @@ class Observed:
     norms: np.ndarray
 
 
-def observe(encoder, photos, views, sample=320, components=64, batch_size=16, seed=0):
+def observe(encoder, photos, views, sample=320, components=64, batch_size=16, seed=0, side=SIDE):
     """Run an encoder over parts of photos and keep what object discovery needs.
 
     1. The photos in batches, in an order drawn from `seed`, each cropped to its view and resized to
-       448 pixels where it is larger → feature maps at two depths.
+       `side` pixels where it is larger → feature maps at two depths.
     2. Principal components of each depth over the first `sample` photos, enough of them to know
        what all have in common.
     3. Each descriptor projected on them, as half floats, and its norm: 130 kB for a photo of 448
@@ -47,12 +47,13 @@ def observe(encoder, photos, views, sample=320, components=64, batch_size=16, se
         components: principal components `K` kept of each depth.
         batch_size: photos at a time.
         seed: sets which photos make the sample.
+        side: pixels of what the encoder sees of a photo, at most.
 
     Returns:
         `(coarse, fine)`, two `Observed` in the order of `photos`.
     """
     order = np.random.default_rng(seed).permutation(len(photos))
-    viewer = _viewer(encoder, photos)
+    viewer = _viewer(encoder, photos, side)
     batches = _encoded(viewer, photos, views, order, batch_size)
     first, count = [], 0
     for batch, maps in batches:
@@ -71,10 +72,10 @@ def observe(encoder, photos, views, sample=320, components=64, batch_size=16, se
     return tuple(observed)
 
 
-def _viewer(encoder, photos):
+def _viewer(encoder, photos, side):
     images = keras.Input(photos.shape[1:], dtype=str(photos.dtype))
     view = keras.Input((4,))
-    crops = ZoomCrop(min(photos.shape[1], SIDE), stride=STRIDE)([images, view])
+    crops = ZoomCrop(min(photos.shape[1], side), stride=STRIDE)([images, view])
     return keras.Model([images, view], encoder(crops))
 
 

@@ -204,8 +204,8 @@ def as_pair(size, name="size"):
 class ZoomCrop(keras.layers.Layer):
     """Crop each image by its box and resize the crop, differentiable in both.
 
-    1. Take `images` `(B, H, W, C)` and `boxes` `(B, 4)` (`y0 x0 y1 x1`, in [0, 1]), or K of them for
-       each image, `(B, K, 4)`.
+    1. Take `images` `(B, H, W, C)` and `boxes` `(B, 4)` (`y0 x0 y1 x1`, in [0, 1]), or K of them
+       for each image, `(B, K, 4)`.
     2. Sample each box on an even grid of `size` points, bilinearly → `(B, h, w, C)`, or
        `(K · B, h, w, C)`: the first crop of every image, then the second of every image.
 

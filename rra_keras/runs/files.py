@@ -33,7 +33,7 @@ def write_text(target, text):
 
 
 def table(rows, columns=None):
-    """Return rows as comma-separated values.
+    r"""Return rows as comma-separated values.
 
     Names stay as they are, for programs to read back. A spreadsheet takes one that begins with
     `=`, `+`, `-` or `@` for a formula unless told to import the columns as text; a mark against
@@ -44,7 +44,7 @@ def table(rows, columns=None):
         columns: their names; those of the first row unless given.
 
     Example:
-        assert files.table([{"a": 1, "b": 2}]) == "a,b\\n1,2\\n"
+        assert files.table([{"a": 1, "b": 2}]) == "a,b\n1,2\n"
     """
     rows = list(rows)
     text = io.StringIO()

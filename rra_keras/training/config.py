@@ -32,8 +32,9 @@ class Config:
         weights: Backbone weights: `imagenet`, `random` or a file.
         init_from: Directory of a finished run to go on from, with the same layers: its weights,
             its knowledge of where to look and, by name, of the classes that stay.
-        one_object: Each photo shows one object: read it, without finding out from the labels whether
-            that pays.
+        one_object: Each photo shows one object: read it, without finding out from the labels
+            whether that pays.
+        rounds: Most rounds in which what was read teaches where to look.
         augment: Augmentation: `none`, `light`, `rand` or `mix`.
         epochs: Passes over the training images.
         batch_size: Images a step.
@@ -66,6 +67,7 @@ class Config:
     weights: str = "imagenet"
     init_from: str | None = None
     one_object: bool = False
+    rounds: int = 3
     augment: str
     epochs: int
     batch_size: int
@@ -85,7 +87,8 @@ class Config:
         for name in ("epochs", "batch_size", "accumulation_steps", "checkpoint_every"):
             value = getattr(self, name)
             self._check(value is None or value >= 1, name, "a positive integer")
-        self._check(self.seed >= 0, "seed", "0 or a positive integer")
+        for name in ("seed", "rounds"):
+            self._check(getattr(self, name) >= 0, name, "0 or a positive integer")
         rate, decay = self.learning_rate, self.weight_decay
         self._check(math.isfinite(rate) and rate > 0, "learning_rate", "a finite number above 0")
         self._check(math.isfinite(decay) and decay >= 0, "weight_decay", "a finite number from 0")

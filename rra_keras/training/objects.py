@@ -1,5 +1,6 @@
 """The objects of the training photos: looked for once a run, before the model is built."""
 
+import dataclasses
 import json
 import tempfile
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from rra_keras.data import pipeline, splits
 from rra_keras.discovery import Objects, find_objects
+from rra_keras.discovery.rounds import Round
 from rra_keras.runs import files
 from rra_keras.training import processes
 
@@ -61,7 +63,9 @@ def describe(objects):
         size = objects.plain_size
         return f"No single main object found: training the plain backbone at {size} pixels."
     size = "×".join(map(str, objects.crop_size))
-    return f"Each photo's object covers {objects.area:.0%} of it on average: read at {size} pixels."
+    rounds = "".join(f"Round {n}: {each}.\n" for n, each in enumerate(objects.rounds, start=1))
+    area = f"{objects.area:.0%}"
+    return f"{rounds}The objects cover {area} of the photos on average: read at {size} pixels."
 
 
 def _find(config, run, train):
@@ -84,6 +88,7 @@ def _find(config, run, train):
             glance_size=config.model["glance_size"],
             max_refinements=config.model.get("max_refinements"),
             one_object=config.one_object,
+            rounds=config.rounds,
             seed=config.seed,
         )
     with run.replacing(LOCALIZER) as path, path.open("wb") as file:
@@ -105,6 +110,8 @@ def _find(config, run, train):
             "crop_size": objects.crop_size,
             "plain_size": objects.plain_size,
             "max_refinements": objects.arguments_used["max_refinements"],
+            "training_fixations": objects.training_fixations,
+            "rounds": [dataclasses.asdict(each) for each in objects.rounds],
         },
     )
 
@@ -125,6 +132,8 @@ def _read(run, config):
         localizer=localizer or None,
         arguments_used={name: config.model.get(name) for name in used}
         | {"max_refinements": found["max_refinements"]},
+        rounds=tuple(Round(**each) for each in found["rounds"]),
+        training_fixations=found["training_fixations"],
     )
 
 
