@@ -21,7 +21,7 @@ from rra_keras.layers.boxes import box_around, grow_box, sides
 from rra_keras.measures.localization import intersection_over_union
 from rra_keras.models.framing import PATCH_MARGIN
 from rra_keras.reporting import sample
-from rra_keras.training.run import Run
+from rra_keras.runs import Run
 
 MARGIN = 1.15  # of the true box, on each axis
 BATCH = 32

@@ -19,7 +19,7 @@ from rra_keras import cli
 from rra_keras.data import pipeline
 from rra_keras.models import costs
 from rra_keras.models.framing import FRAMED, view_around, with_margin
-from rra_keras.training.run import Run
+from rra_keras.runs import Run
 
 BATCH = 16
 COLUMNS = (

@@ -16,7 +16,7 @@ from rra_keras import cli
 from rra_keras.data import pipeline
 from rra_keras.measures.calibration import probabilities
 from rra_keras.measures.doubts import doubted_labels
-from rra_keras.training.run import Run
+from rra_keras.runs import Run
 
 SHARE = 0.05
 DRAWS = 10

@@ -14,7 +14,7 @@ import numpy as np
 
 from rra_keras import cli, data, training
 from rra_keras.training.config import Config
-from rra_keras.training.run import Run
+from rra_keras.runs import Run
 
 
 def few(source, known, photos):

@@ -17,7 +17,7 @@ from rra_keras import cli, data
 from rra_keras.data import pipeline
 from rra_keras.measures import unknown
 from rra_keras.measures.calibration import probabilities
-from rra_keras.training.run import Run
+from rra_keras.runs import Run
 
 BATCH = 32
 SEEN = ("logits", "vector", "score")

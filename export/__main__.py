@@ -63,11 +63,11 @@ def main(argv):
     with cli.bad_input_exits():
         cli.require_tensorflow("an export")
         output_folder.check_available(out, "an export", ["report.json"], args.overwrite)
-        from export import trained
         from export.write import write
+        from rra_keras.runs import Run
 
-        run, source = trained.open_run(args.model, args.dataset, args.data_dir)
-        model = trained.load_model(args.model, run.class_names)
+        run = Run.of_model(args.model)
+        source, model = run.load_data(args.dataset, args.data_dir), run.load_model()
         with output_folder.scratch_beside(out) as scratch:
             failures = write(model, run, source, scratch / "new", args)
             if not failures:

@@ -1,6 +1,6 @@
 """Accuracy of exported files: `python -m export.accuracy --model=RUN/model.keras --split=test`.
 
-Each file runs look by look, as on a device, and is compared with Keras on the same images: prints
+Each file runs piece by piece, as on a device, and is compared with Keras on the same images: prints
 accuracy, the difference with its standard error, how many images get Keras' first class, and what
 an image takes on average.
 """
@@ -29,31 +29,27 @@ def main(argv):
     """Print a table; return the exit status."""
     cli.parse(FLAGS, argv)
     args = FLAGS
-    from export import flatbuffer, measure, output_folder, trained
+    from export import flatbuffer, measure, output_folder
     from export.classify import Classifier
     from export.reference import keras_reference
-    from rra_keras.data import pipeline
+    from rra_keras.runs import Run
 
     path = pathlib.Path(args.model)
     with cli.bad_input_exits():
         files = output_folder.exported_files(args.export or path.parent / "export")
-        run, source = trained.open_run(path, args.dataset, args.data_dir)
-        model = trained.load_model(path, run.class_names)
-
-    def batches_of(split):
-        return pipeline.evaluation_batches(split, model.image_size, 16, model.num_classes)
-
-    reference = keras_reference(model, [source.splits[args.split]], batches_of)
+        run = Run.of_model(path)
+        source, model = run.load_data(args.dataset, args.data_dir), run.load_model()
+    reference = keras_reference(model, [source.splits[args.split]])
     keras = (reference.expected["logits"].argmax(-1) == reference.labels).mean()
     print(f"{args.split}, {len(reference.labels)} images; Keras: {keras:.1%}")
-    print(f"{'file':18} accuracy  difference (error)  as Keras  looks  M mult-adds")
+    print(f"{'file':18} accuracy  difference (error)  as Keras  fixations  M mult-adds")
     for file in files:
         costs = flatbuffer.multiply_adds(flatbuffer.read(file.read_bytes()))
-        row = measure.looks_report(Classifier(file), reference, costs)["looks"]
+        row = measure.fixations_report(Classifier(file), reference, costs)
         apart = f"{100 * (row['accuracy'] - keras):+.1f} ({100 * row['accuracy_error']:.1f})"
         print(
             f"{file.name:18} {row['accuracy']:8.1%}  {apart:>18}  {row['agreement']:8.1%}  "
-            f"{row['average']:5.2f}  {row['multiply_adds'] / 1e6:11,.0f}"
+            f"{row['reads']:9.2f}  {row['multiply_adds']['average'] / 1e6:11,.0f}"
         )
     return 0
 

@@ -1,7 +1,7 @@
 """Compare files on this machine in one run: `python -m export.benchmark --model=RUN/model.keras`.
 
-- the run's own exported files (`--export`, RUN/export unless given), look by look on photos of its
-  validation split, as devices run them, each photo with as many looks as it needs;
+- the run's own exported files (`--export`, RUN/export unless given), piece by piece on photos of its
+  validation split, as devices run them, each photo with as many fixations as it needs;
 - the same files in one call;
 - the plain backbone at each `--plain_size`, as TFLite files of the same precisions;
 - the naive export of the model as it is, with TensorFlow's own crop. Its Flex op is counted, not
@@ -11,7 +11,6 @@ Weights do not change how long a file takes: the plain backbone's are random.
 """
 
 import collections.abc
-import csv
 import dataclasses
 import itertools
 import pathlib
@@ -78,10 +77,11 @@ def main(argv):
     folder = pathlib.Path(args.export or path.parent / "export")
     with cli.bad_input_exits():
         files = output_folder.exported_files(folder)
-        from export import trained
+        from rra_keras.runs import Run
+        from rra_keras.runs import files as tables
 
-        run, source = trained.open_run(path)
-        model = trained.load_model(path, run.class_names)
+        run = Run.of_model(path)
+        source, model = run.load_data(), run.load_model()
     photos = photos_of(source.splits["validation"], model.image_size, args.runs)
     with tempfile.TemporaryDirectory() as scratch:
         contenders = [
@@ -94,10 +94,7 @@ def main(argv):
     rows = [row(*each) for each in itertools.zip_longest(contenders, seconds)]
     report(rows, args.threads)
     if args.csv:
-        with open(args.csv, "w", newline="") as file:
-            table = csv.DictWriter(file, rows[0], lineterminator="\n")
-            table.writeheader()
-            table.writerows(rows)
+        tables.write_text(args.csv, tables.table(rows))
     return 0
 
 
@@ -107,50 +104,55 @@ def photos_of(split, size, count):
     from rra_keras.data.splits import by_turns
 
     chosen = split.subset(by_turns(split.labels, count))
-    batches = pipeline.evaluation_batches(chosen, size, 16, len(set(split.labels)))
+    batches = pipeline.evaluation_batches(chosen, size, 16)
     return [image for images, _ in batches.as_numpy_iterator() for image in images]
 
 
 def exported_file(file, threads, photos):
-    """Return a file that `python -m export` wrote, look by look and in one call."""
-    from export import early_stop, flatbuffer
+    """Return a file that `python -m export` wrote, piece by piece and in one call."""
+    from export import costs, flatbuffer
     from export.classify import Classifier
 
     contents = flatbuffer.read(file.read_bytes())
-    counts, costs = flatbuffer.histogram(contents)["full"], flatbuffer.multiply_adds(contents)
+    counts = flatbuffer.histogram(contents)["full"]
+    multiply_adds = flatbuffer.multiply_adds(contents)
     flex = sum(count for operator, count in counts.items() if operator.startswith("custom"))
     about = (file.stat().st_size, sum(counts.values()), flex)
     classifier = Classifier(file, threads)
     turns, others = itertools.cycle(photos), itertools.cycle(photos)
     whole = Contender(
-        f"{file.stem} at once" if "read" in costs else file.stem,
+        f"{file.stem} at once" if "read" in multiply_adds else file.stem,
         *about,
-        costs["full"],
+        multiply_adds["full"],
         lambda: classifier.run("full", images=next(others)[None]),
     )
-    if "read" not in costs:
+    if "read" not in multiply_adds:
         return [whole]
-    looks = [len(classifier.see(photo, confidence=2.0)["boxes"][0]) for photo in photos]
-    spent = float(early_stop.costs(costs, np.array(looks) - 1).mean())
-    look = Contender(file.stem, *about, spent, lambda: classifier.see(next(turns), confidence=2.0))
-    return [look, whole]
+    seen = [classifier.see(photo) for photo in photos]
+    refinements = [each["refinements"].sum() for each in seen]
+    reads = [len(each["read_boxes"]) for each in seen]
+    spent = float(costs.of_photos(multiply_adds, refinements, reads).mean())
+    return [Contender(file.stem, *about, spent, lambda: classifier.see(next(turns))), whole]
 
 
 def plain_backbone(model, size, threads, folder, files):
     """Return the backbone alone, in the precisions of `files`."""
     from export import inference, tflite
+    from export.write import metadata
+    from rra_keras import RRAClassifier
+    from rra_keras.models.arguments import revived
 
-    config = {**model.get_config(), "looks": 0, "image_size": size, "glance_size": None}
-    config |= {"projection": (), "shared_encoder": True, "crop_backbone": None}
-    backbone = model.from_config(config)
+    arguments = model.get_config()
+    names = ("backbone", "num_classes", "train_from", "preprocess")
+    arguments = revived({name: arguments[name] for name in names if name in arguments})
+    backbone = RRAClassifier(**arguments, localizer=None, image_size=size, weights="random")
     precisions = [file.stem.removeprefix("model_") for file in files]
     signatures = inference.Signatures(inference.rebuild(backbone, "gather"))
     contenders = []
     for precision, content in tflite.convert(signatures, precisions, [_image(size)] * 2).items():
         file = folder / f"plain_{size}_{precision}.tflite"
         labels = [str(index) for index in range(model.num_classes)]
-        metadata = {"image_size": size, "confidence": None}
-        file.write_bytes(tflite.attach(content, labels, metadata))
+        file.write_bytes(tflite.attach(content, labels, metadata(backbone)))
         contenders += exported_file(file, threads, [_image(size)[0]])
     return contenders
 

@@ -18,9 +18,10 @@ import zlib
 
 import numpy as np
 from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, HardwareAccelerator, Options
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import ExifTags, Image, ImageDraw, ImageFont
 
-_COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")  # one a look (Okabe and Ito)
+_COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")  # one a fixation (Okabe and Ito)
+_SAME = 0.5  # IoU from which on two boxes are of the same object
 _STRIDE = 4  # pixels between samples of a crop, beyond which more are taken and averaged
 _PHOTOS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")  # of a folder
 _TOP = 5
@@ -33,9 +34,10 @@ class Result:
     Attributes:
         labels: class names, the most probable first.
         probabilities: theirs, in the same order.
-        boxes: where it looked closer, in order, `(looks, 4)` as `y0 x0 y1 x1` in [0, 1] of the
-            photo; the answer was read in the last. Empty if the glance was enough.
-        step_weights: `(T,)`, the weight of each recurrent step; empty likewise.
+        boxes: where it was read, in order, `(K, 4)` as `y0 x0 y1 x1` in [0, 1] of the photo; empty
+            for a model that reads the whole photo.
+        weights: `(K,)`, the share of each in the answer.
+        refinements: `(K,)`, how many closer views each took.
         score: how much it is like the photos that the model was trained on.
         known_from: the least score of a photo that is of any of the classes; `None` for all.
     """
@@ -43,14 +45,10 @@ class Result:
     labels: tuple[str, ...]
     probabilities: tuple[float, ...]
     boxes: np.ndarray
-    step_weights: np.ndarray
+    weights: np.ndarray
+    refinements: np.ndarray
     score: float
     known_from: float | None
-
-    @property
-    def looks(self):
-        """How often it looked closer."""
-        return len(self.boxes)
 
     @property
     def known(self):
@@ -69,13 +67,11 @@ class Classifier:
     Attributes:
         labels: class names in the order of the logits.
         image_size: side in pixels that photos are resized to, and crops cut from.
-        confidence: the glance's probability from which on it is enough; `None` for a model that
-            cannot stop there.
-        refinements: most looks that a photo is given to frame its object, before it is read.
-        temperature: by who answers, `"full"` or `"glance"`, what logits were divided by in the
-            probabilities; empty where the file does not say.
-        known_from: by who answers, the least score of a photo of any of the classes; without the
-            key, or `None`, for all photos.
+        fixations: most places of a photo that are read; 0 for a model that is run in one call.
+        refinements: most closer views of each.
+        sure_from: evidence, the largest logit, from which on no further place is read.
+        temperature: what logits are divided by in the probabilities.
+        known_from: the least score of a photo of any of the classes; `None` for all photos.
         outputs: by signature, the outputs' names and shapes.
         sizes: by signature, height and width of the image that it takes.
         fully_accelerated: whether every op runs on the accelerator.
@@ -88,10 +84,12 @@ class Classifier:
     def __init__(self, path, threads=1, gpu=False):
         self.labels, metadata = _read_metadata(path)
         self.image_size = metadata["image_size"]
-        self.confidence = metadata["confidence"]
-        self.refinements = metadata.get("refinements", 0)
-        self.temperature = metadata.get("temperature", {})
-        self.known_from = metadata.get("known_from", {})
+        self.fixations = metadata["fixations"]
+        self.refinements = metadata["refinements"]
+        self.attention_temperature = metadata["attention_temperature"]
+        self.sure_from = metadata["sure_from"]
+        self.temperature = metadata["temperature"]
+        self.known_from = metadata["known_from"]
         kind = HardwareAccelerator.CPU
         if gpu:
             kind |= HardwareAccelerator.GPU
@@ -128,7 +126,7 @@ class Classifier:
         """Run a signature.
 
         Args:
-            signature: `"full"`, `"glance"`, `"look"` or `"read"`; see the model's `README.md`.
+            signature: `"full"`, `"glance"`, `"refine"` or `"read"`; see `export/README.md`.
             **inputs: its arrays, with a batch axis of 1; pixels are RGB 0…255.
 
         Returns:
@@ -144,87 +142,107 @@ class Classifier:
             )
         }
 
-    def classify(self, photo, confidence=None, looks=None):
+    def classify(self, photo, fixations=None):
         """Name what is on a photo; see `see`.
 
         Args:
             photo: a file, or a `PIL.Image.Image`.
-            confidence: as of `see`.
-            looks: as of `see`.
+            fixations: as of `see`.
 
         Returns:
             A `Result`.
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if it is no image, or a damaged one; or if the model does not look so often.
+            ValueError: if it is no image, or a damaged one.
         """
         image = photo if isinstance(photo, Image.Image) else read_image(photo, self.image_size)
-        outputs = self.see(resize(image, self.image_size), confidence, looks)
-        probabilities = outputs["probabilities"][0]
+        seen = self.see(resize(image, self.image_size), fixations)
+        probabilities = seen["probabilities"]
         order = np.argsort(-probabilities, kind="stable")
-        glanced = "read" in self.outputs and "boxes" not in outputs
         return Result(
             labels=tuple(self.labels[i] for i in order),
             probabilities=tuple(float(probabilities[i]) for i in order),
-            boxes=outputs.get("boxes", np.zeros((1, 0, 4)))[0],
-            step_weights=outputs.get("step_weights", np.zeros((1, 0)))[0],
-            # Files of versions before have no score: the greatest logit.
-            score=float(outputs.get("score", outputs["logits"]).max()),
-            known_from=self.known_from.get("glance" if glanced else "full"),
+            boxes=seen["read_boxes"],
+            weights=seen["weights"],
+            refinements=seen["refinements"],
+            score=float(seen["score"].item()),
+            known_from=self.known_from,
         )
 
-    def see(self, pixels, confidence=None, looks=None):
-        """Glance at a photo, look closer until its object is framed, and read that.
+    def see(self, pixels, fixations=None):
+        """Glance at a photo, refine a place until it is framed, read it; go on until sure.
 
-        1. The whole photo, small → the glance's answer, and the object's box. If the answer is
-           sure, that is all.
-        2. The box and its surroundings → a better box, until that fills what was seen: closer
-           looks would show no more. Or until `refinements` are used up.
-        3. The last box → the answer.
+        1. The whole photo, small → places, the most voted first (`glance`).
+        2. The first place and its surroundings → a better box (`refine`), until it fills what was
+           seen, or `refinements` are used up.
+        3. The box → logits (`read`). If the largest reaches `sure_from`, that is all.
+        4. Else the next place, unless it ends on an object that was read already.
+        5. Softmax of each one's largest logit, divided by `attention_temperature`, weighs them.
 
-        A model of several looks, or of none, is run in one call, as are files of versions before.
+        A model without fixations is run in one call.
 
         Args:
             pixels: `(S, S, 3)`, the photo resized to `image_size`, RGB 0…255.
-            confidence: the glance's probability from which on it is enough; above 1 always looks
-                closer, 0 never. The model's own unless given.
-            looks: how often to look closer, whatever the model makes of it; 0 is the glance alone.
+            fixations: most places to read; the model's own unless given.
 
         Returns:
-            A dict of arrays with a batch axis of 1: `logits`, `probabilities`, `score`, and if it
-            looked closer `step_weights` and `boxes` `(1, looks, 4)`, each look's in order.
-
-        Raises:
-            ValueError: if `looks` are given to a model that is run in one call.
+            A dict of arrays: `logits` and `probabilities` `(C,)`, `score` `(1,)`, and of each place
+            that was read, in order, `read_boxes` `(n, 4)`, `weights`, `refinements` `(n,)`.
         """
         if "read" not in self.outputs:
-            if looks is not None:
-                raise ValueError(
-                    "Invalid value for `looks`. Expected None, as the model is run in one call. "
-                    f"Received: looks={looks}"
-                )
-            return self.run("full", images=pixels[None])
-        seen = self.run("glance", crop=shrink(pixels, self.sizes["glance"])[None])
-        confidence = self.confidence if confidence is None else confidence
-        if looks == 0 or (looks is None and seen["probabilities"].max() >= confidence):
-            return {
-                name: seen[name] for name in ("logits", "probabilities", "score") if name in seen
-            }
-        logits, boxes = seen["logits"], []
-        while "look" in self.outputs and self._goes_on(seen, len(boxes), looks):
-            boxes.append(seen["view"])
-            crop = zoom_crop(pixels, seen["view"][0], self.sizes["look"])
-            seen = self.run("look", crop=crop[None], view=seen["view"])
-        boxes.append(seen["box"])
-        crop = zoom_crop(pixels, seen["box"][0], self.sizes["read"])
-        read = self.run("read", crop=crop[None], logits=logits)
-        return {**read, "boxes": np.stack(boxes, axis=1)}
+            seen = self.run("full", images=pixels[None])
+            none = {"read_boxes": np.zeros((0, 4)), "weights": np.zeros(0)}
+            none["refinements"] = np.zeros(0, int)
+            said = {name: seen[name][0] for name in ("logits", "probabilities", "score")}
+            return said | none
+        glance = self.run("glance", crop=shrink(pixels, self.sizes["glance"])[None])
+        count = glance["votes"].shape[1]
+        objects, read = [], []
+        for k in range(count):
+            if k and not glance["votes"][0, k] > 0:
+                break  # what nothing votes for comes last
+            seen = {name: glance[name][:, k] for name in ("object", "box", "view", "framed")}
+            refined = 0
+            while refined < self.refinements and not seen["framed"].item():
+                view = seen["view"]
+                crop = zoom_crop(pixels, view[0], self.sizes["refine"])
+                seen = self.run("refine", crop=crop[None], view=view)
+                refined += 1
+            same = any(_overlap(seen["object"][0], other) >= _SAME for other in objects)
+            objects.append(seen["object"][0])
+            if same:
+                continue
+            crop = zoom_crop(pixels, seen["box"][0], self.sizes["read"])
+            said = self.run("read", crop=crop[None])
+            read.append((said["logits"][0], said["score"][0], seen["box"][0], refined))
+            sure = self.sure_from is not None and said["logits"].max() >= self.sure_from
+            if sure or len(read) == fixations:
+                break
+        logits, scores, boxes, refinements = (np.stack(each) for each in zip(*read, strict=True))
+        weights = _softmax(logits.max(axis=-1) / self.attention_temperature)
+        answer = weights @ logits
+        return {
+            "logits": answer,
+            "probabilities": _softmax(answer / self.temperature),
+            "score": weights @ scores,
+            "read_boxes": boxes,
+            "weights": weights,
+            "refinements": refinements,
+        }
 
-    def _goes_on(self, seen, refined, looks):
-        if looks is not None:
-            return refined < looks - 1
-        return refined < self.refinements and not seen["framed"].item()
+
+def _softmax(values):
+    shares = np.exp(values - values.max())
+    return shares / shares.sum()
+
+
+def _overlap(box, other):
+    """Return the intersection of two boxes over their union."""
+    low, high = np.maximum(box[:2], other[:2]), np.minimum(box[2:], other[2:])
+    shared = np.prod(np.maximum(high - low, 0))
+    areas = [np.prod(np.maximum(each[2:] - each[:2], 0)) for each in (box, other)]
+    return shared / (sum(areas) - shared + 1e-9)
 
 
 def _read_metadata(path):
@@ -276,15 +294,35 @@ def read_image(path, size=None):
             with Image.open(path) as image:
                 if size:
                     image.draft("RGB", (2 * size, 2 * size))  # of JPEGs: no other knows it
-                image = ImageOps.exif_transpose(image)
+                turn = _UPRIGHT.get(_orientation(image))
+                image.load()
                 if image.mode.startswith("I"):  # 16 bits a pixel, which `convert` would clip
                     image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
-                return image.convert("RGB")
+                image = image.convert("RGB")
+                return image.transpose(turn) if turn is not None else image
     except FileNotFoundError:
         raise FileNotFoundError(f"Expected an image file. Received: {path}, not found") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = str(error).splitlines()[0].replace(repr(os.fspath(path)), "it")
         raise ValueError(f"Expected an image file. Received: {path} ({reason})") from None
+
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # EXIF orientation → what undoes it
+
+
+def _orientation(image):
+    try:
+        return Image.Image.getexif(image).get(ExifTags.Base.Orientation)
+    except Exception:  # a photo with damaged EXIF data is a photo still
+        return None
 
 
 def resize(image, size):
@@ -364,18 +402,20 @@ def _mix(pixels, at, axis):
 
 
 def draw(image, result):
-    """Return a copy of a photo with each look as a box and what it is above."""
+    """Return a copy of a photo with a box for each fixation, and what it is above."""
     image = image.convert("RGB")
     canvas = ImageDraw.Draw(image)
     width = max(2, round(max(image.size) / 200))
-    for look, (y0, x0, y1, x1) in enumerate(result.boxes):
+    strongest = int(np.argmax(result.weights)) if len(result.weights) else 0
+    for k, (y0, x0, y1, x1) in enumerate(result.boxes):
         corners = (x0 * (image.width - 1), y0 * (image.height - 1))
         corners += (x1 * (image.width - 1), y1 * (image.height - 1))
-        canvas.rectangle(corners, outline=_COLORS[look % len(_COLORS)], width=width)
+        canvas.rectangle(
+            corners, outline=_COLORS[k % len(_COLORS)], width=width * (1 + (k == strongest))
+        )
     text = f"{result.labels[0]} {result.probabilities[0]:.0%}"
     if not result.known:
         text = f"none of these (score {result.score:.2f})"
-    text += "" if result.looks else " at a glance"
     font = ImageFont.load_default(max(12, round(max(image.size) / 30)))
     left, top, right, bottom = canvas.textbbox((width, width), text, font)
     canvas.rectangle((left - width, top - width, right + width, bottom + width), fill="black")
@@ -394,17 +434,10 @@ def _parse(argv):
     parser.add_argument(
         "photos", nargs="+", metavar="photo", help="image files, folders of them, or patterns"
     )
-    parser.add_argument("--draw", metavar="PNG", help="draw the looks at the photo into this file")
+    parser.add_argument("--draw", metavar="PNG", help="draw where it was read into this file")
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each photo")
     parser.add_argument("--csv", metavar="FILE", help="write a line for each photo to this file")
-    parser.add_argument(
-        "--confidence",
-        type=float,
-        help="probability from which on the glance is enough; 0: always, 2: never",
-    )
-    parser.add_argument(
-        "--looks", type=int, help="look closer so often, instead of until framed or sure"
-    )
+    parser.add_argument("--fixations", type=int, help="read at most so many places of a photo")
     parser.add_argument("--threads", type=int, default=1, help="threads of the CPU")
     parser.add_argument("--gpu", action="store_true", help="run on the GPU")
     arguments = parser.parse_args(argv)
@@ -415,10 +448,8 @@ def _parse(argv):
         parser.error("argument --draw: expected one photo")
     if arguments.threads < 1:
         parser.error("argument --threads: expected a positive integer")
-    if arguments.confidence is not None and not arguments.confidence >= 0:
-        parser.error("argument --confidence: expected 0 or more")
-    if arguments.looks is not None and arguments.looks < 0:
-        parser.error("argument --looks: expected 0 or more")
+    if arguments.fixations is not None and arguments.fixations < 1:
+        parser.error("argument --fixations: expected a positive integer")
     return arguments
 
 
@@ -445,7 +476,7 @@ def main(argv):
         _progress(number, len(arguments.photos), arguments.csv)
         try:
             image = read_image(path, None if arguments.draw else classifier.image_size)
-            result = classifier.classify(image, arguments.confidence, arguments.looks)
+            result = classifier.classify(image, arguments.fixations)
             if arguments.draw:
                 draw(image, result).save(arguments.draw)
         except (ValueError, OSError) as error:
@@ -477,8 +508,7 @@ def _line(path, result):
         "photo": path,
         "top": [{"label": label, "probability": p} for label, p in top],
         "boxes": result.boxes.tolist(),
-        "step_weights": result.step_weights.tolist(),
-        "looks": result.looks,
+        "weights": result.weights.tolist(),
         "score": result.score,
         "known": result.known,
     }
@@ -486,8 +516,9 @@ def _line(path, result):
 
 
 def _text(path, result):
-    many = f"{result.looks} look{'s' * (result.looks > 1)}"
-    lines = [f"{path} ({many if result.looks else 'at a glance'})"]
+    lines = [path]
+    if count := len(result.boxes):
+        lines = [f"{path} ({count} fixation{'s' * (count > 1)})"]
     top = list(zip(result.labels, result.probabilities, strict=True))[:_TOP]
     if result.known:
         lines += [f"  {p:6.1%}  {label}" for label, p in top]
@@ -501,10 +532,17 @@ def _write_csv(path, answers):
     """Write answers as a table: the file appears whole."""
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(["file", "score", "known", "class", "probability", "looks"])
-    for name, result in answers:
-        best = (result.labels[0], f"{result.probabilities[0]:.6f}", result.looks)
-        rows.writerow([name, f"{result.score:.6f}", int(result.known), *best])
+    ranks = ["", *(f"_{n}" for n in range(2, _TOP + 1))]
+    for number, (name, result) in enumerate(answers):
+        top = list(zip(ranks, result.labels, result.probabilities, strict=False))
+        row = {"file": name, "predicted": result.labels[0]}
+        row["probability"] = f"{result.probabilities[0]:.6f}"
+        row |= {"score": f"{result.score:.6f}", "known": int(result.known)}
+        for rank, label, probability in top[1:]:
+            row |= {f"predicted{rank}": label, f"probability{rank}": f"{probability:.6f}"}
+        if not number:
+            rows.writerow(row)
+        rows.writerow(row.values())
     partial = f"{path}.partial"
     with open(partial, "w", encoding="utf-8", newline="") as file:
         file.write(table.getvalue())

@@ -85,16 +85,17 @@ def outputs_of(classifier, images):
         images: `(N, S, S, 3)`.
 
     Returns:
-        A dict of `(N, …)` arrays: the outputs of `full`, and with `looks_` before their names those
-        of the other signatures in turn, of the last look's box alone.
+        A dict of `(N, …)` arrays: the outputs of `full`, and with `pieces_` before their names
+        those of the other signatures in turn, of the first fixation alone.
     """
     results = []
     for image in images:
         outputs = classifier.run("full", images=image[None])
         if "glance" in classifier.outputs:
-            seen = classifier.see(image, confidence=2.0)
-            seen["boxes"] = seen["boxes"][:, -1:]
-            outputs |= {f"looks_{name}": value for name, value in seen.items()}
+            seen = classifier.see(image, fixations=1)
+            pieces = {name: seen[name] for name in ("logits", "probabilities", "score")}
+            pieces["boxes"] = seen["read_boxes"]
+            outputs |= {f"pieces_{name}": value[None] for name, value in pieces.items()}
         results.append(outputs)
     return {name: np.concatenate([each[name] for each in results]) for name in results[0]}
 

@@ -2,33 +2,33 @@
 
 import numpy as np
 
-# `agreement`: least share of images whose first class is Keras'; `looks_agreement`: the same where
-# the device cuts the crops, look by look: a box at the limit of being framed may be looked into
-# once more there; `boxes_max`, `boxes_p99`: most by which boxes may differ; `drop`: most accuracy
+# `agreement`: least share of images whose first class is Keras'; `pieces_agreement`: the same
+# where the device cuts the crops, piece by piece: a box at the limit of being framed may be looked
+# into once more there; `boxes_max`, `boxes_p99`: most by which boxes may differ; `drop`: most accuracy
 # to lose, beyond what chance explains; `gpu`: most by which boxes and probabilities on the GPU may
 # differ from those on the CPU.
 LIMITS = {
     "saved_model": {"agreement": 0.999, "boxes_max": 1e-3},
     "model_fp32.tflite": {
         "agreement": 0.999,
-        "looks_agreement": 0.99,
+        "pieces_agreement": 0.99,
         "boxes_max": 1e-3,
         "gpu": 1e-2,
     },
     "model_fp16.tflite": {
         "agreement": 0.995,
-        "looks_agreement": 0.99,
+        "pieces_agreement": 0.99,
         "boxes_p99": 1e-2,
         "gpu": 5e-2,
     },
     "model_int8.tflite": {"drop": 0.01},
 }
-# Where a photo may be looked into several times, what rounding moves a box by grows tenfold with
-# each: TensorFlow's and LiteRT's boxes differ by half a pixel in one photo of ten, and photos near
+# Where a photo is refined or read several times, what rounding moves a box by grows tenfold with each:
+# TensorFlow's and LiteRT's boxes differ by half a pixel in one photo of ten, and photos near
 # a tie change sides, in either direction.
-SEVERAL_REFINEMENTS = {
+RECURSIVE = {
     "agreement": 0.95,
-    "looks_agreement": 0.95,
+    "pieces_agreement": 0.95,
     "boxes_p99": 1e-2,
     "drop": 0.01,
 }
@@ -37,7 +37,7 @@ CHANCE = 2.33  # standard errors that once in a hundred are exceeded: each file 
 _WHOLE_ON_GPU = ("model_fp32.tflite", "model_fp16.tflite")
 
 
-def failures(name, report, accuracy, images, refinements=1):
+def failures(name, report, accuracy, images, compared=None, recursive=False):
     """Return what a file falls short of, a line each.
 
     Args:
@@ -45,19 +45,21 @@ def failures(name, report, accuracy, images, refinements=1):
         report: what was measured of it, by `export.measure`.
         accuracy: Keras' on the validation split.
         images: the validation split's.
-        refinements: most looks that a photo is given to frame its object.
+        compared: all images that were compared; `images` unless given.
+        recursive: whether a photo may be refined or read several times.
     """
-    limits = LIMITS[name]
-    if refinements > 1 and "looks_agreement" in limits:
-        limits = {k: v for k, v in limits.items() if k != "boxes_max"} | SEVERAL_REFINEMENTS
+    limits, compared = LIMITS[name], compared or images
+    if recursive and "pieces_agreement" in limits:
+        limits = {k: v for k, v in limits.items() if k != "boxes_max"} | RECURSIVE
     on_gpu = report.get("gpu")
-    drop = max(limits.get("drop", 1.0), 1 / images) + 1e-9  # one image may be more than a point
+    one = 1 / compared + 1e-9  # one image may be more than a share allows
+    drop = max(limits.get("drop", 1.0), 1 / images) + 1e-9
     chance = CHANCE * report["accuracy_error"]
     checks = [
         (report["finite"], "has outputs that are not finite"),
         (not report.get("flex_operators"), f"holds custom ops: {report.get('flex_operators')}"),
         (
-            report["agreement"] >= limits.get("agreement", 0.0),
+            report["agreement"] >= limits.get("agreement", 0.0) - one,
             f"agrees with Keras on {report['agreement']:.2%} of the images",
         ),
         (
@@ -65,19 +67,20 @@ def failures(name, report, accuracy, images, refinements=1):
             f"has an accuracy of {report['accuracy']:.2%}, Keras of {accuracy:.2%}",
         ),
         (
-            report.get("known_agreement", 1.0) >= KNOWN,
+            report.get("known_agreement", 1.0) >= KNOWN - one,
             f"knows what Keras knows for {report.get('known_agreement', 1.0):.2%} of the images",
         ),
     ]
-    if looks := report.get("looks"):
+    if pieces := report.get("by_fixation"):
         checks += [
             (
-                looks["agreement"] >= limits.get("looks_agreement", 0.0),
-                f"agrees with Keras on {looks['agreement']:.2%} of the images, look by look",
+                pieces["agreement"] >= limits.get("pieces_agreement", 0.0) - one,
+                f"agrees with Keras on {pieces['agreement']:.2%} of the images, piece by piece",
             ),
             (
-                looks["accuracy"] >= accuracy - drop - CHANCE * looks["accuracy_error"],
-                f"has an accuracy of {looks['accuracy']:.2%} look by look, Keras of {accuracy:.2%}",
+                pieces["accuracy"] >= accuracy - drop - CHANCE * pieces["accuracy_error"],
+                f"has an accuracy of {pieces['accuracy']:.2%} piece by piece, Keras of "
+                f"{accuracy:.2%}",
             ),
         ]
     for key in ("boxes_max", "boxes_p99"):

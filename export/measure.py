@@ -8,7 +8,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from export import early_stop, flatbuffer, gpu
+from export import costs, flatbuffer, gpu
 from export.classify import Classifier
 from export.reference import concatenate
 from rra_keras.measures.unknown import is_known
@@ -42,7 +42,7 @@ def tflite_report(path, reference, runs, gpu_images):
     model = flatbuffer.read(path.read_bytes())
     operators = flatbuffer.histogram(model)
     custom = {name for counts in operators.values() for name in counts if name.startswith("custom")}
-    costs = flatbuffer.multiply_adds(model)
+    multiply_adds = flatbuffer.multiply_adds(model)
     classifier = Classifier(path, threads=2)
     outputs = [classifier.run("full", images=each[None]) for b in reference.batches() for each in b]
     outputs = concatenate(outputs)
@@ -53,13 +53,13 @@ def tflite_report(path, reference, runs, gpu_images):
         "arithmetic": flatbuffer.arithmetic(model),
         "flex_operators": sorted(custom),
         "signatures": {name: list(shapes) for name, shapes in classifier.outputs.items()},
-        "multiply_adds": costs,
+        "multiply_adds": multiply_adds,
         **compare(outputs, reference),
         "latency_ms": {f"{n}_threads": latency(path, first[:1], runs, n) for n in (1, 2)},
         "gpu": None,
     }
-    if "glance" in costs:
-        report |= looks_report(classifier, reference, costs)
+    if "glance" in multiply_adds:
+        report["by_fixation"] = fixations_report(classifier, reference, multiply_adds)
     if gpu_images and (measured := gpu.measure(path, first[:gpu_images])):
         report["gpu"] = _gpu_report(measured, classifier, first[:gpu_images])
     return report
@@ -80,39 +80,33 @@ def _gpu_report(measured, classifier, images):
     }
 
 
-def looks_report(classifier, reference, costs):
+def fixations_report(classifier, reference, multiply_adds):
     """Measure the signatures that devices call in turn, with crops cut outside of them.
 
     Args:
         classifier: a `Classifier`.
         reference: a `Reference`.
-        costs: multiply-adds by signature.
+        multiply_adds: by signature.
 
     Returns:
-        A dict of `looks`: what comes out where the glance never answers, at how many looks and
-        multiply-adds an image on `average`; and of a file that can stop there `glance`: with its
-        own confidence.
+        A dict of what `compare` returns; `reads` and `refinements` of a photo on average; and
+        `multiply_adds` of a photo on `average` and at `most`.
     """
-    seen, glances = [], []
-    for image in (image for batch in reference.batches() for image in batch):
-        seen.append(classifier.see(image, confidence=2.0))
-        if "read" in costs:
-            glances.append(classifier.see(image, looks=0))
-    boxes = [outputs.get("boxes", np.zeros((1, 0, 4))) for outputs in seen]
-    counts = np.array([each.shape[1] for each in boxes])
-    spent = np.full(len(seen), costs["full"])
-    if glances:
-        spent = early_stop.costs(costs, counts - 1)
-        seen = [{**each, "boxes": own[:, -1:]} for each, own in zip(seen, boxes, strict=True)]
-    outputs, known = concatenate(seen), len(reference.labels)
-    looks = {"average": float(counts.mean()), "multiply_adds": float(spent.mean())}
-    report = {"looks": looks | compare(outputs, reference)}
-    if glances:
-        glance = concatenate(glances)["probabilities"][:known]
-        logits, whole = outputs["logits"][:known], spent[:known]
-        points = early_stop.curve(glance, logits, reference.labels, costs["glance"], whole)
-        report["glance"] = early_stop.point_at(points, classifier.confidence)
-    return report
+    seen = [classifier.see(image) for batch in reference.batches() for image in batch]
+    reads = np.array([len(each["read_boxes"]) for each in seen])
+    refinements = np.array([each["refinements"].sum() for each in seen])
+    spent = np.full(len(seen), multiply_adds["full"])
+    if "glance" in multiply_adds:
+        spent = costs.of_photos(multiply_adds, refinements, reads)
+    outputs = {
+        name: np.stack([each[name] for each in seen])
+        for name in ("logits", "score", "probabilities")
+    }
+    return compare(outputs, reference) | {
+        "reads": float(reads.mean()),
+        "refinements": float(refinements.mean()),
+        "multiply_adds": {"average": float(spent.mean()), "most": float(spent.max())},
+    }
 
 
 def compare(outputs, reference):
@@ -140,10 +134,15 @@ def compare(outputs, reference):
         "logits_max_difference": _largest(outputs["logits"] - expected["logits"]),
     }
     if reference.known_from is not None:
-        told = [is_known(each["score"], reference.known_from) for each in (outputs, expected)]
+        told = [
+            is_known(np.reshape(each["score"], -1), reference.known_from)
+            for each in (outputs, expected)
+        ]
         report["known_agreement"] = float(np.mean(told[0] == told[1]))
-    if "boxes" in expected:
-        moved = np.abs(outputs["boxes"] - expected["boxes"]).max(axis=(1, 2))  # (N,)
+    if "boxes" in expected and "boxes" in outputs:
+        # Of what was read: the box of a place that does not count may be any.
+        apart = np.abs(outputs["boxes"] - expected["boxes"]).max(axis=-1)  # (N, K)
+        moved = np.where(expected["weights"] > 0, apart, 0.0).max(axis=1)  # (N,)
         report["boxes_max_difference"] = _largest(moved)
         report["boxes_p99_difference"] = _largest(np.quantile(moved, 0.99))
     return report

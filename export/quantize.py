@@ -123,7 +123,7 @@ def _input_means(content, images):
 
 
 def _run_all(interpreter, image):
-    """Run every signature on an image `(1, S, S, 3)`: one look, by the glance's own boxes."""
+    """Run every signature on an image `(1, S, S, 3)`: the first fixation, and one closer view."""
     signatures = interpreter.get_signature_list()
     runners = {name: interpreter.get_signature_runner(name) for name in signatures}
     sizes = {
@@ -134,11 +134,10 @@ def _run_all(interpreter, image):
     runners["full"](images=image)
     if sizes:
         seen = runners["glance"](crop=shrink(image[0], sizes["glance"])[None])
-        crop = zoom_crop(image[0], seen["box"][0], sizes["read"])
-        runners["read"](crop=crop[None], logits=seen["logits"])
-    if "look" in sizes:
-        crop = zoom_crop(image[0], seen["view"][0], sizes["look"])
-        runners["look"](crop=crop[None], view=seen["view"])
+        runners["read"](crop=zoom_crop(image[0], seen["box"][0, 0], sizes["read"])[None])
+    if "refine" in sizes:
+        view = seen["view"][:, 0]
+        runners["refine"](crop=zoom_crop(image[0], view[0], sizes["refine"])[None], view=view)
 
 
 def inspectable(content):

@@ -5,6 +5,11 @@ import dataclasses
 
 import numpy as np
 
+from rra_keras.data import pipeline
+from rra_keras.runs import collect
+
+BATCH_SIZE = 16
+
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
@@ -13,8 +18,8 @@ class Reference:
     Attributes:
         batches: yields `(B, S, S, 3)` arrays, each time anew.
         labels: `(V,)` integers, of the validation split, which comes first.
-        expected: a dict of `logits` `(N, C)` and `score` `(N, 1)`, and with looks `boxes`
-            `(N, looks, 4)` and `glance_logits` `(N, C)`; with `localizer="box"` `refined` `(N,)`.
+        expected: a dict of `logits` `(N, C)` and `score` `(N, 1)`, and with fixations `boxes` and
+            `weights`, `(N, K, 4)` and `(N, K)`.
         known_from: the model's, the score from which on an image is of any of the classes.
     """
 
@@ -24,31 +29,28 @@ class Reference:
     known_from: float | None = None
 
 
-def keras_reference(model, splits, batches_of):
+def keras_reference(model, splits):
     """Run a model in Keras on real images.
 
     Args:
-        model: an `RRAClassifier`.
+        model: a classifier of this package.
         splits: the validation split, and further ones to compare on.
-        batches_of: a function from a split to batches of images and one-hot labels.
 
     Returns:
         A `Reference`.
     """
-    names = ["logits", "score", *(["boxes", "glance_logits"] if model.looks else [])]
-    view = model.view(*names, *(["refined"] if model.learns_where else []))
-    outputs, labels = [], []
-    for split in splits:
-        for images, one_hot in batches_of(split):
-            outputs.append(view.predict_on_batch(images))
-            if split is splits[0]:
-                labels.append(np.argmax(one_hot, axis=-1))
-    return Reference(
-        lambda: (images.numpy() for split in splits for images, _ in batches_of(split)),
-        np.concatenate(labels),
-        concatenate(outputs),
-        model.known_from,
-    )
+    names = ["logits", "score", *(["read_boxes", "fixation_weights"] if model.attention else [])]
+    expected, labels = collect(model, splits, names, BATCH_SIZE, verbose=False)
+    if model.attention:
+        expected["boxes"] = expected.pop("read_boxes")
+        expected["weights"] = expected.pop("fixation_weights")
+
+    def batches():
+        for split in splits:
+            for images, _ in pipeline.evaluation_batches(split, model.image_size, BATCH_SIZE):
+                yield images.numpy()
+
+    return Reference(batches, labels[: splits[0].size], expected, model.calibration.known_from)
 
 
 def concatenate(outputs):

@@ -4,22 +4,18 @@ import json
 
 import numpy as np
 
-from export import early_stop, flatbuffer, inference, limits, measure, saved_model, tflite
-from export.reference import keras_reference
+from export import inference, limits, measure, saved_model, tflite
+from export.reference import BATCH_SIZE, keras_reference
 from rra_keras.data import pipeline
 from rra_keras.data.splits import by_turns
-from rra_keras.measures.calibration import fit_temperature, probabilities
-from rra_keras.measures.unknown import fit_threshold, max_logit
 from rra_keras.models import costs
-
-_BATCH_SIZE = 16
 
 
 def write(model, run, source, folder, options):
     """Write the files and `report.json` into a new folder, and print the table.
 
     Args:
-        model: an `RRAClassifier`.
+        model: a classifier of this package.
         run: its `Run`.
         source: the data to verify on.
         folder: a `pathlib.Path`, made here.
@@ -28,14 +24,10 @@ def write(model, run, source, folder, options):
     Returns:
         What the files fall short of, a line each.
     """
-
-    def batches_of(split):
-        return pipeline.evaluation_batches(split, model.image_size, _BATCH_SIZE, model.num_classes)
-
     train, validation = source.splits["train"], source.splits["validation"]
     missing = options.verify_images - validation.size
     more = [train.subset(by_turns(train.labels, missing))] if missing > 0 else []
-    reference = keras_reference(model, [validation, *more], batches_of)
+    reference = keras_reference(model, [validation, *more])
     known = len(reference.labels)
     keras_logits = reference.expected["logits"]
     report = {
@@ -56,55 +48,48 @@ def write(model, run, source, folder, options):
     saved_model.write(signatures, folder / "saved_model", {"serving_default": "full"})
     report["files"]["saved_model"] = measure.saved_model_report(folder / "saved_model", reference)
 
-    glance_temperature, known_from = 1.0, {"full": model.known_from}
-    if model.looks:
-        glance_logits = reference.expected["glance_logits"][:known]
-        glance_temperature = fit_temperature(glance_logits, reference.labels)
-        known_from["glance"] = fit_threshold(max_logit(glance_logits))
-    signatures = inference.Signatures(inference.rebuild(model, "gather"), glance_temperature)
+    signatures = inference.Signatures(inference.rebuild(model, "gather"))
     calibration = train.subset(by_turns(train.labels, options.calibration_images))
-    examples = [image.numpy()[None] for batch, _ in batches_of(calibration) for image in batch]
+    batches = pipeline.evaluation_batches(calibration, model.image_size, BATCH_SIZE)
+    examples = [image.numpy()[None] for images, _ in batches for image in images]
     contents = tflite.convert(signatures, options.precision, examples)
-    metadata = {
-        "image_size": model.image_size,
-        "confidence": None,
-        "refinements": model.framing.refinements if model.learns_where else 0,
-        "temperature": signatures.temperatures,
-        "known_from": known_from,
-    }
-    if "glance" in signatures.inputs:
-        content = next(iter(contents.values()))
-        report["glance"] = _calibrate(reference, glance_temperature, content)
-        metadata["confidence"] = report["glance"]["confidence"]
+    about = metadata(model)
     for precision, content in contents.items():
         path = folder / f"model_{precision}.tflite"
-        path.write_bytes(tflite.attach(content, run.class_names, metadata))
+        path.write_bytes(tflite.attach(content, run.class_names, about))
         report["files"][path.name] = measure.tflite_report(
             path, reference, options.latency_runs, options.gpu_images
         )
-    refinements = metadata["refinements"]
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", "utf-8")
     print(table(report))
+    recursive = about["refinements"] > 1 or about["fixations"] > 1
     return [
         failure
         for name, measured in report["files"].items()
         for failure in limits.failures(
-            name, measured, report["keras"]["accuracy"], known, refinements
+            name, measured, report["keras"]["accuracy"], known, len(keras_logits), recursive
         )
     ]
 
 
-def _calibrate(reference, temperature, content):
-    """Calibrate the glance's confidence on the validation split."""
-    known = len(reference.labels)
-    glance, logits = (reference.expected[name][:known] for name in ("glance_logits", "logits"))
-    multiply_adds = flatbuffer.multiply_adds(flatbuffer.read(content))
-    refined = reference.expected.get("refined", np.zeros(len(reference.expected["logits"])))
-    costs = early_stop.costs(multiply_adds, refined[:known])
-    shares = probabilities(glance, temperature)
-    points = early_stop.curve(shares, logits, reference.labels, multiply_adds["glance"], costs)
-    chosen = early_stop.point_at(points, early_stop.calibrate(points))
-    return {**chosen, "curve": early_stop.thin(points)}
+def metadata(model):
+    """Return what a device needs to know of a model beside its weights.
+
+    Returns:
+        A dict of `image_size`; `fixations` and `refinements`, at most, 0 for a model that is run in
+        one call; `attention_temperature` and `sure_from` of the attention over fixations;
+        `temperature` and `known_from` of the answer. `None` where there is no such threshold.
+    """
+    attention, calibration = model.attention, model.calibration
+    return {
+        "image_size": model.image_size,
+        "fixations": attention.max_fixations if attention else 0,
+        "refinements": attention.max_refinements if attention else 0,
+        "attention_temperature": model.fixation_attention.temperature if attention else 1.0,
+        "sure_from": model.fixation_attention.sure_from if attention else None,
+        "temperature": calibration.temperature,
+        "known_from": calibration.known_from,
+    }
 
 
 def table(report):
@@ -134,13 +119,15 @@ def table(report):
         f"\nlatencies: median (p90) in ms of one image, XNNPACK, {machine['cpu']}, load "
         f"{machine['load_average']:.1f} on {machine['cores']} cores before the export"
     )
-    if "glance" in report:
-        glanced = report["glance"]
-        lines.append(
-            f"glance: from a confidence of {glanced['confidence']:.3f} on it answers for "
-            f"{glanced['share']:.0%} of the images: accuracy {glanced['accuracy']:.1%} at "
-            f"{glanced['multiply_adds'] / 1e6:,.0f} M multiply-adds on average"
-        )
+    for name, row in report["files"].items():
+        if pieces := row.get("by_fixation"):
+            spent = pieces["multiply_adds"]
+            lines.append(
+                f"{name}, piece by piece: {pieces['accuracy']:.1%}, as Keras "
+                f"{pieces['agreement']:.1%}, {pieces['reads']:.2f} fixations, "
+                f"{spent['average'] / 1e6:,.0f} M multiply-adds on average, "
+                f"{spent['most'] / 1e6:,.0f} M at most"
+            )
     return "\n".join(lines)
 
 

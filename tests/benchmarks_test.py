@@ -16,7 +16,7 @@ from PIL import Image
 from rra_keras import data
 from rra_keras.data import pipeline
 from rra_keras.training.config import configure
-from rra_keras.training.run import Run
+from rra_keras.runs import Run
 
 BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
 

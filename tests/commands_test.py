@@ -20,7 +20,7 @@ import train
 from rra_keras import data, evaluate, predict, report
 from rra_keras.data import decode, file_list, pipeline
 from rra_keras.measures import doubts
-from rra_keras.training.run import Run
+from rra_keras.runs import Run
 
 ROOT = pathlib.Path(__file__).parents[1]
 DRAWS = keras.config.backend() == "tensorflow"  # Grad-CAM by tf-keras-vis

@@ -10,15 +10,16 @@ from keras import layers, ops, tree
 from PIL import Image
 
 from rra_keras import RRAClassifier
+from rra_keras.layers import Localizer
 from rra_keras.measures.unknown import fit_known_score
+from rra_keras.runs.collect import by_photo
 
 TINY = {
     "num_classes": 3,
-    "looks": 1,
-    "steps": 2,
-    "units": 8,
     "image_size": 64,
-    "patch_size": 32,
+    "crop_size": 32,
+    "glance_size": 32,
+    "max_fixations": 2,
 }
 
 
@@ -26,11 +27,11 @@ TINY = {
 SAME_UNDER_JAX = (
     "augment data_annotated_boxes data_decode data_folder data_named data_pipeline data_sources "
     "data_splits fgvc_aircraft synthetic_birds "  # tf.data
-    "measures_calibration measures_coarse_to_fine measures_doubts measures_faithfulness "
+    "measures_calibration measures_doubts measures_faithfulness "
     "measures_localization measures_unknown "
     "benchmarks examples readme rooms run "  # NumPy and text
     "backbones classifier_arguments commands resume "  # Keras' layers, flags, files
-    "devices explain_activation explain_focus explain_steps report "  # TensorFlow alone
+    "devices explain_focus explain_explainer report "  # TensorFlow alone
     "classify export export_limits web "
     "imports processes"  # start processes under JAX themselves
 ).split()
@@ -38,8 +39,33 @@ SAME_UNDER_JAX = (
 # Flags of `train.py` for a small network with batch norms and no dropout.
 SMALL_TRAINING = (
     "--backbone=mobilenet --weights=random --train_from=conv_pw_13 --image_size=64 "
-    "--glance_size=32 --patch_size=32 --steps=1 --units=4 --localizer=cam"
+    "--localizer=none"
 ).split()
+
+
+class BrightLocalizer(Localizer):
+    """Box what is brighter than half of the brightest, by its moments along each axis."""
+
+    def call(self, features):
+        height, width = features.shape[1:3]
+        light = ops.mean(features, axis=-1)  # (B, h, w)
+        light = ops.cast(light > 0.5 * ops.max(light, axis=(1, 2), keepdims=True), "float32")
+        edges = []
+        for axis, size in ((2, height), (1, width)):
+            lit = ops.max(light, axis=axis)  # (B, h) or (B, w)
+            place = (ops.arange(size, dtype="float32") + 0.5) / size
+            edges.append(ops.min(ops.where(lit > 0, place, 1.0), axis=1) - 0.5 / size)
+            edges.append(ops.max(ops.where(lit > 0, place, 0.0), axis=1) + 0.5 / size)
+        y0, y1, x0, x1 = edges
+        return ops.stack([y0, x0, y1, x1], axis=-1)
+
+
+def spots(side):
+    """Two black images of 64 pixels with a white square of so many pixels."""
+    images = np.zeros((2, 64, 64, 3), "float32")
+    images[0, 8 : 8 + side, 16 : 16 + side] = 255
+    images[1, 20 : 20 + side, 12 : 12 + side] = 255
+    return images
 
 
 def command(main, *arguments, name="train.py"):
@@ -192,9 +218,10 @@ def build(backbone):
 
 @pytest.fixture(scope="session")
 def trained(build, batch):
-    """A tiny classifier with two looks, trained; not to be changed."""
+    """A tiny classifier, trained; not to be changed."""
     keras.utils.set_random_seed(0)
-    model = build(looks=2, train_from="block_1")
+    model = build(train_from="block_1")
+    vote_at_random(model.attention.localizer)
     model.compile(keras.optimizers.Adam(0.01))
     model.fit(*batch, batch_size=9, epochs=3, verbose=0)
     return model
@@ -214,12 +241,15 @@ def distinct(build, batch):
     changed.
     """
     keras.utils.set_random_seed(0)
-    model = build(localizer="box", train_from="block_1", glance_size=32, refinements=2)
-    vote_at_random(model.localizer)
+    model = build(train_from="block_1", max_refinements=2, max_fixations=3)
+    vote_at_random(model.attention.localizer)
     model.compile(keras.optimizers.Adam(0.01))
     model.fit(*batch, batch_size=9, epochs=30, verbose=0)
-    seen = model.view("logits", "vector").predict(batch[0], verbose=0)
-    model.known_score.learn(*fit_known_score(seen["logits"], seen["vector"], 64))
+    seen = by_photo(model.view("fixation_logits", "vector").predict_on_batch(batch[0]), 9)
+    known = fit_known_score(seen["fixation_logits"][:, 0], seen["vector"][:, 0], 64)
+    model.calibration.learn(*known)
+    model.calibration.temperature, model.calibration.known_from = 1.5, -2.0
+    model.fixation_attention.temperature = 2.0
     return model
 
 
@@ -234,11 +264,11 @@ def tflite_contents(distinct, batch):
 
 @pytest.fixture(scope="session")
 def plain(build):
-    """A tiny backbone alone, without looks, and the content of its float32 TFLite file."""
+    """A tiny plain backbone, and the content of its float32 TFLite file."""
     from export import inference, tflite
 
     keras.utils.set_random_seed(0)
-    model = build(looks=0)
+    model = build(localizer=None)
     signatures = inference.Signatures(inference.rebuild(model, "gather"))
     return model, tflite.convert(signatures, ["fp32"])["fp32"]
 

@@ -29,7 +29,7 @@ from export.classify import Classifier
 from rra_keras.data import pipeline
 from rra_keras.layers.zoom_crop import zoom_crop
 from rra_keras.measures.calibration import probabilities
-from rra_keras.training.run import Run
+from rra_keras.runs import Run
 
 pytestmark = tensorflow_only("export")
 LABELS = ["blue", "green", "red"]

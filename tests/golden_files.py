@@ -120,7 +120,7 @@ def write_keras(model, folder):
 def checkpoint(folder, model):
     """Return the `Checkpoint` of a training of `model` in `folder`, of 3 epochs by 2 steps."""
     from rra_keras.training.checkpoint import Checkpoint
-    from rra_keras.training.run import Run
+    from rra_keras.runs import Run
     from rra_keras.training.stop import StopRequest
 
     checkpoint = Checkpoint(Run(folder), "val_logits_accuracy", 2, None, StopRequest(), True)

@@ -1,146 +1,152 @@
+import keras
 import numpy as np
 import pytest
-import scipy.special
 import tensorflow as tf
-from conftest import tensorflow_only
+from conftest import BrightLocalizer, spots, tensorflow_only
 from keras import ops
 
-from rra_keras import RecursiveAttention
-from rra_keras.layers.recursive_attention import attend
+from rra_keras import BoxLocalizer, RecursiveAttention
+from rra_keras.layers import CenterLocalizer
+from rra_keras.layers.fixations import distinct, fixation_boxes
+from rra_keras.layers.recursive_attention import FRAMED, VIEW_MARGIN, refinements_for
 
 
-def vectors(looks, batch=3, width=6):
-    values = np.random.default_rng(0).normal(size=(looks, batch, width)).astype("float32")
-    return [ops.convert_to_tensor(value) for value in values]
+def identity():
+    """A trunk that sees what is there."""
+    image = keras.Input((None, None, 3))
+    return keras.Model(image, keras.layers.Identity()(image))
 
 
-def randomize(layer):
+def attend(images, localizer=None, **options):
+    options = {"glance_size": 32, "max_refinements": 3} | options
+    layer = RecursiveAttention(identity(), localizer or BrightLocalizer(), **options)
+    outputs = layer(ops.convert_to_tensor(images, "float32"))
+    return {name: np.asarray(value) for name, value in outputs.items()}
+
+
+# === Fixations ===
+
+
+def test_positions_whose_boxes_overlap_vote_for_one_place():
+    boxes = [[0.0, 0.0, 0.4, 0.4], [0.0, 0.0, 0.4, 0.5], [0.6, 0.6, 0.9, 0.9], [0.0, 0.0, 0.5, 0.4]]
+    counts = np.array([[0.4, 0.1, 0.3, 0.2]], "float32")
+    found, votes = fixation_boxes(counts, np.array([boxes], "float32"), 3)
+    # The mean of three, by 0.4, 0.1 and 0.2; then the other one; then nothing is left.
+    np.testing.assert_allclose(found[0, 0], [0, 0, 0.4 + 0.1 * 2 / 7, 0.4 + 0.1 / 7], atol=1e-6)
+    np.testing.assert_allclose(found[0, 1], boxes[2], atol=1e-6)
+    np.testing.assert_allclose(votes, [[0.7, 0.3, 0.0]], atol=1e-6)
+    assert np.isfinite(found).all()
+
+
+def test_equal_votes_for_one_box_are_that_box():
+    boxes = np.tile(np.array([0.2, 0.1, 0.6, 0.7], "float32"), (2, 9, 1))
+    found, votes = fixation_boxes(np.full((2, 9), 1 / 9, "float32"), boxes, 2)
+    np.testing.assert_allclose(found[:, 0], boxes[:, 0], atol=1e-6)
+    np.testing.assert_allclose(votes, [[1, 0]] * 2, atol=1e-6)
+
+
+def test_a_place_counts_where_it_is_voted_for_and_apart_from_all_before():
+    first, near, apart = [0, 0, 0.4, 0.4], [0, 0, 0.4, 0.5], [0.5, 0.5, 0.9, 0.9]
+    boxes = np.array([[first, near, apart, apart], [first, apart, near, near]], "float32")
+    votes = np.array([[0.5, 0.3, 0.2, 0.1], [0.7, 0.3, 0.0, 0.0]], "float32")
+    np.testing.assert_array_equal(distinct(boxes, votes), [[1, 0, 1, 0], [1, 1, 0, 0]])
+
+
+# === The recursion ===
+
+
+@pytest.mark.parametrize(("side", "needed"), [(40, 0), (32, 1), (20, 2)])
+def test_it_closes_in_until_the_object_takes_most_of_its_view(side, needed):
+    seen = attend(spots(side))
+    np.testing.assert_array_equal(seen["refinements"], [[needed]] * 2)
+    for k in range(needed, 3):  # what it does not need leaves the box as it is
+        np.testing.assert_array_equal(seen["found"][:, 0, k + 1], seen["found"][:, 0, needed])
+    np.testing.assert_array_equal(seen["boxes"], seen["found"][:, :, -1])
+    view = seen["views"][:, 0, needed - 1] if needed else np.tile([0, 0, 1, 1], (2, 1))
+    sides = (seen["boxes"][:, 0] / 1.0)[:, 2:] - seen["boxes"][:, 0, :2]
+    assert ((sides / (view[:, 2:] - view[:, :2])).max(axis=1) >= FRAMED - 0.1).all()
+
+
+def test_a_closer_view_is_the_box_grown_by_a_share_of_the_view_before():
+    seen = attend(spots(8))
+    box, view = seen["found"][:, 0, 0], np.array([0, 0, 1, 1])
+    for k in range(2):
+        reach = 0.5 * VIEW_MARGIN * (view[..., 2:] - view[..., :2])
+        view = np.concatenate([box[:, :2] - reach, box[:, 2:] + reach], axis=-1).clip(0, 1)
+        np.testing.assert_allclose(seen["views"][:, 0, k], view, atol=1e-6)
+        box = seen["found"][:, 0, k + 1]
+
+
+def test_each_photo_ends_by_itself():
+    both = np.concatenate([spots(40)[:1], spots(20)[:1]])
+    np.testing.assert_array_equal(attend(both)["refinements"][:, 0], [0, 2])
+
+
+def test_without_refinements_the_glance_has_the_word():
+    seen = attend(spots(5), max_refinements=0)
+    assert "views" not in seen
+    np.testing.assert_array_equal(seen["boxes"], seen["found"][:, :, 0])
+
+
+def test_one_fixation_is_the_vote_of_all_and_several_begin_with_the_most_voted(batch):
+    localizer = BoxLocalizer(filters=(4,), name="localizer")
+    localizer.build((None, 32, 32, 3))
     rng = np.random.default_rng(1)
-    layer.set_weights([rng.normal(0, 0.5, weight.shape) for weight in layer.weights])
+    localizer.set_weights([rng.normal(0, 0.03, w.shape) for w in localizer.weights])
+    images = batch[0].astype("float32")
+    one = attend(images, localizer, max_fixations=1)
+    several = attend(images, localizer, max_fixations=3)
+    assert one["boxes"].shape == (9, 1, 4)
+    assert several["boxes"].shape == (9, 3, 4)
+    np.testing.assert_array_equal(one["distinct"], 1)
+    assert (np.diff(several["votes"], axis=1)[:, 0] <= 1e-6).mean() > 0.5
+    assert (several["votes"].sum(axis=1) <= 1 + 1e-5).all()
+    glance = localizer.propose(several["glance"], 3)
+    np.testing.assert_allclose(several["found"][:, :, 0], np.clip(glance[0], 0, 1), atol=1e-5)
 
 
-def lstm_step(x, state, kernel, recurrent_kernel, bias):
-    """One step of Hochreiter and Schmidhuber's cell, with a forget gate."""
-    hidden, memory = state
-    gates = np.split(x @ kernel + hidden @ recurrent_kernel + bias, 4, axis=-1)
-    remember, forget, output = (scipy.special.expit(gates[i]) for i in (0, 1, 3))
-    memory = forget * memory + remember * np.tanh(gates[2])
-    return output * np.tanh(memory), memory
+def test_training_makes_one_fixation(batch):
+    images = batch[0].astype("float32")
+    layer = RecursiveAttention(identity(), BoxLocalizer(), 32, max_fixations=3)
+    assert layer(images, training=True)["boxes"].shape == (9, 1, 4)
+    assert layer(images, training=False)["boxes"].shape == (9, 3, 4)
 
 
-def reference(layer, looks):
-    """`RecursiveAttention` in NumPy, each look's vector repeated `steps` times."""
-    *cells, kernel, bias = [np.float64(weight) for weight in layer.get_weights()]
-    states = [(np.zeros((3, layer.units)),) * 2 for _ in range(layer.depth)]
-    sequence = []
-    for vector in np.repeat(np.float64(looks), layer.steps, axis=0):
-        x = vector
-        for i in range(layer.depth):
-            states[i] = lstm_step(x, states[i], *cells[3 * i : 3 * i + 3])
-            x = states[i][0]
-        sequence.append(x)
-    sequence = np.stack(sequence, axis=1)  # (B, T, U)
-    weights = scipy.special.softmax((sequence @ kernel + bias)[..., 0], axis=1)
-    return np.einsum("btu,bt->bu", sequence, weights), sequence, weights
+def test_it_works_in_a_functional_model_of_ones_own(batch, tmp_path):
+    images = keras.Input((64, 64, 3))
+    where = RecursiveAttention(identity(), CenterLocalizer(0.5), 16, max_refinements=1)(images)
+    model = keras.Model(images, [where["boxes"], where["refinements"]])
+    boxes, refinements = model.predict(batch[0], verbose=0)
+    np.testing.assert_array_equal(refinements, 1)  # half of the photo is less than six tenths
+    np.testing.assert_allclose(boxes[:, 0], [[0.3, 0.3, 0.7, 0.7]] * 9 , atol=0.06)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras").predict(batch[0], verbose=0)
+    np.testing.assert_array_equal(again[0], boxes)
 
 
-@pytest.mark.parametrize("looks", [1, 2])
-@pytest.mark.parametrize("depth", [1, 2])
-def test_outputs_equal_numpy(looks, depth):
-    layer, inputs = RecursiveAttention(units=5, steps=3, depth=depth), vectors(looks)
-    layer(inputs)
-    randomize(layer)
-    outputs, expected = layer(inputs), reference(layer, inputs)
-    assert [output.shape for output in outputs] == [(3, 5), (3, 3 * looks, 5), (3, 3 * looks)]
-    for output, value in zip(outputs, expected, strict=True):
-        np.testing.assert_allclose(output, value, atol=1e-5)
+@pytest.mark.parametrize(
+    ("size", "refinements"), [(128, 1), (448, 1), (449, 2), (896, 2), (1344, 3), (1792, 3)]
+)
+def test_large_photos_may_need_more_refinements(size, refinements):
+    assert refinements_for(size) == refinements
 
 
-def test_one_look_may_come_without_a_list():
-    layer, (vector,) = RecursiveAttention(units=5, steps=3), vectors(1)
-    for alone, listed in zip(layer(vector), layer([vector]), strict=True):
-        np.testing.assert_array_equal(alone, listed)
-
-
-def test_uniform_attention_is_the_mean_of_the_states():
-    layer, inputs = RecursiveAttention(units=5, steps=3), vectors(2)
-    layer(inputs)
-    layer.scorer.set_weights([np.zeros((5, 1)), np.ones(1)])
-    aggregate, states, weights = layer(inputs)
-    np.testing.assert_allclose(weights, np.full((3, 6), 1 / 6), atol=1e-6)
-    np.testing.assert_allclose(aggregate, np.mean(states, axis=1), atol=1e-6)
-
-
-def test_one_step_has_all_the_weight():
-    layer, inputs = RecursiveAttention(units=5, steps=1), vectors(1)
-    aggregate, states, weights = layer(inputs)
-    np.testing.assert_array_equal(weights, np.ones((3, 1)))
-    np.testing.assert_array_equal(aggregate, states[:, 0])
-
-
-def test_weights_are_positive_and_sum_to_one():
-    layer, inputs = RecursiveAttention(units=5, steps=4), vectors(2)
-    layer(inputs)
-    randomize(layer)
-    _, _, weights = layer(inputs)
-    assert (np.asarray(weights) > 0).all()
-    assert np.ptp(weights) > 1e-3
-    np.testing.assert_allclose(np.sum(weights, axis=1), np.ones(3), atol=1e-6)
-
-
-def test_second_look_continues_the_state_of_the_first():
-    once, inputs = RecursiveAttention(units=5, steps=4), vectors(1)
-    _, long, _ = once(inputs)
-    twice = RecursiveAttention(units=5, steps=2)
-    twice(inputs * 2)
-    twice.set_weights(once.get_weights())
-    _, states, _ = twice(inputs * 2)  # the same look twice: four steps, as in one of four
-    np.testing.assert_array_equal(states, long)
-
-
-def test_later_look_leaves_the_earlier_states_alone():
-    layer, (first, second) = RecursiveAttention(units=5, steps=2), vectors(2)
-    _, one, _ = layer([first, second])
-    _, other, _ = layer([first, -second])
-    np.testing.assert_array_equal(one[:, :2], other[:, :2])
-    assert (np.asarray(one[:, 2:]) != np.asarray(other[:, 2:])).all()
-
-
-def test_attend_on_a_literal_case():
-    states = np.array([[[1.0, 0.0], [0.0, 1.0]]], "float32")
-    aggregate, weights = attend(states, np.log([[[3.0], [1.0]]]).astype("float32"))
-    np.testing.assert_allclose(weights, [[0.75, 0.25]], atol=1e-6)
-    np.testing.assert_allclose(aggregate, [[0.75, 0.25]], atol=1e-6)
-
-
-def test_paper_preset_of_the_layer_has_the_size_of_the_papers():
-    layer = RecursiveAttention(units=512, steps=10)
-    layer.build((None, 512))
-    cell = 4 * (512 * 512 + 512 * 512 + 512)
-    assert layer.count_params() == 2 * cell + 512 + 1
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("glance_size", 0),
+        ("max_refinements", -1),
+        ("max_fixations", 0),
+    ],
+)
+def test_numbers_out_of_range_are_named(name, value):
+    with pytest.raises(ValueError, match=rf"`{name}`.*Received: {name}={value}"):
+        RecursiveAttention(identity(), BoxLocalizer(), **{name: value})
 
 
 @tensorflow_only("its graph")
-def test_graph_has_neither_loops_nor_slices_that_drop_an_axis():
-    """What keeps the layer on a TFLite GPU delegate."""
-    layer = RecursiveAttention(units=5, steps=3)
-    signature = [[tf.TensorSpec((1, 6))] * 2]
-    graph = tf.function(lambda x: layer(x), signature).get_concrete_function().graph
-    operations = graph.get_operations()
-    assert sum(op.type == "MatMul" for op in operations) >= 2 * 3 * 2  # unrolled
-    assert not [op for op in operations if "While" in op.type]
-    slices = [op for op in operations if op.type == "StridedSlice"]
-    assert not [op for op in slices if op.get_attr("shrink_axis_mask")]
-
-
-@pytest.mark.parametrize("name", ["units", "steps", "depth"])
-def test_argument_below_one_is_refused(name):
-    with pytest.raises(ValueError, match=rf"`{name}`.*positive.*Received: {name}=0"):
-        RecursiveAttention(**{"units": 4, "steps": 3} | {name: 0})
-
-
-@pytest.mark.parametrize("shapes", [[(3, 6), (3, 5)], [(3, 7, 6)], [(3, 2, 6), (3, 6)]])
-def test_looks_that_are_no_vectors_of_one_shape_are_refused(shapes):
-    layer = RecursiveAttention(units=4, steps=3)
-    with pytest.raises(ValueError, match=r"`vectors`.*Expected.*Received shapes"):
-        layer([np.zeros(shape, "float32") for shape in shapes])
+def test_graph_has_neither_loops_nor_slices_that_drop_an_axis_of_places():
+    layer = RecursiveAttention(identity(), BoxLocalizer((4,)), 32, 2, 3, crop_method="gather")
+    layer(np.zeros((1, 64, 64, 3), "float32"))
+    graph = tf.function(lambda x: layer(x)).get_concrete_function(tf.TensorSpec((1, 64, 64, 3)))
+    assert not [op for op in graph.graph.get_operations() if "While" in op.type]

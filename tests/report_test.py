@@ -22,8 +22,8 @@ from rra_keras.reporting import page, sample, tables
 from rra_keras.reporting import write as reporting
 from rra_keras.reporting.closing import Reader, closing_table
 from rra_keras.training.config import configure
-from rra_keras.training.evaluation import collect
-from rra_keras.training.run import Run
+from rra_keras.runs.collect import collect
+from rra_keras.runs import Run
 
 pytestmark = tensorflow_only("Grad-CAM by tf-keras-vis")
 NAMES = ["$x$ & <b>bold", "_plain", "grün"]

@@ -9,7 +9,7 @@ import pytest
 from rra_keras import RRAClassifier, training
 from rra_keras.measures import predictions
 from rra_keras.training.config import configure
-from rra_keras.training.run import Run
+from rra_keras.runs import Run
 
 
 def test_the_plain_backbone_sees_the_patch_size():

@@ -19,7 +19,7 @@ from rra_keras.training import fit
 from rra_keras.training.checkpoint import STATE, Checkpoint, StateError
 from rra_keras.training.clock import Clock
 from rra_keras.training.config import configure
-from rra_keras.training.run import Run
+from rra_keras.runs import Run
 from rra_keras.training.stop import StoppedError, StopRequest
 
 

@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from rra_keras.measures.predictions import predictions_csv
-from rra_keras.training.run import Run
+from rra_keras.runs import Run
 
 
 def test_names_stay_as_they_are_in_a_table():

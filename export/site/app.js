@@ -32,7 +32,7 @@ async function start() {
     view.busy(false);
     return;
   }
-  view.offer(info, classifier.glances, choose);
+  view.offer(info, classifier.fixates, choose);
   if (turn) return; // the visitor was faster
   view.busy(false);
   if (info.samples.length) choose(info.samples[0].file);
@@ -59,20 +59,18 @@ async function see(...what) {
   }
 }
 
-// === A look at what is there ===
+// === What is there ===
 
 async function look(outdated, live) {
   const mode = document.querySelector("[name=mode]:checked").value;
-  const glance = classifier.glances && mode === "glance";
   let shown = view.glance(photo); // each box closes in once the one before has
-  const show = (one) => (shown = shown.then(() => outdated() || view.look(photo, one, outdated)));
-  const result = await see(resize(photo, info.image_size), glance, show);
+  const show = (one) => (shown = shown.then(() => outdated() || view.step(photo, one, outdated)));
+  const result = await see(resize(photo, info.image_size), mode === "first", show);
   if (outdated()) return;
-  view.answer(info.labels, result, info.known_from[glance ? "glance" : "full"], live);
-  if (glance) view.would(result.outputs.box);
-  view.end(glance ? 1 : result.looks, result.looks);
+  view.answer(info.labels, result, info.known_from, live);
+  view.end(result.steps);
   await shown;
-  if (!outdated() && result.looks) view.weights(result.outputs.step_weights, result.looks);
+  if (!outdated()) view.weights(result.weights);
 }
 
 function enqueue(task) {

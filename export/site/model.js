@@ -3,6 +3,7 @@
 import {shrink, zoomCrop} from "./resize.js";
 import {loadAndCompile, loadLiteRt, supportsFeature, Tensor, unloadLiteRt} from "@litertjs/core";
 
+const SAME = 0.5; // overlap from which on two boxes are of the same object
 const RUNTIME = new URL("litert/core/wasm/", document.baseURI).href;
 
 /** A compiled model; every tensor that a run makes is freed by it. */
@@ -23,8 +24,8 @@ class Classifier {
     this.whole = this.accelerator === "wasm" || model.isFullyAccelerated;
     /** Threads of the CPU. */
     this.threads = model.options.cpuOptions.numThreads ?? 1;
-    /** Whether it looks step by step, and can stop after the glance. */
-    this.glances = "read" in info.sizes;
+    /** Whether it goes from place to place, and can stop at the first. */
+    this.fixates = "read" in info.sizes;
   }
 
   /**
@@ -56,47 +57,65 @@ class Classifier {
   }
 
   /**
-   * Glance at a photo, look closer until its object is framed, and read that: `see` of
+   * Glance at a photo, refine a place until it is framed, read it, and go on until sure: `see` of
    * `export/classify.py`.
    *
    * @param {Float32Array} pixels the photo, resized to `image_size`.
-   * @param {boolean} glance whether to leave it at the glance.
-   * @param {(look: object) => void} show is told of each look, once it is over: its `index`, 0 of
-   *     the glance, `box`, whether it is the `last`, which was read, and its `milliseconds`.
-   * @returns {Promise<object>} the answer: `outputs`, of a glance with the `box` that it would
-   *     read, how many `looks`, and `milliseconds` in all.
+   * @param {boolean} first whether to read the first place only.
+   * @param {(step: object) => void} show is told of each step, once it is over: its `index`, 0 of
+   *     the glance, the `fixation` that it is part of, from 0, `box`, whether it was `read` there,
+   *     and its `milliseconds`.
+   * @returns {Promise<object>} the answer: `outputs`, `weights` of what was read, how many `steps`
+   *     there were after the glance, and `milliseconds` in all.
    */
-  async see(pixels, glance, show) {
+  async see(pixels, first, show) {
     const {image_size: side, sizes, refinements} = this.#info;
     const began = performance.now();
     const since = (start) => performance.now() - start;
-    if (!this.glances) {
+    if (!this.fixates) {
       const outputs = await this.#run("full", pixels);
-      const boxes = outputs.boxes ?? [];
-      const count = boxes.length / 4;
-      for (let i = 0; i < count; i++) {
-        show({index: i + 1, box: boxes.slice(4 * i, 4 * i + 4), last: true});
-      }
-      return {outputs, looks: count, milliseconds: since(began)};
+      return {outputs, weights: [], steps: 0, milliseconds: since(began)};
     }
-    let seen = await this.#run("glance", shrink(pixels, side, sizes.glance[0]));
+    const glance = await this.#run("glance", shrink(pixels, side, sizes.glance[0]));
     show({index: 0, milliseconds: since(began)});
-    if (glance) return {outputs: seen, looks: 0, milliseconds: since(began)};
-    const {logits} = seen;
-    let looks = 0;
-    const look = async (signature, box, others) => {
+    let steps = 0;
+    const step = async (signature, fixation, box, others) => {
       const start = performance.now();
       const crop = zoomCrop(pixels, side, box, sizes[signature]);
       const outputs = await this.#run(signature, crop, others);
-      looks += 1;
-      show({index: looks, box, last: signature === "read", milliseconds: since(start)});
+      steps += 1;
+      const read = signature === "read";
+      show({index: steps, fixation, box, read, milliseconds: since(start)});
       return outputs;
     };
-    while ("look" in sizes && looks < refinements && seen.framed[0] < 0.5) {
-      seen = await look("look", seen.view, {view: seen.view});
+    const objects = [];
+    const said = [];
+    for (let k = 0; k < glance.votes.length; k++) {
+      if (k && !(glance.votes[k] > 0)) break; // what nothing votes for comes last
+      const of = (name) => glance[name].slice(4 * k, 4 * k + 4);
+      let seen = {object: of("object"), box: of("box"), view: of("view")};
+      seen.framed = glance.framed.slice(k, k + 1);
+      for (let n = 0; n < refinements && seen.framed[0] < 0.5; n++) {
+        seen = await step("refine", said.length, seen.view, {view: seen.view});
+      }
+      const same = objects.some((other) => overlap(seen.object, other) >= SAME);
+      objects.push(seen.object);
+      if (same) continue;
+      const outputs = await step("read", said.length, seen.box, {});
+      said.push(outputs);
+      const sure = this.#info.sure_from;
+      if (first || (sure !== null && Math.max(...outputs.logits) >= sure)) break;
     }
-    const outputs = await look("read", seen.box, {logits});
-    return {outputs, looks, milliseconds: since(began)};
+    const evidence = said.map(({logits}) => Math.max(...logits));
+    const weights = softmax(evidence.map((each) => each / this.#info.attention_temperature));
+    const joined = (name, i) => said.reduce((sum, each, k) => sum + weights[k] * each[name][i], 0);
+    const logits = Array.from(said[0].logits, (_, i) => joined("logits", i));
+    const outputs = {
+      logits,
+      probabilities: softmax(logits.map((each) => each / this.#info.temperature)),
+      score: [joined("score", 0)],
+    };
+    return {outputs, weights, steps, milliseconds: since(began)};
   }
 
   /** Run every signature once on nothing. */
@@ -105,12 +124,28 @@ class Classifier {
       const [height, width] = this.#info.sizes[signature];
       return new Float32Array(height * width * 3);
     };
-    if (!this.glances) return this.#run("full", blank("full"));
-    const {logits} = await this.#run("glance", blank("glance"));
-    await this.#run("read", blank("read"), {logits});
+    if (!this.fixates) return this.#run("full", blank("full"));
+    await this.#run("glance", blank("glance"));
+    await this.#run("read", blank("read"));
     const view = Float32Array.of(0, 0, 1, 1);
-    if ("look" in this.#info.sizes) await this.#run("look", blank("look"), {view});
+    if ("refine" in this.#info.sizes) await this.#run("refine", blank("refine"), {view});
   }
+}
+
+function softmax(values) {
+  const most = Math.max(...values);
+  const shares = values.map((value) => Math.exp(value - most));
+  const sum = shares.reduce((total, share) => total + share, 0);
+  return shares.map((share) => share / sum);
+}
+
+/** Return the intersection of two boxes over their union. */
+function overlap(box, other) {
+  const height = Math.min(box[2], other[2]) - Math.max(box[0], other[0]);
+  const width = Math.min(box[3], other[3]) - Math.max(box[1], other[1]);
+  const shared = Math.max(height, 0) * Math.max(width, 0);
+  const area = (each) => Math.max(each[2] - each[0], 0) * Math.max(each[3] - each[1], 0);
+  return shared / (area(box) + area(other) - shared + 1e-9);
 }
 
 /** Load the runtime for an accelerator, compile the model, and run it once on nothing. */

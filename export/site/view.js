@@ -59,9 +59,9 @@ export function camera(on) {
   $("boxes").classList.toggle("live", on);
 }
 
-/** Offer what the model can: its classes, and whether it can stop after the glance. */
-export function offer({labels, samples}, glances, choose) {
-  $("modes").hidden = !glances;
+/** Offer what the model can: its classes, and whether it can stop at the first place. */
+export function offer({labels, samples}, fixates, choose) {
+  $("modes").hidden = !fixates;
   $("classes").hidden = false;
   $("classes").querySelector("summary").textContent = `The ${labels.length} classes it knows`;
   $("classes").querySelector("p").textContent = labels.join(", ").replaceAll("_", " ");
@@ -93,7 +93,7 @@ export function paint(image, width = image.width, height = image.height) {
 /** Take the boxes and crops of another photo away. */
 export function clear() {
   $("boxes").replaceChildren();
-  $("looks").replaceChildren();
+  $("steps").replaceChildren();
 }
 
 /**
@@ -105,9 +105,8 @@ export function clear() {
  * @param {boolean} live whether the next frame follows: its numbers never rest, so they are not
  *     spoken.
  */
-export function answer(labels, {outputs, looks, milliseconds}, knownFrom, live) {
-  // Files of versions before have no score: the greatest logit.
-  const score = (outputs.score ?? outputs.logits).reduce((most, each) => Math.max(most, each));
+export function answer(labels, {outputs, weights, milliseconds}, knownFrom, live) {
+  const score = outputs.score[0];
   const none = knownFrom != null && score < knownFrom;
   const beside = `score ${score.toFixed(2)}, known from ${knownFrom?.toFixed(2)}`;
   $("none").textContent = none ? "None of these" : "";
@@ -125,7 +124,8 @@ export function answer(labels, {outputs, looks, milliseconds}, knownFrom, live) 
     value.textContent = percent(probability);
     bar.style.setProperty("--part", probability);
   });
-  const many = looks ? `${looks} look${looks > 1 ? "s" : ""}, ` : "";
+  const count = weights.length;
+  const many = count ? `${count} place${count > 1 ? "s" : ""} read, ` : "";
   $("time").textContent = many + time(milliseconds);
   const [name, value] = list.firstChild.children;
   list.hidden = none;
@@ -149,23 +149,23 @@ function cut(item, photo, [top, left, bottom, right]) {
   draw(canvas, photo, left * photo.width, top * photo.height, width, height, CROP);
 }
 
-/** Give the tile of a look, or of the glance (0), and say how long it took. */
-function tile(index, milliseconds) {
-  const name = index ? `Look ${index}` : "Glance";
+/** Give the tile of a step, or of the glance (0), and say what it was and how long it took. */
+function tile(index, name, milliseconds) {
   const ariaLabel = index ? "What it saw there" : "The whole photo";
-  let item = $("looks").children[index];
+  let item = $("steps").children[index];
   if (!item) {
     const canvas = element("canvas", {role: "img", ariaLabel});
     const crop = element("div", {className: "crop"}, canvas);
     item = element("li", {}, element("figure", {}, element("figcaption"), crop));
-    $("looks").append(item);
+    $("steps").append(item);
   }
+  item.querySelectorAll(".caption").forEach((old) => old.remove());
   const took = milliseconds === undefined ? "" : ` · ${time(milliseconds)}`;
   item.querySelector("figcaption").textContent = name + took;
   return item;
 }
 
-/** Let the outline of a look close in on its box, from that of the look before. */
+/** Let the outline of a step close in on its box, from that of the step before. */
 async function outline(index, box, className, name) {
   let one = $("boxes").children[index - 1];
   const fresh = !one;
@@ -183,51 +183,42 @@ async function outline(index, box, className, name) {
 
 /** Show the whole photo as what was seen first. */
 export async function glance(photo) {
-  cut(tile(0), photo, WHOLE);
+  cut(tile(0, "Glance"), photo, WHOLE);
 }
 
 /**
- * Let a look's box close in, and show what is there when it has come. Of the glance, say how long
+ * Let a step's box close in, and show what is there when it has come. Of the glance, say how long
  * it took.
  *
  * @param {ImageBitmap} photo
- * @param {object} look as `Classifier.see` tells of it; the `last` is what was read.
+ * @param {object} step as `Classifier.see` tells of it.
  * @param {() => boolean} outdated whether there is another photo by now.
  */
-export async function look(photo, {index, box, last, milliseconds}, outdated) {
-  if (!index) return tile(index, milliseconds);
-  await outline(index, box, last ? "look" : "view", index);
-  if (!outdated()) cut(tile(index, milliseconds), photo, box);
+export async function step(photo, {index, fixation, box, read, milliseconds}, outdated) {
+  if (!index) return tile(0, "Glance", milliseconds);
+  const name = `${fixation + 1} · ${read ? "Read" : "Refine"}`;
+  await outline(index, box, read ? "read" : "view", read ? fixation + 1 : "");
+  if (outdated()) return;
+  const item = tile(index, name, milliseconds);
+  item.className = read ? "read" : "";
+  cut(item, photo, box);
 }
 
-/** Show where the glance would have read. */
-export function would(box) {
-  outline(1, box, "would", "would look here");
+/** Take away what is left of a photo with more steps: all but so many outlines and tiles. */
+export function end(steps) {
+  [...$("boxes").children].slice(steps).forEach((old) => old.remove());
+  [...$("steps").children].slice(1 + steps).forEach((old) => old.remove());
 }
 
-/** Take away what is left of a photo with more looks: all but so many outlines and looks' tiles. */
-export function end(outlines, looks) {
-  [...$("boxes").children].slice(outlines).forEach((old) => old.remove());
-  [...$("looks").children].slice(1 + looks).forEach((old) => old.remove());
-}
-
-/** Show the weight of each recurrent step below its look, if there are several. */
-export function weights(values, looks) {
-  document.querySelectorAll("#looks .caption, #looks .steps").forEach((old) => old.remove());
-  if (values.length === 1) return;
+/** Show the weight of each place that was read below its crop, if there are several. */
+export function weights(values) {
   const most = Math.max(...values);
-  const items = [...$("looks").children].slice(1).slice(-looks);
-  const read = items.filter((_, i) => $("boxes").children[i].className === "look");
-  const each = values.length / read.length;
-  read.forEach((item, i) => {
-    const list = element("ol", {className: "steps"});
-    for (const weight of values.slice(i * each, (i + 1) * each)) {
-      const bar = element("i");
-      bar.style.setProperty("--part", weight / most);
-      bar.className = weight === most ? "most" : "";
-      const value = element("data", {value: weight, textContent: percent(weight)});
-      list.append(element("li", {}, bar, value));
-    }
-    item.append(element("p", {className: "caption", textContent: "Weight of each step"}), list);
+  $("boxes").querySelectorAll(".read").forEach((box, i) => {
+    box.classList.toggle("most", values[i] === most);
+  });
+  if (values.length === 1) return;
+  $("steps").querySelectorAll(".read").forEach((item, i) => {
+    const textContent = `weight ${percent(values[i])}`;
+    item.append(element("p", {className: "caption", textContent}));
   });
 }

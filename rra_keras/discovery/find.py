@@ -22,7 +22,7 @@ from rra_keras.discovery.probe import (
     folds_by_class,
     linear_probe,
 )
-from rra_keras.discovery.rounds import ELSEWHERE, FIXATIONS, Read, Round, read
+from rra_keras.discovery.rounds import ELSEWHERE, Read, Round, read
 from rra_keras.discovery.views import make_viewer, see
 from rra_keras.layers import BoxLocalizer
 from rra_keras.layers.recursive_attention import refinements_for
@@ -125,7 +125,6 @@ def find_objects(
             "train_from": train_from,
         },
         rounds=found.rounds,
-        training_fixations=found.training_fixations,
     )
 
 
@@ -158,7 +157,6 @@ class _Found:
     choice: Choice | None
     localizer: BoxLocalizer | None = None
     rounds: tuple[Round, ...] = ()
-    training_fixations: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -274,10 +272,7 @@ class _Search:
                 break
             found = self.boxed(dataclasses.replace(found, localizer=localizer), after)
             seen = after
-        several = seen.elsewhere.mean() >= ELSEWHERE
-        return dataclasses.replace(
-            found, rounds=tuple(done), training_fixations=FIXATIONS if several else 1
-        )
+        return dataclasses.replace(found, rounds=tuple(done))
 
     def boxed(self, found, seen: Read):
         """Return `found` with the boxes of the places that were chosen in each photo."""

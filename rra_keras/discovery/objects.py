@@ -29,7 +29,6 @@ class Objects:
         localizer: the weights of the taught `BoxLocalizer`; `None` where photos are read whole.
         arguments_used: the arguments of the model that they were found with.
         rounds: what each round of teaching by what was read gained, a tuple of `Round`s.
-        training_fixations: how many places of a photo the classifier reads in training.
     """
 
     boxes: np.ndarray
@@ -41,7 +40,6 @@ class Objects:
     localizer: tuple[np.ndarray, ...] | None
     arguments_used: dict[str, Any]
     rounds: tuple = ()
-    training_fixations: int = 1
 
     @property
     def whole(self):
@@ -74,12 +72,7 @@ class Objects:
                 )
         if self.whole:
             return {**self.arguments_used, "localizer": None, "image_size": self.plain_size}
-        return {
-            **self.arguments_used,
-            "localizer": "box",
-            "crop_size": self.crop_size,
-            "training_fixations": self.training_fixations,
-        }
+        return {**self.arguments_used, "localizer": "box", "crop_size": self.crop_size}
 
     def teach(self, model):
         """Give a model's localizer what was learned about the objects."""

@@ -50,14 +50,20 @@ class Read:
         distinct: `(N, K)` booleans, which of them count.
         chosen: `(N,)`, the place that says most of the photo's own class.
         own: `(N,)`, how much that is; the higher, the surer.
-        right: `(H,)` booleans, which held-out photos are read rightly at the place that says most.
+        margin: `(H,)`, of held-out photos, at the place that says most: how much more like its own
+            class than like any other.
     """
 
     boxes: np.ndarray
     distinct: np.ndarray
     chosen: np.ndarray
     own: np.ndarray
-    right: np.ndarray
+    margin: np.ndarray
+
+    @property
+    def right(self):
+        """Which held-out photos are read rightly, `(H,)` booleans."""
+        return self.margin > 0
 
     @property
     def chosen_boxes(self):
@@ -110,8 +116,10 @@ def read(encoder, trunk, localizer, photos, labels, fold, size, max_refinements)
         own = np.where(distinct, scores[rows, :, label], -np.inf)  # (N, K)
         chosen = np.where(fold == 0, _most(scores, distinct), own.argmax(axis=1))
     held_out = np.flatnonzero(fold == 0)
-    answer = scores[held_out, _most(scores, distinct)[held_out]].argmax(axis=-1)
-    return Read(boxes, distinct, chosen, own[rows, chosen], answer == label[held_out])
+    answers = scores[held_out, _most(scores, distinct)[held_out]]  # (H, C)
+    own_class = targets[held_out] > 0
+    margin = answers[own_class] - np.where(own_class, -np.inf, answers).max(axis=-1)
+    return Read(boxes, distinct, chosen, own[rows, chosen], margin)
 
 
 def _most(scores, distinct):

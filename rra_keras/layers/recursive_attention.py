@@ -29,7 +29,7 @@ class RecursiveAttention(keras.layers.Layer):
     3. A fixation that ends on the object of an earlier one (IoU of a half or more) is not
        `distinct`.
 
-    In training there are `training_fixations`. The boxes carry no gradient: the localizer
+    In training there is one fixation, the most voted. The boxes carry no gradient: the localizer
     learns from boxes (`rra_keras.find_objects`), not from the classes.
 
     Args:
@@ -39,14 +39,12 @@ class RecursiveAttention(keras.layers.Layer):
         glance_size: side of the glance and of the views, pixels.
         max_refinements: most closer views of each box.
         max_fixations: places `K`.
-        training_fixations: places in training, at most `K`: one, the most voted, where that is
-            most often the object; else several, of which the classifier learns the one that tells.
         crop_method: see `ZoomCrop`.
         **kwargs: `keras.layers.Layer`'s own.
 
     Call arguments:
         images: `(B, S, S, 3)`, RGB 0…255.
-        training: whether to make only `training_fixations`.
+        training: whether to make one fixation only.
 
     Output:
         A dict. `boxes` `(B, K, 4)`, `y0 x0 y1 x1` in [0, 1]; `votes` `(B, K)`, the share of the
@@ -75,7 +73,6 @@ class RecursiveAttention(keras.layers.Layer):
         glance_size=128,
         max_refinements=1,
         max_fixations=1,
-        training_fixations=1,
         crop_method="auto",
         **kwargs,
     ):
@@ -85,7 +82,6 @@ class RecursiveAttention(keras.layers.Layer):
             ("glance_size", glance_size, 1),
             ("max_refinements", max_refinements, 0),
             ("max_fixations", max_fixations, 1),
-            ("training_fixations", training_fixations, 1),
         ):
             if value < least:
                 raise ValueError(
@@ -97,7 +93,6 @@ class RecursiveAttention(keras.layers.Layer):
         self.glance_size = glance_size
         self.max_refinements = max_refinements
         self.max_fixations = max_fixations
-        self.training_fixations = training_fixations
         self.crop_method = crop_method
         self.zoom_crop = ZoomCrop(glance_size, crop_method, dtype="float32", name="zoom_view")
         self.supports_jit = self.zoom_crop.supports_jit
@@ -108,14 +103,12 @@ class RecursiveAttention(keras.layers.Layer):
             self.localizer.build(self.trunk.compute_output_shape(glance))
 
     def call(self, images, training=None):
-        count = self.max_fixations
-        if training:
-            count = min(self.training_fixations, count)
+        count = 1 if training else self.max_fixations
         glance = shrink(images, self.glance_size)
         boxes, votes = self.propose(glance, count)  # (B, K, 4), (B, K)
         # A place is a batch of its own from here on, so that no tensor has an axis too many.
         places = [box[:, 0] for box in ops.split(boxes, count, axis=1)]  # (B, 4) each
-        found, views = [places], []
+        found, views = [list(places)], []
         # 1 while it goes on, then 0: numbers, as GPU delegates know few conditions.
         active = [smaller_than_view(box) for box in places]  # (B, 1) each
         needed = [0.0 * each for each in active]
@@ -194,7 +187,6 @@ class RecursiveAttention(keras.layers.Layer):
             "glance_size": self.glance_size,
             "max_refinements": self.max_refinements,
             "max_fixations": self.max_fixations,
-            "training_fixations": self.training_fixations,
             "crop_method": self.crop_method,
         }
 

@@ -29,7 +29,7 @@ class RRAClassifier(Classifier):
        object may be → boxes `(B, K, 4)`, one for each fixation. It uses the encoder's early, frozen
        layers, the *trunk*, and a localizer that learned from `find_objects`.
     2. Each box, grown by a tenth, is cropped from the full-resolution photo. In training it is
-       moved at random (`BoxJitter`), and `training_fixations` are read.
+       moved at random (`BoxJitter`), and only the first fixation is read.
     3. Read: encoder → pool → dense → logits of each fixation.
     4. `FixationAttention` weighs the fixations → logits `(B, C)`.
 
@@ -68,7 +68,6 @@ class RRAClassifier(Classifier):
         max_refinements: most closer views of an object; by the photo's size unless given, one at
             448 pixels.
         max_fixations: most places of a photo that are read.
-        training_fixations: how many of them are read in training.
         train_from: name of the first trainable block of the backbone; all before it is frozen, and
             is the trunk. `None` trains the whole encoder, with a frozen copy as the trunk.
         preprocess: layer from RGB 0…255 to what a handed-over backbone expects.
@@ -93,7 +92,6 @@ class RRAClassifier(Classifier):
         localizer="box",
         max_refinements=None,
         max_fixations=4,
-        training_fixations=1,
         train_from=None,
         preprocess=None,
         crop_method="auto",
@@ -139,7 +137,6 @@ class RRAClassifier(Classifier):
                     glance_size,
                     max_refinements,
                     max_fixations,
-                    training_fixations,
                     crop_method,
                     name="recursive_attention",
                 )

@@ -8,6 +8,7 @@ import keras
 
 from rra_keras import data
 from rra_keras.data import file_list
+from rra_keras.models.base import Classifier
 from rra_keras.runs import files
 
 # What may differ between a run and the command that resumes it.
@@ -24,6 +25,7 @@ class Run:
 
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
+        self.model_path = self.directory / "model.keras"
 
     @classmethod
     def create(cls, directory, config, resume=False, overwrite=False):
@@ -86,6 +88,30 @@ class Run:
             )
         return run
 
+    @classmethod
+    def of_model(cls, path):
+        """Open the finished run that a `model.keras` lies in.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if it lies in no run.
+        """
+        path = pathlib.Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(
+                "Invalid value for `--model`. Expected a run's model.keras. "
+                f"Received: {path}, which is no file"
+            )
+        run = cls(path.parent)
+        run.model_path = path
+        for name in ("config.json", "labels.txt"):
+            if not run.path(name).is_file():
+                raise ValueError(
+                    "Invalid value for `--model`. Expected a model.keras in the directory of its "
+                    f"run. Received: {path}, without {name} beside it"
+                )
+        return run
+
     def __str__(self):
         return str(self.directory)
 
@@ -109,13 +135,28 @@ class Run:
         """The classes, in the order of the logits."""
         return self.path("labels.txt").read_text("utf-8").splitlines()
 
-    def load_model(self):
+    def load_model(self, **options):
         """Load the trained model.
 
+        Args:
+            **options: of `keras.models.load_model`.
+
         Raises:
-            ValueError: if its layers are those of another version, or the file is damaged.
+            ValueError: if the file holds something else, is damaged or of another version, or has
+                other classes than the run.
         """
-        return read_model(self.path("model.keras"))
+        model, path = read_model(self.model_path, **options), self.model_path
+        if not isinstance(model, Classifier):
+            raise ValueError(
+                f"Invalid model. Expected a classifier of rra_keras. Received: {path}, a "
+                f"{type(model).__name__}"
+            )
+        if model.num_classes != len(self.class_names):
+            raise ValueError(
+                "Invalid model. Expected as many classes as labels.txt has. Received: "
+                f"{path} with {model.num_classes} classes, {len(self.class_names)} labels"
+            )
+        return model
 
     def load_data(self, dataset=None, data_dir=None):
         """Load the data that the run was trained on, split as they were then, or others.

@@ -110,7 +110,6 @@ def _find(config, run, train):
             "crop_size": objects.crop_size,
             "plain_size": objects.plain_size,
             "max_refinements": objects.arguments_used["max_refinements"],
-            "training_fixations": objects.training_fixations,
             "rounds": [dataclasses.asdict(each) for each in objects.rounds],
         },
     )
@@ -133,7 +132,6 @@ def _read(run, config):
         arguments_used={name: config.model.get(name) for name in used}
         | {"max_refinements": found["max_refinements"]},
         rounds=tuple(Round(**each) for each in found["rounds"]),
-        training_fixations=found["training_fixations"],
     )
 
 
