@@ -135,10 +135,10 @@ def main(argv):
         strategy = mirrored(FLAGS.devices)
         prepared = training.prepare(config, run.directory, FLAGS.resume, FLAGS.overwrite, strategy)
         objects = training.objects_of(config, prepared)
-        if objects and processes.number_and_count()[0] == 0:
-            print(describe(objects), flush=True)
-            draw_objects(run, prepared)
         model = training.build(config, prepared, objects)
+        if objects and processes.number_and_count()[0] == 0:
+            print(describe(objects, model), flush=True)
+            draw_objects(run, prepared)
     except processes.LostProcessError as error:
         return end(1, f"error: {error}")
     except (ValueError, OSError, ImportError) as error:

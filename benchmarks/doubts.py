@@ -13,14 +13,12 @@ import sys
 import numpy as np
 
 from rra_keras import cli
-from rra_keras.data import pipeline
 from rra_keras.measures.calibration import probabilities
 from rra_keras.measures.doubts import doubted_labels
-from rra_keras.runs import Run
+from rra_keras.runs import Run, collect
 
 SHARE = 0.05
 DRAWS = 10
-BATCH = 32
 
 
 def made_wrong(labels, shares, kind, rng):
@@ -50,9 +48,8 @@ def main(directory):
         run = Run.open(directory)
         test = run.load_data().splits["test"]
         model = run.load_model()
-    batches = pipeline.evaluation_batches(test, model.image_size, BATCH, model.num_classes)
-    logits = np.concatenate([model.predict_on_batch(images) for images, _ in batches])
-    shares = probabilities(logits, model.temperature)
+    seen, _ = collect(model, test)
+    shares = probabilities(seen["logits"], model.calibration.temperature)
     out = csv.writer(sys.stdout, lineterminator="\n")
     out.writerow(["run", "wrong", "photos", "wrong_labels", "listed", "precision", "recall"])
     for kind in ("any", "twin"):

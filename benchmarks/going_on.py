@@ -34,7 +34,7 @@ def few(source, known, photos):
 
 
 def main(directory, photos, start="run"):
-    """Train, and print how well known and new classes are told."""
+    """Train, and print how well known and new classes are recognized."""
     with cli.bad_input_exits():
         run = Run.open(directory)
         config = Config(**run.config)
@@ -48,10 +48,11 @@ def main(directory, photos, start="run"):
         config = dataclasses.replace(config, init_from=str(run))
     directory = f"{run}-then{photos}-{start}"
     prepared = training.prepare(config, directory, resume=True, source=source)
-    metrics = training.train(config, training.adapt(config, prepared))
+    model = training.build(config, prepared, training.objects_of(config, prepared))
+    metrics = training.train(config, prepared, model)
     with prepared.run.path("test.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    right = np.array([row["logits"] == row["label"] for row in rows])
+    right = np.array([row["predicted"] == row["label"] for row in rows])
     is_new = np.array([row["label"] in new for row in rows])
     out = csv.writer(sys.stdout, lineterminator="\n")
     out.writerow(["start", "photos", "known_classes", "new_classes", "all", "seconds"])

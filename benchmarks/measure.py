@@ -14,16 +14,12 @@ DATA = {
     "synthetic_birds": ({"dataset": "synthetic_birds"}, {}),
     "birds_far": ({"dataset": "synthetic_birds/far"}, {"image_size": 1344}),
     "birds_near": ({"dataset": "synthetic_birds/near"}, {}),
-    "birds_pairs": ({"dataset": "synthetic_birds/pairs"}, {"image_size": 1344}),
-    "birds_pairs_objects": (
-        {"dataset": "synthetic_birds/pairs", "one_object": True},
-        {"image_size": 1344},
-    ),
     "aircraft25": ({"group_regex": r"^(.*)_\d+"}, {}),  # whole airlines are held out
     "grocery": ({}, {}),
+    "signs": ({}, {"image_size": 896}),
 }
 _DATA = flags.DEFINE_enum("data", None, list(DATA), "Data.", required=True)
-_PATH = flags.DEFINE_string("path", None, "Folder of aircraft25 or grocery.")
+_PATH = flags.DEFINE_string("path", None, "Folder of aircraft25, grocery or signs.")
 _ROW = flags.DEFINE_enum("row", None, list(ROWS), "Row.", required=True)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed.", lower_bound=0)
 _HELD_OUT = flags.DEFINE_integer(
@@ -43,16 +39,16 @@ def main(_):
         if not _PATH.value:
             sys.exit(f"error: --path: expected the folder of {_DATA.value}, received none")
         options["dataset"] = f"folder:{_PATH.value}"
-    model = arguments | ROWS[_ROW.value]
-    config = configure(model.pop("preset", "edge"), model, seed=_SEED.value, **options)
+    arguments |= ROWS[_ROW.value]
+    config = configure("edge", arguments, seed=_SEED.value, **options)
     name, source = f"{_DATA.value}-{_ROW.value}-{_SEED.value}", None
     if _HELD_OUT.value:
         name = f"{_DATA.value}-{_ROW.value}-without{_HELD_OUT.value}-{_SEED.value}"
         source = data.load(config.dataset, group_regex=config.group_regex, seed=config.seed)
         source = without(source, _HELD_OUT.value)
     prepared = training.prepare(config, f"runs/benchmarks/{name}", resume=True, source=source)
-    prepared = training.adapt(config, prepared)
-    metrics = training.train(config, prepared)
+    model = training.build(config, prepared, training.objects_of(config, prepared))
+    metrics = training.train(config, prepared, model)
     print(training.report_line(metrics, prepared.run))
     if _HELD_OUT.value:
         return

@@ -5,7 +5,7 @@ import pathlib
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 COLUMNS = (
-    "row seed epochs test_accuracy test_glance_accuracy test_look_accuracy test_top5_accuracy "
+    "row seed epochs test_accuracy test_top5_accuracy test_reads test_refinements "
     "val_accuracy multiply_adds parameters train_images_per_second seconds cores machine precision "
     "tensorflow keras"
 ).split()

@@ -11,60 +11,17 @@ import csv
 import pathlib
 import sys
 
-import numpy as np
 
 from rra_keras import cli, data
-from rra_keras.data import pipeline
 from rra_keras.measures import unknown
-from rra_keras.measures.calibration import probabilities
-from rra_keras.runs import Run
+from rra_keras.runs import Run, collect
 
-BATCH = 32
-SEEN = ("logits", "vector", "score")
 
 
 def without(source, count):
     """Return a `Source` less so many of its classes, evenly spread from the first to the last."""
     spread = np.linspace(0, len(source.class_names) - 1, count).round()
     return source.of_classes(n for i, n in enumerate(source.class_names) if i not in spread)
-
-
-def look(view, split):
-    """Return logits `(N, C)`, the features `(N, D)` that they come from, and scores `(N, 1)`.
-
-    Args:
-        view: a model of `SEEN`.
-        split: a `Split`.
-    """
-    batches = pipeline.evaluation_batches(split, view.input_shape[1], BATCH, 2)  # labels unused
-    seen = [view.predict_on_batch(np.asarray(images)) for images, _ in batches]
-    return [np.concatenate([np.float64(part[name]) for part in seen]) for name in SEEN]
-
-
-def scores_of(logits, features, scores, fitted):
-    """Return each score's values `(N,)` by its name.
-
-    Args:
-        logits: `(N, C)`.
-        features: `(N, D)`.
-        scores: `(N, 1)`, the model's own.
-        fitted: of `fit`.
-    """
-    means, covariance = fitted
-    return {
-        "the model's own": scores[:, 0],
-        "max probability": probabilities(logits).max(axis=-1),  # what the others are to beat
-        "max logit": unknown.max_logit(logits),
-        "energy": unknown.energy(logits),
-        "nearest mean": unknown.nearest_mean(features, means),
-        "mahalanobis": unknown.mahalanobis(features, means, covariance),
-    }
-
-
-def fit(features, labels):
-    """Return the class means of training photos' features, and their covariance within classes."""
-    means = unknown.class_means(features, labels)
-    return means, unknown.shrunk_covariance(features - means[labels])
 
 
 def load(run, others):
@@ -89,22 +46,26 @@ def main(directory, *others):
     with cli.bad_input_exits():
         run = Run.open(directory)
         own, sets = load(run, others)
-        model, train = run.load_model(), own.splits["train"]
-        view = model.view(*SEEN)
-        fitted = fit(look(view, train)[1], train.labels)
+        model = run.load_model()
 
-    def measured(split):
-        logits, features, scores = look(view, split)
-        passing = unknown.is_known(scores, model.known_from).mean()
-        return scores_of(logits, features, scores, fitted), passing
+    def scores_of(split):
+        seen, _ = collect(model, split, ("logits", "score"), verbose=False)
+        return {
+            "the model's own": seen["score"][:, 0],
+            "max logit": unknown.max_logit(seen["logits"]),
+        }
 
-    known, passing = measured(own.splits["test"])
-    print(f"known: {passing:.1%} pass the run's threshold", file=sys.stderr)
+    def say(name, scores):
+        passing = unknown.is_known(scores["the model's own"], model.calibration.known_from).mean()
+        print(f"{name}: {passing:.1%} pass the run's threshold", file=sys.stderr)
+
+    known = scores_of(own.splits["test"])
+    say("known", known)
     out = csv.writer(sys.stdout, lineterminator="\n")
     out.writerow(["run", "unknown", "photos", "score", "auroc", "fpr"])
     for name, split in sets.items():
-        found, passing = measured(split)
-        print(f"{name}: {passing:.1%} pass the run's threshold", file=sys.stderr)
+        found = scores_of(split)
+        say(name, found)
         for score, values in found.items():
             auroc = unknown.auroc(known[score], values)
             passed = unknown.false_positive_rate(known[score], values)

@@ -1,5 +1,6 @@
 """Name what is on photos: `python -m rra_keras.predict --run=RUN photo.jpg PHOTOS/ …`."""
 
+import itertools
 import os
 import pathlib
 import sys
@@ -149,25 +150,33 @@ def picture_names(photos):
         dict from each path to a relative path that ends in `.png`: the photo's own name with that
         ending; with its own ending kept, or below the folders it lies in, where two would clash.
     """
-    chosen, rest = {}, dict(photos)
-    for depth in range(64):
-        for keep_ending in (False, True):
-            places = {}
-            for path, name in rest.items():
-                name = pathlib.Path(name)
-                above = pathlib.Path(path).resolve().parents
-                if depth:
-                    name = pathlib.Path(*[a.name for a in reversed(above[:depth])], name.name)
-                name = f"{name}.png" if keep_ending else name.with_suffix(".png")
-                places.setdefault(str(name).lower(), []).append((path, pathlib.Path(name)))
-            taken = {str(name).lower() for name in chosen.values()}
-            for key, several in places.items():
-                if len(several) == 1 and key not in taken:
-                    chosen[several[0][0]] = several[0][1]
-            rest = {path: name for path, name in rest.items() if path not in chosen}
-        if not rest:
-            break
-    return chosen
+    chosen, taken = {}, set()
+    candidates = {path: _candidates(path, name) for path, name in photos.items()}
+    for round_of in itertools.zip_longest(*candidates.values()):
+        places = {}
+        for path, place in zip(photos, round_of, strict=True):
+            if place is not None and path not in chosen:
+                places.setdefault(str(place).lower(), []).append((path, place))
+        for key, several in places.items():
+            if len(several) == 1 and key not in taken:
+                chosen[several[0][0]] = several[0][1]
+                taken.add(key)
+    for number, path in enumerate(path for path in photos if path not in chosen):
+        chosen[path] = pathlib.Path(f"{pathlib.Path(path).name}.{number + 1}.png")
+    return {path: chosen[path] for path in photos}
+
+
+def _candidates(path, name):
+    """Return the places where a photo's picture may go, the shortest first."""
+    name, above = pathlib.Path(name), pathlib.Path(path).resolve().parents
+    places = [name]
+    for depth in range(1, len(above)):
+        places.append(pathlib.Path(*(a.name for a in reversed(above[:depth])), name.name))
+    return [
+        place.with_name(f"{place.stem if short else place.name}.png")
+        for place in places
+        for short in (True, False)
+    ]
 
 
 def predictions(model, paths, batch_size):

@@ -105,14 +105,6 @@ def test_starts_at_half_of_the_photo():
     assert keras.backend.standardize_dtype(boxes.dtype) == "float32"
 
 
-def test_shows_the_whole_where_there_is_no_object():
-    layer = BoxLocalizer(filters=(4, 4))
-    layer(features())
-    layer.set_weights([np.ones(w.shape) for w in layer.weights])
-    layer.show_whole()
-    np.testing.assert_allclose(layer(features()), np.tile([0, 0, 1, 1], (3, 1)), atol=1e-4)
-
-
 def test_equals_numpy():
     rng = np.random.default_rng(1)
     layer = BoxLocalizer(filters=(3, 2))

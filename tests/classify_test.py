@@ -15,17 +15,17 @@ from PIL import Image
 
 from export import classify, tflite
 from export.classify import Classifier, read_image, resize
+from export.write import metadata
 
 pytestmark = tensorflow_only("export")
 LABELS = ["blue", "green", "red"]
 
 
 @pytest.fixture(scope="module")
-def path(tflite_contents, tmp_path_factory):
-    """A model file of a classifier that looks closer until its object is framed."""
+def path(tflite_contents, distinct, tmp_path_factory):
+    """A model file of a classifier with three fixations, each refined until it is framed."""
     file = tmp_path_factory.mktemp("model") / "model.tflite"
-    metadata = {"image_size": 64, "confidence": 2.0, "refinements": 2}
-    file.write_bytes(tflite.attach(tflite_contents["fp32"], LABELS, metadata))
+    file.write_bytes(tflite.attach(tflite_contents["fp32"], LABELS, metadata(distinct)))
     return file
 
 
@@ -60,37 +60,40 @@ def test_resizes_as_training_does(size):
 def test_classifies_like_keras(classifier, distinct, photo):
     result = classifier.classify(photo)
     images = resize(read_image(photo), 64)[None]
-    expected = distinct.view("logits", "boxes", "refined").predict(images, verbose=0)
-    assert result.labels[0] == LABELS[int(np.argmax(expected["logits"]))]
+    names = ("logits", "score", "read_boxes", "fixation_weights", "refinements", "reads")
+    seen = distinct.view(*names).predict(images, verbose=0)
+    assert result.labels[0] == LABELS[int(np.argmax(seen["logits"]))]
     assert sum(result.probabilities) == pytest.approx(1.0)
     assert list(result.probabilities) == sorted(result.probabilities, reverse=True)
-    np.testing.assert_allclose(result.boxes[-1:], expected["boxes"][0], atol=1e-4)
-    assert result.looks == 1 + expected["refined"]
-    assert result.step_weights.sum() == pytest.approx(1.0)
+    read = seen["fixation_weights"][0] > 0
+    assert len(result.boxes) == read.sum() == seen["reads"]
+    np.testing.assert_allclose(result.boxes, seen["read_boxes"][0, read], atol=1e-4)
+    np.testing.assert_allclose(result.weights, seen["fixation_weights"][0, read], atol=1e-3)
+    np.testing.assert_array_equal(result.refinements, seen["refinements"][0, read])
+    assert result.score == pytest.approx(seen["score"].item(), abs=1e-3)
 
 
-def test_the_confidence_decides_whether_a_glance_is_enough(classifier, photo):
-    glanced = classifier.classify(photo, confidence=0.0)
-    assert glanced.boxes.shape == (0, 4)
-    sure = glanced.probabilities[0]
-    assert classifier.classify(photo, confidence=sure - 1e-4).looks == 0
-    assert classifier.classify(photo, confidence=sure + 1e-4).looks > 0
+def test_it_reads_as_many_places_as_it_is_told(classifier, photo):
+    every = classifier.classify(photo)
+    assert len(every.boxes) > 1
+    first = classifier.classify(photo, fixations=1)
+    np.testing.assert_array_equal(first.boxes, every.boxes[:1])
+    np.testing.assert_array_equal(first.weights, [1.0])
 
 
-def test_it_looks_as_often_as_it_is_told(classifier, photo):
-    results = [classifier.classify(photo, looks=looks) for looks in range(5)]
-    assert [result.looks for result in results] == [0, 1, 2, 3, 4]
-    # The same views, but that the last is read: the box alone, without its surroundings.
-    np.testing.assert_array_equal(results[4].boxes[:2], results[3].boxes[:2])
-    sides = [np.ptp(each.boxes[-1].reshape(2, 2), axis=0).min() for each in results[1:]]
-    assert sides[3] < sides[0]
+def test_it_reads_on_until_it_is_sure(path, photo):
+    counts = []
+    for sure_from in (-1e6, 1e6, None):
+        classifier = Classifier(path)
+        classifier.sure_from = sure_from
+        counts.append(len(classifier.classify(photo).boxes))
+    assert counts[0] == 1 < counts[1] == counts[2]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 3), (20, 20), (900, 90), (30, 1500)])
-@pytest.mark.parametrize("looks", [None, 5])
-def test_tiny_photos_and_panoramas_get_boxes_and_numbers(classifier, size, looks):
+def test_tiny_photos_and_panoramas_get_boxes_and_numbers(classifier, size):
     coarse = np.random.default_rng(0).integers(0, 256, (4, 4, 3)).astype("uint8")
-    result = classifier.classify(Image.fromarray(coarse).resize(size), looks=looks)
+    result = classifier.classify(Image.fromarray(coarse).resize(size))
     assert sum(result.probabilities) == pytest.approx(1.0)
     low, high = result.boxes[:, :2], result.boxes[:, 2:]
     assert ((low >= 0) & (low <= high) & (high <= 1)).all()
@@ -98,9 +101,12 @@ def test_tiny_photos_and_panoramas_get_boxes_and_numbers(classifier, size, looks
 
 @pytest.mark.parametrize("color", [0, 128, 255])
 def test_a_photo_without_any_object_gets_boxes_and_numbers(classifier, color):
-    result = classifier.classify(Image.new("RGB", (200, 200), (color,) * 3), looks=5)
-    assert np.isfinite(result.probabilities).all()
-    assert np.isfinite(result.boxes).all()
+    result = classifier.classify(Image.new("RGB", (200, 200), (color,) * 3))
+    assert sum(result.probabilities) == pytest.approx(1.0)
+    assert result.weights.sum() == pytest.approx(1.0)
+    low, high = result.boxes[:, :2], result.boxes[:, 2:]
+    assert len(result.boxes) >= 1
+    assert ((low >= 0) & (low <= high) & (high <= 1)).all()
 
 
 @pytest.mark.parametrize("side", [64, 200])
@@ -118,35 +124,29 @@ def test_cuts_crops_as_the_model_does(side, shape, box):
 def test_shrinks_the_glance_as_the_model_does(side, small):
     import keras
 
-    from rra_keras.models.look import shrink
+    from rra_keras.layers.zoom_crop import shrink
 
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3)).astype("uint8")
-    images = keras.Input((side, side, 3))
-    model = keras.Model(images, shrink(images, side, small))
-    expected = model.predict(pixels[None].astype("float32"), verbose=0)[0]
+    expected = keras.ops.convert_to_numpy(shrink(pixels[None].astype("float32"), small))[0]
     np.testing.assert_allclose(classify.shrink(pixels, (small, small)), expected, atol=1e-3)
 
 
 @pytest.fixture
-def strict(tflite_contents, tmp_path):
-    """A model file to whose glance all photos are of its classes, and to whose looks none is."""
-    metadata = {"image_size": 64, "confidence": 2.0, "refinements": 2}
-    metadata |= {"known_from": {"full": 1e6, "glance": -1e6}}
+def strict(tflite_contents, distinct, tmp_path):
+    """A model file to which no photo is of its classes."""
+    about = metadata(distinct) | {"known_from": 1e6}
     file = tmp_path / "strict.tflite"
-    file.write_bytes(tflite.attach(tflite_contents["fp32"], LABELS, metadata))
+    file.write_bytes(tflite.attach(tflite_contents["fp32"], LABELS, about))
     return file
 
 
-def test_a_photo_is_known_by_the_score_of_who_answers(classifier, strict, photo):
-    pixels = resize(read_image(photo), 64)
-    for looks in (0, 1):
-        result = Classifier(strict).classify(photo, looks=looks)
-        seen = classifier.see(pixels, looks=looks)
-        assert result.score == pytest.approx(seen["score"].item(), abs=1e-4)
-        assert (result.score == pytest.approx(seen["logits"].max(), abs=1e-4)) == (looks == 0)
-        assert result.known == (looks == 0)
-    older = classifier.classify(photo)  # whose file says nothing of it
-    assert (older.known, older.known_from) == (True, None)
+def test_a_photo_is_known_by_its_score(classifier, strict, photo):
+    result = classifier.classify(photo)
+    assert result.known == (result.score >= classifier.known_from)
+    assert not Classifier(strict).classify(photo).known
+    classifier.known_from, before = None, classifier.known_from
+    assert classifier.classify(photo).known
+    classifier.known_from = before
 
 
 def test_what_is_none_of_the_classes_is_given_no_name(strict, photo, capsys, tmp_path):
@@ -237,11 +237,11 @@ def test_other_and_damaged_models_are_refused(path, tmp_path, kind, message):
         Classifier(damaged(path, tmp_path, kind))
 
 
-def test_labels_must_match_the_classes(path, tmp_path):
+def test_labels_must_match_the_classes(path, distinct, tmp_path):
     content = path.read_bytes()
     content = content[: content.index(b"PK\x03\x04")]
     file = tmp_path / "two.tflite"
-    file.write_bytes(tflite.attach(content, LABELS[:2], {"image_size": 64, "confidence": 0.5}))
+    file.write_bytes(tflite.attach(content, LABELS[:2], metadata(distinct)))
     with pytest.raises(ValueError, match="2 labels and 3 classes"):
         Classifier(file)
 
@@ -276,8 +276,8 @@ def test_the_file_stands_alone(alone, path, photo):
     assert (status, errors) == (0, "")
     said = json.loads(printed)
     assert [each["label"] for each in said["top"]] == list(Classifier(path).classify(photo).labels)
-    assert np.shape(said["boxes"]) == (said["looks"], 4)
-    assert said["looks"] > 0
+    assert np.shape(said["boxes"]) == (len(said["weights"]), 4)
+    assert sum(said["weights"]) == pytest.approx(1.0)
     with Image.open(alone / "out.png") as drawn, Image.open(photo) as original:
         assert drawn.size == original.size
         assert (np.asarray(drawn) != np.asarray(original)).any()
@@ -295,7 +295,7 @@ def test_bad_photos_are_one_line_each_and_the_rest_is_done(alone, path, photo, t
     lines = errors.splitlines()
     assert len(lines) == 3
     assert all(line.startswith("error: Expected an image file. Received:") for line in lines)
-    assert len(printed.splitlines()) == 1 + len(LABELS)
+    assert len(printed.splitlines()) in (2, 1 + len(LABELS))  # none of these, or all
     assert printed.splitlines()[0].startswith(f"{photo} (")
 
 
@@ -315,7 +315,8 @@ def test_a_folder_and_a_pattern_make_a_table(path, photo, tmp_path, capsys):
         rows = list(csv.DictReader(file))
     assert [pathlib.Path(row["file"]).name for row in rows] == ["a.png", "b.png", "c [1].png"]
     result = Classifier(path).classify(photo)
-    assert {(row["class"], int(row["looks"])) for row in rows} == {(result.labels[0], result.looks)}
+    assert {row["predicted"] for row in rows} == {result.labels[0]}
+    assert list(rows[0])[:5] == ["file", "predicted", "probability", "score", "known"]
     before = table.read_bytes()
     pattern = [str(folder / "[ab].png"), str(folder / "c [1].png")]
     assert classify.main([str(path), *pattern, f"--csv={table}"]) == 0
@@ -326,8 +327,7 @@ def test_a_folder_and_a_pattern_make_a_table(path, photo, tmp_path, capsys):
     "arguments",
     [
         ["--threads=0"],
-        ["--confidence=-1"],
-        ["--looks=-1"],
+        ["--fixations=0"],
         ["--nonsense"],
         ["--draw=x.png", "second"],
     ],

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from rra_keras.discovery.discover import hypothesize
 
 from rra_keras.discovery import colocalize
-from rra_keras.discovery.discover import hypothesize
 from rra_keras.discovery.observe import Observed
 from rra_keras.measures.localization import intersection_over_union
 

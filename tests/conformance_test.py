@@ -10,14 +10,20 @@ import tensorflow as tf
 from conftest import tensorflow_only, weight_gradients
 from keras import layers, ops, tree
 
-from rra_keras import (
+import rra_keras.layers
+from rra_keras.layers import (
+    BoxJitter,
     BoxLocalizer,
+    Calibration,
     CamLocalizer,
     CenterLocalizer,
+    FixationAttention,
+    Localizer,
+    RandomLocalizer,
     RecursiveAttention,
+    StepAttention,
     ZoomCrop,
 )
-from rra_keras.layers import PeakBoxes
 
 
 class Row(NamedTuple):
@@ -30,8 +36,10 @@ class Row(NamedTuple):
 
 
 IMAGES_AND_BOXES = [keras.InputSpec(shape=(2, 12, 9, 3)), keras.InputSpec(shape=(2, 4))]
-FEATURES, SCORES = keras.InputSpec(shape=(2, 5, 4, 6)), keras.InputSpec(shape=(2, 5, 4, 3))
+FEATURES = keras.InputSpec(shape=(2, 5, 4, 6))
 VECTOR = keras.InputSpec(shape=(2, 6))
+SCORE_ROWS, ONE_ROWS = keras.InputSpec(shape=(4, 3)), keras.InputSpec(shape=(4, 1))
+PLACES = keras.InputSpec(shape=(2, 2))
 TABLE = {
     "zoom_crop_tf_image": Row(
         ZoomCrop,
@@ -45,16 +53,15 @@ TABLE = {
     "cam_localizer": Row(
         CamLocalizer,
         {"spread": 1.5, "min_size": 0.2, "max_size": 0.9, "aspect": 1.5},
-        (FEATURES, SCORES),
+        (FEATURES,),
         half_output=False,
-        unused=(0,),
     ),
     "center_localizer": Row(
         CenterLocalizer,
         {"size": 0.4, "aspect": 2.0},
-        (FEATURES, SCORES),
+        (FEATURES,),
         half_output=False,
-        unused=(0, 1),
+        unused=(0,),
     ),
     "box_localizer": Row(
         BoxLocalizer,
@@ -62,14 +69,27 @@ TABLE = {
         (FEATURES,),
         half_output=False,
     ),
-    "peak_boxes": Row(
-        PeakBoxes, {"count": 2, "side": 0.4}, (keras.InputSpec(shape=(2, 5, 4)),), half_output=False
+    "box_jitter": Row(
+        BoxJitter,
+        {"shift": 0.2, "scale": 0.3, "seed": 3},
+        (keras.InputSpec(shape=(2, 4)),),
+        half_output=False,
     ),
-    "attention_one_look": Row(RecursiveAttention, {"units": 4, "steps": 3, "depth": 1}, (VECTOR,)),
-    "attention_two_looks": Row(
-        RecursiveAttention, {"units": 4, "steps": 3, "depth": 2}, ([VECTOR, VECTOR],)
+    "step_attention": Row(StepAttention, {"units": 4, "steps": 3, "depth": 2}, (VECTOR,)),
+    "fixation_attention": Row(
+        FixationAttention, {}, ([SCORE_ROWS, ONE_ROWS, PLACES],), half_output=False
+    ),
+    "calibration": Row(
+        Calibration,
+        {"dimensions": 2},
+        ([keras.InputSpec(shape=(2, 3)), VECTOR],),
+        half_output=False,
+        unused=(1,),
     ),
 }
+# A base class; one that draws anew at each call (`localizers_test.py`); one that is made of models
+# (`recursive_attention_test.py`).
+ELSEWHERE = {Localizer, RandomLocalizer, RecursiveAttention}
 
 
 @pytest.fixture(
@@ -114,6 +134,15 @@ def compile_by_xla(function):
 def assert_close(left, right, tolerance=1e-5):
     for a, b in zip(tree.flatten(left), tree.flatten(right), strict=True):
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=tolerance)
+
+
+def test_every_public_layer_is_in_the_table():
+    public = {
+        each
+        for each in vars(rra_keras.layers).values()
+        if isinstance(each, type) and issubclass(each, keras.layers.Layer)
+    }
+    assert public == {row.layer for row in TABLE.values()} | ELSEWHERE
 
 
 def test_config_holds_exactly_the_constructor_arguments(row):

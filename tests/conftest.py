@@ -39,7 +39,7 @@ SAME_UNDER_JAX = (
 # Flags of `train.py` for a small network with batch norms and no dropout.
 SMALL_TRAINING = (
     "--backbone=mobilenet --weights=random --train_from=conv_pw_13 --image_size=64 "
-    "--localizer=none"
+    "--glance_size=32 --crop_size=32 --one_object"
 ).split()
 
 

@@ -6,38 +6,26 @@ from keras import layers
 
 from rra_keras.models.costs import multiply_adds, parameters
 
-# By hand, at image 64, patch and view 32 (so 2×2 average pooling, which is not counted).
+# By hand, at image 64, crop and glance 32 (so 2×2 average pooling, which is not counted).
 BLOCK_0 = {32: 8 * 8 * 5 * 5 * 3 * 8, 64: 16 * 16 * 5 * 5 * 3 * 8}  # by side of the input
 BLOCK_1 = {32: 4 * 4 * 3 * 3 * 8 * 16, 64: 8 * 8 * 3 * 3 * 8 * 16}
 ENCODER = {side: BLOCK_0[side] + BLOCK_1[side] for side in (32, 64)}
 CLASSIFIER = 16 * 3
-CELLS = 4 * 8 * (16 + 8) + 4 * 8 * (8 + 8)
-WEIGHTS = {
-    "encoder": 5 * 5 * 3 * 8 + 8 + 3 * 3 * 8 * 16 + 16,
-    "classifier": 16 * 3 + 3,
-    "cells": CELLS + 2 * 4 * 8,
-    "scorer": 8 + 1,
-    "step_classifier": 8 * 3 + 3,
-}
+LOCALIZER = 8 * 8 * (9 * 8 * 96 + 9 * 96 * 64 + 64 * 5)  # on the trunk's map, which is block 0's
+WEIGHTS = 5 * 5 * 3 * 8 + 8 + 3 * 3 * 8 * 16 + 16 + 16 * 3 + 3
+OF_LOCALIZER = 9 * 8 * 96 + 96 + 9 * 96 * 64 + 64 + 64 * 5 + 5
+CALIBRATION = 16 + 8 * 16 + 1 + 2  # mean, directions, scale; temperature, threshold
 
 
 def test_multiply_adds_of_the_plain_backbone(build):
-    assert multiply_adds(build(looks=0)) == ENCODER[64] + CLASSIFIER
+    assert multiply_adds(build(localizer=None)) == ENCODER[64] + CLASSIFIER
 
 
-def test_multiply_adds_of_one_look(build):
-    expected = (
-        ENCODER[32]  # of the view
-        + CLASSIFIER
-        + 4 * 4 * CLASSIFIER  # scores at each position
-        + 4 * 4 * 3  # class-activation map
-        + ENCODER[32]  # of the crop
-        + 2 * CELLS  # two steps
-        + 2 * 8  # attention's scorer
-        + 8 * 3  # local logits
-    )
-    assert multiply_adds(build(looks=1, linear_vote=False)) == expected
-    assert multiply_adds(build(looks=1)) == expected + CLASSIFIER  # the crop's vote
+@pytest.mark.parametrize("refinements", [0, 2])
+def test_multiply_adds_of_one_fixation(build, refinements):
+    looking = (1 + refinements) * (BLOCK_0[32] + LOCALIZER)
+    model = build(max_refinements=refinements, max_fixations=4, train_from="block_1")
+    assert multiply_adds(model) == looking + ENCODER[32] + CLASSIFIER
 
 
 @tensorflow_only("tf.image")
@@ -50,7 +38,7 @@ def test_multiply_adds_do_not_depend_on_the_crop_method(build):
 def test_multiply_adds_of_depthwise_convolutions(build):
     image = keras.Input((None, None, 3))
     depthwise = keras.Model(image, layers.DepthwiseConv2D(3, 8, use_bias=False)(image))
-    assert multiply_adds(build(backbone=depthwise, looks=0)) == 8 * 8 * 3 * 3 * 3 + 3 * 3
+    assert multiply_adds(build(backbone=depthwise, localizer=None)) == 8 * 8 * 3 * 3 * 3 + 3 * 3
 
 
 def test_multiply_adds_refuse_what_they_cannot_count(build):
@@ -58,7 +46,7 @@ def test_multiply_adds_refuse_what_they_cannot_count(build):
     looped = layers.Reshape((-1, 3))(image)
     looped = layers.Reshape((8, 8, 4))(layers.LSTM(4)(looped)[:, None, None] + np.zeros((8, 8, 4)))
     with pytest.raises(NotImplementedError, match=r"While|scan"):
-        multiply_adds(build(backbone=keras.Model(image, looped), looks=0))
+        multiply_adds(build(backbone=keras.Model(image, looped), localizer=None))
 
 
 def test_counting_leaves_the_model_as_it_was(build, batch, tmp_path):
@@ -72,20 +60,20 @@ def test_counting_leaves_the_model_as_it_was(build, batch, tmp_path):
 
 
 def test_parameters_count_each_weight_once(build):
-    known = 8 * 16 + 16 + 1  # `known_score`: directions and mean of 16 features, and a scale
-    one_look = sum(WEIGHTS.values()) + known
-    assert parameters(build(looks=0)) == WEIGHTS["encoder"] + WEIGHTS["classifier"] + known
-    assert parameters(build(linear_vote=False)) == one_look
-    assert parameters(build()) == one_look + WEIGHTS["classifier"]
-    # Shared, cells and all; of several looks each step is told the box, for 4 gates of 8 units.
-    known_of_two = 16 * 32 + 32 + 1
-    assert parameters(build(looks=2)) == parameters(build()) + 4 * 4 * 8 + known_of_two - known
-    assert parameters(build(shared_encoder=False)) == parameters(build()) + WEIGHTS["encoder"]
+    assert parameters(build(localizer=None)) == WEIGHTS + CALIBRATION
+    # The trunk is the encoder's; what the attention over fixations knows are two numbers.
+    expected = WEIGHTS + OF_LOCALIZER + CALIBRATION + 2
+    model = build(train_from="block_1")
+    moves = sum(int(np.prod(v.shape)) for v in model.get_layer("box_jitter").variables)
+    assert parameters(model) == expected
+    assert moves > 0  # the state of what moves boxes at random is no weight
 
 
 def test_parameters_include_frozen_weights_and_statistics(build):
     image = keras.Input((None, None, 3))
     normalized = keras.Model(image, layers.BatchNormalization(name="block_0")(image))
-    model = build(backbone=normalized, looks=0, train_from="block_0")
-    assert parameters(model) == 4 * 3 + 3 * 3 + 3 + (3 + 3 + 1)
-    assert parameters(build(train_from="block_1")) == parameters(build())
+    model = build(backbone=normalized, localizer=None, train_from="block_0")
+    assert parameters(model) == 4 * 3 + 3 * 3 + 3 + (3 + 3 + 1 + 2)
+    # Where the whole encoder trains, the trunk is a copy of its early layers.
+    copied = 5 * 5 * 3 * 8 + 8
+    assert parameters(build()) == parameters(build(train_from="block_1")) + copied

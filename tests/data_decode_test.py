@@ -252,7 +252,7 @@ def test_training_and_prediction_read_the_same_pixels(tmp_path, picture):
     source = data.load(f"folder:{odd_folder(tmp_path, picture)}")
     assert not [note for note in source.notes if "skipped" in note]
     for split in source.splits.values():
-        batches = pipeline.evaluation_batches(split, 24, 3, 2)
+        batches = pipeline.evaluation_batches(split, 24, 3)
         read = np.concatenate([images for images, _ in batches])
         for image, name in zip(read, split.names, strict=True):
             expected = pipeline.resize(decode.read_image(tmp_path / name), 24)
@@ -263,7 +263,7 @@ def test_a_resumed_stream_of_odd_files_goes_on_with_the_same_batches(tmp_path, p
     split = data.load(f"folder:{odd_folder(tmp_path, picture)}").splits["train"]
 
     def stream(**start):
-        batches = pipeline.training_batches(split, 16, 2, 2, epochs=2, **start)
+        batches = pipeline.training_batches(split, 16, 2, epochs=2, **start)
         return [images.numpy() for images, _ in batches]
 
     whole, resumed = stream(), stream(start_step=1)
@@ -310,7 +310,7 @@ def test_damaged_jpegs_are_skipped_by_name(tmp_path):
     )
     for split in source.splits.values():
         assert not {"jay/2.jpg", "owl/5.jpg"} & set(split.names)
-        list(pipeline.evaluation_batches(split, 16, 4, 2))
+        list(pipeline.evaluation_batches(split, 16, 4))
     assert sum(split.size for split in source.splits.values()) == 10
     with pytest.raises(ValueError, match=r"2 files: jay.2\.jpg"):
         data.load(f"folder:{tmp_path}", strict=True)
@@ -321,4 +321,4 @@ def test_a_file_that_breaks_after_the_scan_is_named(tmp_path, picture):
     odd = next(name for name in split.names if name.endswith((".webp", ".gif", ".bmp")))
     (tmp_path / odd).write_bytes(b"gone")
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"cannot decode .*{odd}"):
-        list(pipeline.evaluation_batches(split, 16, 4, 2))
+        list(pipeline.evaluation_batches(split, 16, 4))

@@ -86,7 +86,7 @@ def test_what_stays_in_memory_gives_the_same_batches(tmp_path, monkeypatch, star
 
     def batches():
         split = load(tmp_path).splits["train"]
-        stream = pipeline.training_batches(split, 8, 5, 3, seed=4, epochs=3, **start)
+        stream = pipeline.training_batches(split, 8, 5, seed=4, epochs=3, **start)
         return [(images.numpy(), labels.numpy()) for images, labels in stream]
 
     kept = batches()
@@ -103,8 +103,8 @@ def test_files_that_fit_into_memory_are_read_in_the_first_epoch_alone(tmp_path, 
     memory = types.SimpleNamespace(available=4 * size + (1 if fits else 0))
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
     splits = load(tmp_path).splits
-    train = iter(pipeline.training_batches(splits["train"], 8, 6, 3, epochs=3))
-    validation = pipeline.evaluation_batches(splits["validation"], 8, 6, 3)
+    train = iter(pipeline.training_batches(splits["train"], 8, 6, epochs=3))
+    validation = pipeline.evaluation_batches(splits["validation"], 8, 6)
     first = [next(train) for _ in range(3)] + list(validation)
     shutil.rmtree(tmp_path)
     if fits:

@@ -93,7 +93,7 @@ def test_known_sets(monkeypatch, name, classes, own):
         ]
         train, validation = (20, 20) if "validation" in own else (17, 3)
         assert sizes(source) == {"train": train, "validation": validation, "test": 20}
-        batches = pipeline.training_batches(source.splits["train"], 16, 8, classes, "none")
+        batches = pipeline.training_batches(source.splits["train"], 16, 8, "none")
         assert [images.shape for images, _ in batches] == [(8, 16, 16, 3)] * 2
 
 
@@ -157,18 +157,18 @@ def test_examples_keep_their_index_in_every_order(tmp_path):
 def test_the_order_does_not_follow_the_global_seed(tmp_path, global_seed):
     store(tmp_path, splits={"train": 20, "test": 3})
     split = data.load("tiny_birds", data_dir=tmp_path).splits["train"]
-    expected = [images.numpy() for images, _ in pipeline.training_batches(split, 8, 4, 3, "none")]
+    expected = [images.numpy() for images, _ in pipeline.training_batches(split, 8, 4, "none")]
     keras.utils.set_random_seed(global_seed)
-    batches = [images.numpy() for images, _ in pipeline.training_batches(split, 8, 4, 3, "none")]
+    batches = [images.numpy() for images, _ in pipeline.training_batches(split, 8, 4, "none")]
     np.testing.assert_array_equal(batches, expected)
 
 
 def test_a_resumed_stream_goes_on_with_the_same_batches(tmp_path):
     store(tmp_path, splits={"train": 20, "test": 3})
     split = data.load("tiny_birds", data_dir=tmp_path).splits["train"]
-    whole = list(pipeline.training_batches(split, 8, 4, 3, seed=3, epochs=2))
+    whole = list(pipeline.training_batches(split, 8, 4, seed=3, epochs=2))
     resumed = list(
-        pipeline.training_batches(split, 8, 4, 3, seed=3, epochs=2, start_epoch=0, start_step=3)
+        pipeline.training_batches(split, 8, 4, seed=3, epochs=2, start_epoch=0, start_step=3)
     )
     assert len(whole) == 8
     for (images, labels), (others, other_labels) in zip(resumed, whole[3:], strict=True):
@@ -181,8 +181,8 @@ def test_what_fits_is_read_from_the_disk_in_the_first_epoch_alone(tmp_path, monk
 
     def two_epochs():
         source = data.load("tiny_birds", data_dir=tmp_path)
-        train = iter(pipeline.training_batches(source.splits["train"], 8, 4, 3, epochs=2))
-        validation = pipeline.evaluation_batches(source.splits["validation"], 8, 4, 3)
+        train = iter(pipeline.training_batches(source.splits["train"], 8, 4, epochs=2))
+        validation = pipeline.evaluation_batches(source.splits["validation"], 8, 4)
         batches = [next(train) for _ in range(4)] + list(validation)
         yield
         yield [images.numpy() for images, _ in batches + list(train) + list(validation)]

@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pytest
 
+from rra_keras import RRAClassifier
 from rra_keras.backbones import build_encoder
 from rra_keras.backbones.trunk import build_trunk
-from rra_keras.discovery import colocalize, discover, probe
-from rra_keras.discovery.discover import discover_objects, look_inside
+from rra_keras.discovery import colocalize, find, find_objects, hypotheses, match, probe, rounds
+from rra_keras.discovery.crop_size import crop_size_for
 from rra_keras.discovery.fit import (
     fit_localizer,
     mirrored,
@@ -15,9 +16,9 @@ from rra_keras.discovery.fit import (
     relative_boxes,
 )
 from rra_keras.discovery.observe import observe
-from rra_keras.discovery.patch import patch_size_for
-from rra_keras.discovery.views import make_viewer, see, whole
+from rra_keras.discovery.views import make_viewer, see
 from rra_keras.layers.box_localizer import BoxLocalizer
+from rra_keras.measures.boxes import whole
 
 FRAME = np.array([[0.0, 0.0, 1.0, 1.0]], "float32")
 
@@ -186,9 +187,9 @@ def test_it_looks_inside_of_what_it_found_until_that_fills_its_view(monkeypatch)
         boxes = np.concatenate([center - half, center + half], axis=1)
         return {"set": (relative_boxes(boxes, views), np.ones(3)), "norm": (FRAME, np.ones(3))}
 
-    monkeypatch.setattr(discover, "observe", observe)
-    monkeypatch.setattr(discover, "hypothesize", hypothesize)
-    guesses = look_inside(None, np.empty((3, 8, 8, 3)))
+    monkeypatch.setattr(hypotheses, "observe", observe)
+    monkeypatch.setattr(hypotheses, "hypothesize", hypothesize)
+    guesses = hypotheses.guess(None, np.empty((3, 8, 8, 3)))
     assert list(guesses) == ["set", "norm", "set_2", "norm_2", "set_3", "norm_3"]
     sides = [views[:, 2] - views[:, 0] for views in seen]
     np.testing.assert_allclose(sides, [[1] * 3, [0.45] * 3, [0.2025] * 3], atol=1e-5)
@@ -197,9 +198,9 @@ def test_it_looks_inside_of_what_it_found_until_that_fills_its_view(monkeypatch)
 
 
 @pytest.mark.parametrize("labeled", [True, False])
-def test_discover_objects_returns_a_box_for_each_photo(encoder, trunk, labeled):
-    photos, labels, _ = small_marks()
-    objects = discover_objects(encoder, trunk, photos, labels if labeled else None, size=32)
+def test_find_objects_returns_a_box_for_each_photo(backbone, labeled):
+    photos, labels, _ = small_marks(24)
+    objects = find_objects(photos, labels if labeled else None, backbone, glance_size=32)
     assert objects.boxes.shape == (len(photos), 4)
     assert np.all((objects.boxes >= 0) & (objects.boxes <= 1))
     assert np.all((objects.confidence >= 0) & (objects.confidence <= 1))
@@ -208,13 +209,176 @@ def test_discover_objects_returns_a_box_for_each_photo(encoder, trunk, labeled):
     assert objects.name.partition("_")[0] in (
         {"frame", "set", "norm", "class"} if labeled else {"set"}
     )
+    assert objects.whole == (objects.name == "frame")
 
 
-def test_labels_that_no_two_photos_share_say_nothing(encoder, trunk):
+def test_labels_that_no_two_photos_share_say_nothing(backbone):
     photos, _, _ = small_marks(4)
-    objects = discover_objects(encoder, trunk, photos, np.arange(4), size=32)
+    objects = find_objects(photos, np.arange(4), backbone, glance_size=32)
     assert objects.name.startswith("set")
     assert objects.choice is None
+
+
+def test_the_same_photos_and_seed_give_the_same_objects(backbone):
+    photos, labels, _ = small_marks(12)
+    found = []
+    for _ in range(2):
+        keras.utils.set_random_seed(0)
+        found.append(find_objects(photos, labels, backbone, glance_size=32, one_object=True))
+    np.testing.assert_array_equal(found[0].boxes, found[1].boxes)
+    for one, other in zip(found[0].localizer, found[1].localizer, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_what_was_found_makes_the_model(backbone):
+    photos, labels, _ = small_marks(12)
+    objects = find_objects(photos, labels, backbone, glance_size=32, one_object=True)
+    model = RRAClassifier.from_preset("edge", 2, objects=objects)
+    assert (model.crop_size, model.image_size) == (objects.crop_size, 64)
+    for one, other in zip(objects.localizer, model.attention.localizer.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match=r"`image_size`.*found with it.*image_size=128"):
+        RRAClassifier.from_preset("edge", 2, objects=objects, image_size=128)
+    plain = RRAClassifier.from_preset("edge", 2, objects=objects, localizer=None)
+    assert plain.attention is None
+
+
+def test_where_the_whole_is_read_better_the_model_is_the_plain_backbone(backbone):
+    photos, labels, _ = small_marks(12)
+    objects = find_objects(photos, labels, backbone, glance_size=32)
+    assert objects.whole
+    model = RRAClassifier.from_preset("edge", 2, objects=objects)
+    assert model.attention is None
+    assert model.image_size == objects.plain_size
+    assert model.image_size % 32 == 0
+
+
+@pytest.mark.parametrize(
+    ("photos", "labels", "name"),
+    [
+        (np.zeros((4, 64, 64)), None, "photos"),
+        (np.zeros((4, 64, 32, 3)), None, "photos"),
+        (np.zeros((4, 64, 64, 3)), [0, 1], "labels"),
+    ],
+)
+def test_what_are_no_photos_or_labels_is_refused(backbone, photos, labels, name):
+    with pytest.raises(ValueError, match=rf"`{name}`"):
+        find_objects(photos, labels, backbone)
+
+
+# === Matching ===
+
+
+def test_a_position_counts_by_how_much_better_its_own_class_has_it():
+    # Two photos a class; position 1 of the first class is in both of its photos, and in no other.
+    common, mark, others = [1.0, 0, 0, 0], [0, 1.0, 0, 0], [[0, 0, 1.0, 0], [0, 0, 0, 1.0]]
+    features = np.array([[common, mark], [mark, common], [common, others[0]], [common, others[1]]])
+    features = features.reshape(4, 1, 2, 4).astype("float32")
+    maps = match.matching_maps(features, np.array([0, 0, 1, 1]))
+    np.testing.assert_allclose(maps[0, 0], [0, 1], atol=1e-6)  # common to all; only its own class
+    np.testing.assert_allclose(maps[1, 0], [1, 0], atol=1e-6)
+    np.testing.assert_allclose(maps[2, 0], [0, 0], atol=1e-6)  # what is its own alone is nothing
+    alone = match.matching_maps(features, np.array([0, 1, 2, 3]))
+    np.testing.assert_array_equal(alone, 0)
+
+
+def test_the_box_is_the_region_around_the_peak():
+    maps = np.zeros((2, 10, 10), "float32")
+    maps[0, 2:4, 5:8] = 0.6
+    maps[0, 3, 6] = 1
+    maps[0, 8, 1] = 0.9  # another region, which is not as high
+    boxes, confidence = match.peak_boxes(maps)
+    np.testing.assert_allclose(boxes, [[0.2, 0.5, 0.4, 0.8], [0, 0, 1, 1]])
+    np.testing.assert_allclose(confidence, [4 / 4.9, 0], atol=1e-6)
+
+
+def test_matching_finds_what_only_a_class_has(encoder):
+    """Noise with a mark of the class' color somewhere: a hundredth of the photo."""
+    rng = np.random.default_rng(0)
+    photos = rng.integers(0, 60, (16, 64, 64, 3)).astype("uint8")
+    labels, places = np.arange(16) % 2, rng.integers(0, 6, (16, 2)) * 8
+    for photo, label, (y, x) in zip(photos, labels, places, strict=True):
+        photo[y : y + 16, x : x + 16, label] = 255
+    boxes, _ = match.matched_boxes(encoder, photos, labels)
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2 * 64
+    inside = np.all((centers >= places) & (centers <= places + 16), axis=1)
+    assert inside.mean() >= 0.75
+
+
+# === Rounds ===
+
+
+def test_the_place_most_like_the_photos_own_class_is_chosen(monkeypatch):
+    """Features that are the class' own at one of four places: the second, in all but a few."""
+    rng = np.random.default_rng(0)
+    labels, fold = np.arange(40) % 2, np.arange(40) // 2 % 4
+    place = np.where(np.arange(40) % 5 == 0, 2, 1)
+    features = rng.normal(0, 0.1, (40, 4, 6)).astype("float32")
+    features[np.arange(40), place, labels] += 3
+    boxes = np.tile(np.linspace(0, 0.6, 4)[:, None] + [0, 0, 0.1, 0.1], (40, 1, 1))
+    monkeypatch.setattr(rounds, "RecursiveAttention", lambda *_: None)
+    monkeypatch.setattr(rounds, "_places", lambda *_: (boxes, np.ones((40, 4), bool)))
+    monkeypatch.setattr(rounds, "make_viewer", lambda *_, **__: None)
+    monkeypatch.setattr(rounds, "see", lambda *_: features)
+    seen = rounds.read(None, None, None, np.empty((40, 1)), labels, fold, 32, 1)
+    assert np.mean(seen.chosen == place) >= 0.9
+    np.testing.assert_array_equal(seen.chosen_boxes, boxes[np.arange(40), seen.chosen])
+    np.testing.assert_array_equal(seen.elsewhere, seen.chosen > 0)
+    assert len(seen.margin) == 10
+    assert seen.right.mean() >= 0.9
+
+
+def test_a_place_that_does_not_count_is_not_chosen(monkeypatch):
+    labels, fold = np.arange(16) % 2, np.arange(16) // 2 % 4
+    features = np.zeros((16, 4, 3), "float32")
+    features[np.arange(16), 1, labels] = 5
+    counts = np.ones((16, 4), bool)
+    counts[:, 1] = False
+    boxes = np.tile(np.array([0, 0, 0.5, 0.5]), (16, 4, 1))
+    monkeypatch.setattr(rounds, "RecursiveAttention", lambda *_: None)
+    monkeypatch.setattr(rounds, "_places", lambda *_: (boxes, counts))
+    monkeypatch.setattr(rounds, "make_viewer", lambda *_, **__: None)
+    monkeypatch.setattr(rounds, "see", lambda *_: features)
+    seen = rounds.read(None, None, None, np.empty((16, 1)), labels, fold, 32, 1)
+    assert not (seen.chosen == 1).any()
+
+
+def test_a_round_is_told_in_one_line():
+    assert str(rounds.Round(0.4, 0.5, 0.3, True)) == "held-out photos read rightly: 40% → 50%, kept"
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_a_round_is_kept_while_held_out_photos_are_read_better(backbone, monkeypatch, better):
+    photos, labels, boxes = small_marks(48)
+    first = np.repeat(whole(48)[:, None], 4, axis=1)
+    margins = iter([0.0, 0.1, 0.05] if better else [0.0, -0.1])
+
+    def read(self, localizer):
+        margin = np.full(12, next(margins), "float32")
+        return rounds.Read(
+            np.concatenate([first[:, :1], boxes[:, None], first[:, 2:]], axis=1),
+            np.ones((48, 4), bool),
+            np.ones(48, int),
+            np.arange(48.0),
+            margin,
+        )
+
+    taught = []
+    monkeypatch.setattr(find._Search, "read", read)
+    monkeypatch.setattr(
+        find._Search, "fit", lambda self, boxes, rows=None: taught.append(boxes) or BoxLocalizer()
+    )
+    search = find._Search(None, None, photos, labels, 32, 1, True, 0)
+    begun = find._Found(whole(48), np.ones(48, "float32"), "set", None, BoxLocalizer())
+    found = search.taught(begun, search.read(None), rounds=3)
+    assert [each.kept for each in found.rounds] == ([True, False] if better else [False])
+    assert len(taught[0]) == 18  # the surest half of those that are not held out
+    if better:
+        np.testing.assert_allclose(found.boxes, boxes)
+        assert len(taught[-1]) == 24  # at the end of all
+        np.testing.assert_allclose(taught[-1], boxes[24:])
+    else:
+        np.testing.assert_array_equal(found.boxes, begun.boxes)
 
 
 def test_random_views_hold_the_object():
@@ -283,11 +447,11 @@ def test_fit_localizer_learns_and_repeats(trunk):
         ([], 224**2, (224, 224)),
     ],
 )
-def test_patch_has_the_objects_shape(sides, pixels, size):
+def test_a_crop_has_the_objects_shape(sides, pixels, size):
     boxes = np.array([[0.05, 0.0, 0.05 + h, w] for h, w in sides]).reshape(-1, 4)
-    assert patch_size_for(boxes, pixels) == size
+    assert crop_size_for(boxes, pixels) == size
 
 
-def test_patch_needs_pixels():
+def test_a_crop_needs_pixels():
     with pytest.raises(ValueError, match="pixels=1000"):
-        patch_size_for(FRAME, 1000)
+        crop_size_for(FRAME, 1000)

@@ -2,97 +2,84 @@ import io
 
 import numpy as np
 import pytest
-from conftest import tensorflow_only, vote_at_random
+from conftest import tensorflow_only
 from PIL import Image
 
-from rra_keras.explain import focus
+from rra_keras.explain import Explainer, focus
 
 pytestmark = tensorflow_only("Grad-CAM by tf-keras-vis")
-NAMES = ["$x_1$ <b>", "_b", "a very long name of a class that would not fit"]
+NAMES = ["ant", "bee", "cat"]
 
 
-CLOSING = {"localizer": "box", "train_from": "block_1", "glance_size": 32}
+def titles(monkeypatch):
+    """Collect what is written above the tiles."""
+    said = []
+    monkeypatch.setattr(focus, "_title", lambda axes, text, *_: said.append(text))
+    return said
 
 
-@pytest.mark.parametrize(
-    ("looks", "steps", "localizer"),
-    [
-        (0, 4, {}),
-        (1, 1, {}),
-        (1, 7, {}),
-        (3, 4, {}),
-        (1, 1, CLOSING),
-        (1, 1, CLOSING | {"refinements": 0}),
-        (1, 1, CLOSING | {"refinements": 4}),
-        (2, 3, CLOSING),
-    ],
-)
-@pytest.mark.parametrize("columns", [3, 6])
-def test_a_strip_of_any_number_of_looks(build, batch, tmp_path, looks, steps, localizer, columns):
-    model = build(looks=looks, steps=steps, patch_size=(16, 32), **localizer)
-    path = tmp_path / "strip.png"
-    focus.draw(model, batch[0][:1], [2], NAMES, path, columns)
-    with Image.open(path) as one:
-        one = np.asarray(one.convert("RGB")).astype(int)
-    focus.draw(model, batch[0][:2], None, NAMES, path, columns)
-    with Image.open(path) as two:
-        assert two.size == (one.shape[1], pytest.approx(2 * one.shape[0], abs=1))
-    if columns == 3:
-        assert one.shape[0] > one.shape[1] or not looks  # for a narrow page
-    background = (one == 255).all(axis=-1)
-    assert 0.1 < background.mean() < 0.9
-    # Nothing is cut off: the margins are empty.
-    assert background[0].all()
-    assert background[-1].all()
-    assert background[:, -1].all()
+def size_of(path):
+    with Image.open(path) as image:
+        return image.size
 
 
-def test_all_maps_of_a_photo_share_one_scale(build, batch, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(focus, "_evidence", lambda *arguments: drawn.append(arguments[3]))
-    model = build(looks=2, steps=2)
-    focus.draw(model, batch[0][:2], None, NAMES, io.BytesIO())
-    assert len(drawn) == 2 * (1 + 4)
-    assert len(set(drawn[:5])) == 1
-    assert len(set(drawn[5:])) == 1
+@pytest.mark.parametrize("columns", [6, 3])
+@pytest.mark.parametrize("aspects", [None, [2.5, 0.4]])
+def test_a_strip_of_any_proportions(distinct, batch, tmp_path, columns, aspects):
+    images, labels = batch
+    path = tmp_path / "focus.png"
+    focus.draw(distinct, images[:2], labels[:2], NAMES, path, aspects, columns)
+    width, height = size_of(path)
+    assert 200 < width < 3000
+    assert 200 < height < 4000
 
 
-def test_a_strip_shows_the_looks_that_a_photo_needed(build, batch, monkeypatch):
-    model = build(steps=1, refinements=2, **CLOSING)
-    vote_at_random(model.localizer)
-    titles = []
-    monkeypatch.setattr(focus, "_title", lambda axes, text, *_: titles.append(text))
-    focus.draw(model, batch[0][:3], None, ["a", "b", "c"], io.BytesIO())
-    shown = [title for title in titles if title[0] not in "abc"]
-    assert shown == [  # they need 1, 2 and 0
-        *("glance", "look 1", "read", "evidence"),
-        *("glance", "look 1", "look 2", "read", "evidence"),
-        *("glance", "read", "evidence"),
-    ]
+def test_a_strip_of_the_plain_backbone(build, batch, tmp_path, monkeypatch):
+    said = titles(monkeypatch)
+    focus.draw(build(localizer=None), batch[0][:1], None, NAMES, tmp_path / "focus.png")
+    assert said[1:] == ["whole photo"]
 
 
-def test_a_photo_of_none_of_the_classes_is_given_no_name(build, batch, monkeypatch):
-    titles = []
-    monkeypatch.setattr(focus, "_title", lambda axes, text, *_: titles.append(text))
-    model = build(looks=0)
-    score = model.predict(batch[0][:1], verbose=0).max()
-    for known_from, labels in ((None, [1]), (score + 1, [1]), (score + 1, None)):
-        model.known_from = known_from
-        focus.draw(model, batch[0][:1], labels, ["a", "b", "c"], io.BytesIO())
-    said = titles[::2]  # beside "evidence"
-    assert said[0][2] in "abc"
-    none = f"none of these (score {score:.2f})"
-    assert said[1:] == [f"✗ {none}, is b", none]
+def test_a_strip_shows_what_was_read_and_its_weight(distinct, batch, monkeypatch):
+    seen = Explainer(distinct)(batch[0])
+    several = int(np.argmax((seen.weights > 0).sum(axis=1)))
+    count = int((seen.weights[several] > 0).sum())
+    assert count > 1
+    said = titles(monkeypatch)
+    one = seen[[several]]
+    image = batch[0][[several]].astype("float32")
+    focus.draw_strips(one, (32, 32), image, None, NAMES, io.BytesIO(), format="png")
+    assert len(said) == 1 + count
+    shares = [int(text.rpartition("weight ")[2].removesuffix("%")) for text in said[1:]]
+    assert sum(shares) == pytest.approx(100, abs=2)
+
+
+def test_all_maps_of_a_photo_share_one_scale(distinct, batch, monkeypatch):
+    most = []
+    monkeypatch.setattr(focus, "evidence", lambda axes, image, values, top, *_: most.append(top))
+    focus.draw(distinct, batch[0][:1], None, NAMES, io.BytesIO())
+    assert len(set(most)) == 1
+
+
+def test_a_photo_of_none_of_the_classes_is_given_no_name(distinct, batch, monkeypatch):
+    said = titles(monkeypatch)
+    seen = Explainer(distinct)(batch[0][:1])
+    unknown = type(seen)(**{**vars(seen), "known_from": float(seen.scores[0]) + 1})
+    focus.draw_strips(
+        unknown, (32, 32), batch[0][:1].astype("float32"), [0], NAMES, io.BytesIO(), format="png"
+    )
+    assert said[0].startswith("✗ none of these (score ")
 
 
 def test_color_covers_where_the_evidence_is():
-    gray = np.full((2, 1, 1), 0.5)
-    none, most = focus._tint(gray, np.array([[[0.0]], [[1.0]]]))
-    assert np.ptp(none) == 0  # gray, as the photo
-    assert np.ptp(most) > 0.3  # colored
+    gray = np.full((2, 2, 1), 0.5)
+    tinted = focus._tint(gray, np.array([[[0.0], [1.0]], [[0.5], [0.0]]]))
+    np.testing.assert_allclose(tinted[0, 0], 0.55)
+    assert np.ptp(tinted[0, 1]) > np.ptp(tinted[1, 0]) > 0
 
 
-def test_too_few_columns_are_named(build, batch, tmp_path):
-    with pytest.raises(ValueError, match=r"columns.*Received: 2"):
-        focus.draw(build(), batch[0][:1], None, NAMES, tmp_path / "a.png", columns=2)
-    assert not list(tmp_path.iterdir())
+def test_a_cut_is_the_box_from_edge_to_edge():
+    image = np.arange(16.0, dtype="float32")[:, None, None] * np.ones((16, 16, 3), "float32")
+    np.testing.assert_allclose(
+        focus.cut(image, [0.25, 0, 0.75, 1], (8, 8))[:, 0, 0], np.linspace(3.5, 11.5, 8), atol=1e-3
+    )

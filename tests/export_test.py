@@ -10,30 +10,28 @@ import sys
 import keras
 import numpy as np
 import pytest
-from conftest import tensorflow_only
+from conftest import tensorflow_only, vote_at_random
 
 from export import (
     __main__,
     accuracy,
     benchmark,
     flatbuffer,
-    glance,
     gpu,
     inference,
     output_folder,
     quantize,
     tflite,
-    trained,
 )
 from export.classify import Classifier
-from rra_keras.data import pipeline
+from export.write import metadata
 from rra_keras.layers.zoom_crop import zoom_crop
 from rra_keras.measures.calibration import probabilities
+from rra_keras.models import TwoStreamClassifier
 from rra_keras.runs import Run
 
 pytestmark = tensorflow_only("export")
 LABELS = ["blue", "green", "red"]
-METADATA = {"image_size": 64, "confidence": 0.5, "refinements": 2}
 QUICK = ("--verify_images=8", "--calibration_images=4", "--latency_runs=1", "--gpu_images=0")
 
 
@@ -45,8 +43,8 @@ def status_of(main, *arguments):
         return stopped.code
 
 
-def write_tflite(path, content):
-    path.write_bytes(tflite.attach(content, LABELS, METADATA))
+def write_tflite(path, content, model):
+    path.write_bytes(tflite.attach(content, LABELS, metadata(model)))
     return path
 
 
@@ -61,10 +59,10 @@ def signatures(distinct):
 
 
 @pytest.fixture(scope="module")
-def files(tflite_contents, tmp_path_factory):
+def files(tflite_contents, distinct, tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     for precision, content in tflite_contents.items():
-        write_tflite(folder / f"model_{precision}.tflite", content)
+        write_tflite(folder / f"model_{precision}.tflite", content, distinct)
     return folder
 
 
@@ -74,22 +72,25 @@ def int8_from_the_first_stride(tflite_contents, images):
 
 
 @pytest.fixture(scope="module")
-def one_look(build):
-    """The smallest classifier that looks: one crop, wider than high, and one step."""
+def model(build):
+    """A small classifier of two fixations, whose crop is wider than high."""
     keras.utils.set_random_seed(0)
-    return build(steps=1, patch_size=(32, 48), temperature=2.0, known_from=-1.5)
+    model = build(crop_size=(32, 48), train_from="block_1")
+    vote_at_random(model.attention.localizer)
+    model.calibration.temperature, model.calibration.known_from = 2.0, -1.5
+    return model
 
 
 @pytest.fixture(scope="module")
-def run(one_look, photos, tmp_path_factory):
-    """A run directory of `one_look`, as training leaves it."""
+def run(model, photos, tmp_path_factory):
+    """A run directory of `model`, as training leaves it."""
     from rra_keras.training.config import configure
 
     directory = tmp_path_factory.mktemp("run")
     written = Run(directory)
     written.write_json("config.json", dataclasses.asdict(configure(dataset=f"folder:{photos}")))
     written.write_text("labels.txt", "blue\ngreen\nred\n")
-    one_look.save(directory / "model.keras")
+    model.save(directory / "model.keras")
     return directory
 
 
@@ -104,96 +105,83 @@ def exported(run):
     return run / "export", printed.getvalue()
 
 
-def test_looks_in_turn_make_the_whole(signatures, distinct, images):
-    # Crops cut outside of the graph, and for each photo as many looks as it needs.
-    shrunk = distinct.view("glance").predict(images, verbose=0)["glance"]
-    refined = distinct.view("refined").predict(images, verbose=0)["refined"]
-    np.testing.assert_array_equal(refined, [1, 2, 0, 1])
+def test_pieces_in_turn_make_the_whole(signatures, distinct, images):
+    # Crops cut outside of the graph, and for each fixation as many refinements as it needs.
+    names = ("glance", "refinements", "boxes", "fixation_logits", "fixation_scores")
+    told = distinct.view(*names).predict(images, verbose=0)
+    assert {0, 2} <= set(told["refinements"].ravel())
     whole = signatures.full(keras.ops.convert_to_tensor(images))
     for index in range(4):
         image = images[index : index + 1]
-        seen = signatures.glance(shrunk[index : index + 1])
-        logits = seen["logits"]
-        for _ in range(int(refined[index])):
-            assert not seen["framed"].numpy().item()
-            seen = signatures.look(zoom_crop(image, seen["view"], (32, 32)), seen["view"])
-        assert index == 1 or seen["framed"].numpy().item()  # the second one's looks are used up
-        np.testing.assert_allclose(seen["box"][0], whole["boxes"][index, 0], atol=1e-5)
-        read = signatures.read(zoom_crop(image, seen["box"], (32, 32)), logits)
-        for name, value in read.items():
-            np.testing.assert_allclose(value[0], whole[name][index], atol=1e-4, err_msg=name)
+        glance = signatures.glance(told["glance"][index : index + 1])
+        for k in range(3):
+            seen = {name: value[:, k] for name, value in glance.items() if name != "votes"}
+            for _ in range(int(told["refinements"][index, k])):
+                assert not seen["framed"].numpy().item()
+                seen = signatures.refine(zoom_crop(image, seen["view"], (32, 32)), seen["view"])
+            np.testing.assert_allclose(seen["object"][0], told["boxes"][index, k], atol=1e-4)
+            np.testing.assert_allclose(seen["box"][0], whole["boxes"][index, k], atol=1e-4)
+            read = signatures.read(zoom_crop(image, seen["box"], (32, 32)))
+            expected = told["fixation_logits"][index, k]
+            np.testing.assert_allclose(read["logits"][0], expected, atol=1e-2)
+            expected = told["fixation_scores"][index, k]
+            np.testing.assert_allclose(read["score"].numpy().item(), expected, atol=1e-2)
 
 
 def test_rebuilt_with_the_other_crop_says_the_same(distinct, signatures, images):
-    view = distinct.view("logits", "score", "boxes", "step_weights").predict(images, verbose=0)
+    names = ("logits", "score", "read_boxes", "fixation_weights")
+    view = distinct.view(*names).predict(images, verbose=0)
     full = signatures.full(images)
-    for name, value in view.items():
-        np.testing.assert_allclose(full[name], value, atol=1e-4, err_msg=name)
+    for ours, theirs in (
+        ("logits", "logits"),
+        ("score", "score"),
+        ("boxes", "read_boxes"),
+        ("weights", "fixation_weights"),
+    ):
+        np.testing.assert_allclose(full[ours], view[theirs], atol=2e-2, err_msg=ours)
     np.testing.assert_allclose(keras.ops.sum(full["probabilities"], axis=-1), 1.0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("precision", "apart"), [("fp32", 1e-3), ("fp16", 1e-2), ("int8", 0.2)])
-def test_scores_are_keras(distinct, files, images, precision, apart):
-    expected = distinct.view("logits", "score").predict(images, verbose=0)
-    classifier = Classifier(files / f"model_{precision}.tflite")
-    scores = [classifier.run("full", images=image[None])["score"].item() for image in images]
-    np.testing.assert_allclose(scores, expected["score"][:, 0], atol=apart)
-    assert np.all(expected["score"][:, 0] < expected["logits"].max(axis=-1) - 0.3)  # less residuals
-    by_looks = [classifier.see(image, confidence=2.0)["score"].item() for image in images]
-    np.testing.assert_allclose(by_looks, scores, atol=apart)
-    glance = classifier.see(images[0], looks=0)
-    assert glance["score"].item() == pytest.approx(glance["logits"].max())
-
-
-def test_probabilities_are_of_logits_divided_by_the_temperatures(exported, images):
+def test_probabilities_are_of_logits_divided_by_the_temperature(exported, images):
     file = Classifier(exported[0] / "model_fp32.tflite")
-    assert file.temperature["full"] == 2.0
-    assert 0.05 < file.temperature["glance"] < 20
-    assert file.known_from["full"] == -1.5
-    for outputs, temperature in (
-        (file.run("full", images=images[:1]), 2.0),
-        (file.see(images[0], looks=1), 2.0),
-        (file.see(images[0], looks=0), file.temperature["glance"]),
-    ):
-        expected = probabilities(outputs["logits"], temperature)
+    assert (file.temperature, file.known_from) == (2.0, -1.5)
+    for outputs in (file.run("full", images=images[:1]), file.see(images[0])):
+        expected = probabilities(outputs["logits"], 2.0)
         np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("precision", "tolerance"), [("fp32", 1e-4), ("fp16", 1e-2), ("int8", 0.2)]
+    ("precision", "tolerance"), [("fp32", 1e-3), ("fp16", 1e-2), ("int8", 0.2)]
 )
 def test_files_say_what_keras_says(files, distinct, images, precision, tolerance):
     classifier = Classifier(files / f"model_{precision}.tflite")
-    expected = distinct.view("logits", "boxes", "glance_logits").predict(images, verbose=0)
-    spread = np.ptp(expected["logits"])
+    names = ("logits", "score", "read_boxes", "fixation_weights")
+    expected = distinct.view(*names).predict(images, verbose=0)
+    spread = max(np.ptp(expected["logits"]), 1.0)
     for index, image in enumerate(images):
         full = classifier.run("full", images=image[None])
-        seen = classifier.see(image, looks=0)
-        looked = classifier.see(image, confidence=2.0)
-        looked["boxes"] = looked["boxes"][:, -1:]
-        for name, value in full.items():
-            assert value.dtype == np.float32
-            apart = 2e-2 if name == "score" else 5e-3  # a root of squares
-            np.testing.assert_allclose(looked[name], value, atol=apart, err_msg=name)
-        apart = full["logits"][0] - expected["logits"][index]
-        assert np.abs(apart).max() < tolerance * max(spread, 1.0)
-        np.testing.assert_allclose(full["boxes"][0], expected["boxes"][index], atol=tolerance)
-        apart = seen["logits"][0] - expected["glance_logits"][index]
-        assert np.abs(apart).max() < tolerance * max(spread, 1.0)
+        pieces = classifier.see(image)
+        for said in (full["logits"][0], pieces["logits"]):
+            apart = said - expected["logits"][index]
+            assert np.abs(apart).max() < tolerance * spread
+        apart = full["score"].item() - expected["score"][index].item()
+        assert abs(apart) < 10 * tolerance * spread  # a root of squares
+        read = expected["fixation_weights"][index] > 0
+        boxes = expected["read_boxes"][index, read]
+        np.testing.assert_allclose(full["boxes"][0, read], boxes, atol=tolerance)
+        np.testing.assert_allclose(pieces["read_boxes"], boxes, atol=tolerance)
 
 
 def test_files_hold_builtins_alone_and_weights_once(tflite_contents, distinct):
     for precision, content in tflite_contents.items():
         model = flatbuffer.read(content)
         counts = flatbuffer.histogram(model)
-        assert set(counts) == {"full", "glance", "look", "read"}, precision
+        assert set(counts) == {"full", "glance", "refine", "read"}, precision
         for operators in counts.values():
             assert not [name for name in operators if name.startswith("custom")]
         costs = flatbuffer.multiply_adds(model)
-        # The whole looks twice at most. Heads that share an input share a product in the file.
-        assert costs["glance"] + 2 * costs["look"] + costs["read"] == pytest.approx(
-            costs["full"], rel=0.01
-        )
+        # The whole reads three places, each refined twice.
+        assert costs["glance"] + 6 * costs["refine"] + 3 * costs["read"] == costs["full"]
     weights = sum(int(keras.ops.size(weight)) for weight in distinct.weights) * 4
     constants = {
         bytes(buffer.data)
@@ -204,15 +192,15 @@ def test_files_hold_builtins_alone_and_weights_once(tflite_contents, distinct):
 
 
 def test_multiply_adds_of_a_file_are_those_of_the_graph(exported):
-    # Of one step: more share the product of their common input in the file.
     report = json.loads((exported[0] / "report.json").read_text())
-    counted = report["files"]["model_fp32.tflite"]["multiply_adds"]["full"]
-    assert counted == pytest.approx(report["keras"]["multiply_adds"], rel=0.02)
+    costs = report["files"]["model_fp32.tflite"]["multiply_adds"]
+    one_fixation = costs["glance"] + costs["refine"] + costs["read"]
+    assert one_fixation == report["keras"]["multiply_adds"]
 
 
 def test_int8_computes_in_integers_but_for_what_they_would_harm(tflite_contents):
     kinds = flatbuffer.arithmetic(flatbuffer.read(tflite_contents["int8"]))
-    assert kinds["int8 weights"]["FULLY_CONNECTED"] > 4
+    assert kinds["int8 weights"]["FULLY_CONNECTED"] >= 1
     assert {"GATHER", "SOFTMAX", "LOGISTIC"} <= set(kinds["float32"])
     assert "int8" not in flatbuffer.arithmetic(flatbuffer.read(tflite_contents["fp32"]))
 
@@ -221,10 +209,10 @@ def test_int8_keeps_the_first_strides_in_float(tflite_contents, int8_from_the_fi
     def integers(content):
         return flatbuffer.arithmetic(flatbuffer.read(content))["int8 weights"]
 
-    # Two of the crop, four of each view.
+    # Two of the crops, four of each view: the glance's, and two that hold all places.
     assert integers(int8_from_the_first_stride)["CONV_2D"] == 14
     beyond_4 = quantize.int8(tflite_contents["fp32"], list(images[:1, None]), stride=4)
-    assert integers(beyond_4)["CONV_2D"] == 1  # the crop's second: views have no more strides
+    assert integers(beyond_4)["CONV_2D"] == 1  # the crops' second: views have no more strides
     assert "CONV_2D" not in integers(tflite_contents["int8"])  # beyond 8
 
 
@@ -249,7 +237,7 @@ def test_int8_convolutions_are_exact_on_their_mean_input(
                 yield stored, values.sum((1, 2)), offset
 
     pairs = list(zip(*map(responses, files), strict=True))
-    assert len(pairs) == 14 + 4 + 4 + 2  # full, glance, look, read
+    assert len(pairs) == 14 + 4 + 4 + 2  # full, glance, refine, read
     for (exact, weights, bias), (rounded, near, corrected) in pairs:
         assert rounded != exact
         answer = weights @ means[exact] + bias
@@ -267,7 +255,7 @@ def test_half_keeps_small_weights_whole(tflite_contents):
 
 
 def test_saved_model_is_batch_polymorphic_and_needs_tensorflow_alone(
-    exported, one_look, images, tmp_path
+    exported, model, images, tmp_path
 ):
     np.save(tmp_path / "images.npy", images)
     code = (
@@ -282,18 +270,22 @@ def test_saved_model_is_batch_polymorphic_and_needs_tensorflow_alone(
     command = [sys.executable, "-c", code, exported[0] / "saved_model", tmp_path]
     subprocess.run(command, check=True, capture_output=True)
     outputs = np.load(tmp_path / "out.npz")
-    assert set(outputs) == {"logits", "probabilities", "score", "boxes", "step_weights"}
-    expected = one_look.predict(images, verbose=0)
+    assert set(outputs) == {"logits", "probabilities", "score", "boxes", "weights"}
+    expected = model.predict(images, verbose=0)
     np.testing.assert_allclose(outputs["logits"], expected, atol=1e-4)
 
 
-def test_several_looks_have_one_signature(build):
-    assert set(inference.Signatures(build(looks=2)).inputs) == {"full"}
+def test_the_papers_network_has_one_signature(backbone):
+    options = {"local_backbone": backbone, "image_size": 64, "crop_size": 32, "units": 4}
+    signatures = inference.Signatures(TwoStreamClassifier(backbone, 3, steps=2, **options))
+    assert set(signatures.inputs) == {"full"}
+    said = signatures.full(np.zeros((1, 64, 64, 3), "float32"))
+    assert set(said) == {"logits", "probabilities", "score"}
 
 
 def test_the_plain_backbone_has_one_signature(plain, images, tmp_path):
     model, content = plain
-    classifier = Classifier(write_tflite(tmp_path / "plain.tflite", content))
+    classifier = Classifier(write_tflite(tmp_path / "plain.tflite", content, model))
     outputs = {"logits": (1, 3), "probabilities": (1, 3), "score": (1, 1)}
     assert classifier.outputs == {"full": outputs}
     logits = classifier.run("full", images=images[:1])["logits"]
@@ -301,22 +293,15 @@ def test_the_plain_backbone_has_one_signature(plain, images, tmp_path):
 
 
 @pytest.fixture
-def gpu_file(request, exported, tflite_contents, build, tmp_path):
+def gpu_file(request, exported, tflite_contents, distinct, tmp_path):
     """A model file for the GPU."""
-    if request.param == "glance and look":
+    if request.param == "two fixations":
         return exported[0] / "model_fp32.tflite"
-    if request.param == "until framed, fp16":
-        content = quantize.half(tflite_contents["fp32"], least=1000)  # fp32's ops, and casts
-    else:
-        model = build(looks=3, steps=1, patch_size=(32, 48))
-        signatures = inference.Signatures(inference.rebuild(model, "gather"))
-        content = tflite.convert(signatures, ["fp32"])["fp32"]
-    return write_tflite(tmp_path / "model.tflite", content)
+    content = quantize.half(tflite_contents["fp32"], least=1000)  # fp32's ops, and casts
+    return write_tflite(tmp_path / "model.tflite", content, distinct)
 
 
-@pytest.mark.parametrize(
-    "gpu_file", ["glance and look", "until framed, fp16", "three looks"], indirect=True
-)
+@pytest.mark.parametrize("gpu_file", ["two fixations", "three, refined, fp16"], indirect=True)
 def test_every_op_of_every_signature_runs_on_the_gpu(gpu_file, images):
     measured = gpu.measure(gpu_file, images[:2])
     if measured is None:
@@ -324,7 +309,7 @@ def test_every_op_of_every_signature_runs_on_the_gpu(gpu_file, images):
     assert measured["fully_accelerated"], measured["unsupported"]
     on_cpu = gpu.outputs_of(Classifier(gpu_file), images[:2])
     for name, value in on_cpu.items():
-        np.testing.assert_allclose(measured["outputs"][name], value, atol=1e-3, err_msg=name)
+        np.testing.assert_allclose(measured["outputs"][name], value, atol=5e-3, err_msg=name)
 
 
 def test_what_the_gpu_does_not_support_is_listed():
@@ -335,7 +320,7 @@ def test_what_the_gpu_does_not_support_is_listed():
     assert gpu._unsupported(log) == ["SUB: why", "FOO: not"]
 
 
-def test_the_command_writes_and_measures_everything(exported, one_look):
+def test_the_command_writes_and_measures_everything(exported):
     out, printed = exported
     assert {path.name for path in out.iterdir()} == {
         "saved_model",
@@ -352,14 +337,10 @@ def test_the_command_writes_and_measures_everything(exported, one_look):
         assert measured["agreement"] == 1.0
         assert measured["finite"]
     assert set(report["files"]["model_fp32.tflite"]["latency_ms"]) == {"1_threads", "2_threads"}
-    assert Classifier(out / "model_fp32.tflite").confidence == report["glance"]["confidence"]
-    # All six of the validation split pass: few are too few to hold one in twenty back.
-    glanced = Classifier(out / "model_fp32.tflite").known_from["glance"]
-    source = Run(out.parent).load_data()
-    batches = pipeline.evaluation_batches(source.splits["validation"], 64, 6, 3)
-    images, _ = next(batches.as_numpy_iterator())
-    logits = one_look.view("glance_logits").predict(images, verbose=0)["glance_logits"]
-    assert glanced == pytest.approx(logits.max(axis=-1).min(), abs=1e-5)
+    pieces = report["files"]["model_fp32.tflite"]["by_fixation"]
+    assert 1 <= pieces["reads"] <= 2
+    assert pieces["multiply_adds"]["average"] <= pieces["multiply_adds"]["most"]
+    assert Classifier(out / "model_fp32.tflite").fixations == 2
     assert sorted(path.name for path in out.parent.iterdir()) == [
         *("config.json", "export", "labels.txt", "model.keras")
     ]
@@ -392,18 +373,6 @@ def test_an_export_is_replaced_whole_or_kept(run, tmp_path, monkeypatch, capsys)
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_the_glance_command_prints_the_curve(run, exported, monkeypatch, capsys):
-    content = (exported[0] / "model_fp32.tflite").read_bytes()
-    monkeypatch.setattr(tflite, "convert", lambda *_: {"fp32": content})
-    assert status_of(glance.main, f"--model={run / 'model.keras'}", "--split=test") == 0
-    printed, told = capsys.readouterr()
-    lines = printed.splitlines()
-    assert lines[0] == "confidence,share,accuracy,multiply_adds"
-    assert lines[1].startswith("0.0,1.0,")
-    assert lines[-1].startswith("2.0,0.0,")
-    assert told.startswith("test: from a confidence of ")
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"not a model", "model.keras that training wrote"), (None, "no file")],
@@ -421,13 +390,16 @@ def test_other_files_are_refused(tmp_path, run, capsys, content, message):
 
 def test_other_models_and_labels_are_refused(tmp_path, run):
     other = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
-    other.save(tmp_path / "other.keras")
-    with pytest.raises(ValueError, match="Expected an RRAClassifier"):
-        trained.load_model(tmp_path / "other.keras", LABELS)
-    with pytest.raises(ValueError, match="3 classes, 2 labels"):
-        trained.load_model(run / "model.keras", LABELS[:2])
+    other.save(tmp_path / "model.keras")
     with pytest.raises(ValueError, match=r"without config.json"):
-        trained.open_run(tmp_path / "other.keras")
+        Run.of_model(tmp_path / "model.keras")
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "labels.txt").write_text("blue\ngreen\n")
+    with pytest.raises(ValueError, match="Expected a classifier of rra_keras"):
+        Run.of_model(tmp_path / "model.keras").load_model()
+    (tmp_path / "model.keras").write_bytes((run / "model.keras").read_bytes())
+    with pytest.raises(ValueError, match="3 classes, 2 labels"):
+        Run.of_model(tmp_path / "model.keras").load_model()
 
 
 def test_a_folder_of_other_files_is_never_replaced(tmp_path):
@@ -444,9 +416,9 @@ def test_a_folder_of_other_files_is_never_replaced(tmp_path):
     check(tmp_path)
 
 
-def test_the_naive_export_needs_flex_and_ours_does_not(one_look):
-    naive = benchmark.naive_export(one_look)
-    assert naive.flex_operators == 1
+def test_the_naive_export_needs_flex_and_ours_does_not(model):
+    naive = benchmark.naive_export(model)
+    assert naive.flex_operators > 0
     assert benchmark.row(naive, None)["median_ms"] is None
 
 
@@ -455,7 +427,7 @@ def test_the_accuracy_command_compares_files_with_keras(run, exported, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("test, ")
     assert [line.split()[0] for line in lines[2:]] == ["model_fp16.tflite", "model_fp32.tflite"]
-    assert all("100.0%   1.00" in line for line in lines[2:])  # as Keras, with one look
+    assert all("100.0%" in line for line in lines[2:])  # as Keras
     empty = status_of(accuracy.main, f"--model={run / 'model.keras'}", f"--export={run}")
     assert empty == 2
     assert "Expected a folder that `python -m export` wrote" in capsys.readouterr().err

@@ -56,9 +56,7 @@ def test_near_zero_the_most_evidence_takes_all(seen):
 
 def test_it_is_read_in_order_until_the_evidence_is_enough():
     evidence, distinct = np.array([[1, 5, 9], [5, 1, 9], [1, 5, 2]]), [[1, 1, 1]] * 2 + [[1, 0, 1]]
-    np.testing.assert_array_equal(
-        reads(evidence, distinct, 4.0), [[1, 1, 0], [1, 0, 0], [1, 0, 1]]
-    )
+    np.testing.assert_array_equal(reads(evidence, distinct, 4.0), [[1, 1, 0], [1, 0, 0], [1, 0, 1]])
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, np.inf, np.nan])
@@ -85,7 +83,9 @@ def test_fitting_reads_on_where_the_second_place_tells():
     logits[:, 0, 0] = 1
     logits[np.arange(60), 1, labels] = 10
     temperature, sure_from = fit_attention(logits, np.ones((60, 2)), labels)
-    answers, _, weights = combine(logits, np.zeros((60, 2)), np.ones((60, 2)), temperature, sure_from)
+    answers, _, weights = combine(
+        logits, np.zeros((60, 2)), np.ones((60, 2)), temperature, sure_from
+    )
     assert (answers.argmax(axis=-1) == labels).all()
     assert sure_from is None or sure_from > 1
     assert (weights[:, 1] > 0.5).all()

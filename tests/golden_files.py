@@ -17,23 +17,24 @@ def image():
 
 
 def build(**overrides):
-    """Return the model that the files hold: one look, three classes, untrained."""
+    """Return the model that the files hold: two fixations, three classes, untrained."""
     import keras
     from keras import layers
 
-    from rra_keras import RRAClassifier
+    from rra_keras import BoxLocalizer, RRAClassifier
 
     keras.utils.set_random_seed(0)
     photos = keras.Input((None, None, 3))
     x = layers.Rescaling(1 / 255)(photos)
     x = layers.Conv2D(8, 5, 4, padding="same", activation="relu", name="block_0")(x)
     x = layers.Conv2D(8, 3, 2, padding="same", activation="relu", name="block_1")(x)
-    arguments = {"num_classes": 3, "looks": 1, "steps": 2, "units": 4}
-    arguments |= {"image_size": 64, "patch_size": 32}
+    arguments = {"num_classes": 3, "image_size": 64, "crop_size": 32, "glance_size": 32}
+    arguments |= {"localizer": BoxLocalizer((8, 8), name="localizer"), "max_refinements": 2}
+    arguments |= {"max_fixations": 2, "train_from": "block_1"}
     model = RRAClassifier(keras.Model(photos, x, name="tiny"), **arguments | overrides)
-    for layer in model.layers:
-        if isinstance(layer, layers.Dense):  # the classifiers: their answers would be alike
-            layer.kernel.assign(1000 * layer.kernel)
+    kernel = model.attention.localizer.vote.kernel
+    kernel.assign(np.random.default_rng(0).normal(0, 3.0, kernel.shape))
+    model.classifier.kernel.assign(1000 * model.classifier.kernel)  # else answers are alike
     return model
 
 
@@ -59,48 +60,28 @@ def write_birds(folder):
     Image.fromarray(birds()).save(folder / "birds.png", optimize=True)
 
 
-def build_framing():
-    """Return a model that looks until its object is framed, with a localizer of random weights."""
-    localizer = {"name": "box", "filters": (8, 8)}
-    model = build(localizer=localizer, train_from="block_1", glance_size=32, refinements=2)
-    kernel = model.localizer.vote.kernel
-    kernel.assign(np.random.default_rng(0).normal(0, 3.0, kernel.shape))
-    return model
-
-
 def write_tflite(folder):
-    """Write `looks_fp16.tflite` and `looks_int8.tflite`, and `tflite.json` with what they say.
-
-    Files of versions before, `model_fp16.tflite` and `model_int8.tflite`, stay as they are.
-    """
+    """Write `model_fp16.tflite` and `model_int8.tflite`, and `tflite.json` with what they say."""
     from PIL import Image
 
     from export import inference, quantize, tflite
     from export.classify import Classifier
+    from export.write import metadata
 
-    photo = image()
-    signatures = inference.Signatures(inference.rebuild(build_framing(), "gather"))
+    photo, model = image(), build()
+    signatures = inference.Signatures(inference.rebuild(model, "gather"))
     content = tflite.convert(signatures, ["fp32"])["fp32"]
     files = {
-        "looks_fp16.tflite": quantize.half(content, least=64),  # nothing here is large
-        "looks_int8.tflite": quantize.int8(content, [photo[None].astype("float32")], stride=4),
+        "model_fp16.tflite": quantize.half(content, least=64),  # nothing here is large
+        "model_int8.tflite": quantize.int8(content, [photo[None].astype("float32")], stride=4),
     }
-    expected = json.loads((folder / "tflite.json").read_text())
+    expected = {}
     for name, smaller in files.items():
-        metadata = {"image_size": 64, "confidence": 2.0, "refinements": 2}
-        (folder / name).write_bytes(tflite.attach(smaller, LABELS, metadata))
-        classifier = Classifier(folder / name)
-        answers = {
-            "full": classifier.classify(Image.fromarray(photo)),
-            "glance": classifier.classify(Image.fromarray(photo), looks=0),
-        }
-        expected[name] = {
-            kind: {"labels": answer.labels}
-            | {
-                field: np.round(np.float64(getattr(answer, field)), 5).tolist()
-                for field in ("probabilities", "boxes", "step_weights")
-            }
-            for kind, answer in answers.items()
+        (folder / name).write_bytes(tflite.attach(smaller, LABELS, metadata(model)))
+        answer = Classifier(folder / name).classify(Image.fromarray(photo))
+        expected[name] = {"labels": answer.labels} | {
+            field: np.round(np.float64(getattr(answer, field)), 5).tolist()
+            for field in ("probabilities", "boxes", "weights", "score")
         }
     (folder / "tflite.json").write_text(json.dumps(expected, indent=2) + "\n")
 
@@ -112,18 +93,18 @@ def write_keras(model, folder):
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9))
     model.fit(image()[None], np.array([1]), verbose=0)
     model.save(folder / "model.keras")
-    answers = {name: np.asarray(value) for name, value in model(image()[None]).items()}
+    answers = model.view("logits", "score", "boxes")(image()[None].astype("float32"))
     rounded = {name: np.round(np.float64(value), 5).tolist() for name, value in answers.items()}
     (folder / "keras.json").write_text(json.dumps(rounded, indent=2) + "\n")
 
 
 def checkpoint(folder, model):
     """Return the `Checkpoint` of a training of `model` in `folder`, of 3 epochs by 2 steps."""
-    from rra_keras.training.checkpoint import Checkpoint
     from rra_keras.runs import Run
+    from rra_keras.training.checkpoint import Checkpoint
     from rra_keras.training.stop import StopRequest
 
-    checkpoint = Checkpoint(Run(folder), "val_logits_accuracy", 2, None, StopRequest(), True)
+    checkpoint = Checkpoint(Run(folder), "val_accuracy", 2, None, StopRequest(), True)
     checkpoint.set_model(model)
     return checkpoint
 

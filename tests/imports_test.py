@@ -38,26 +38,24 @@ def test_import_is_light(backend):
 def outputs_of_layers(inputs):
     """Return what the layers make of arrays, as arrays."""
     crops = rra_keras.ZoomCrop((9, 7), "gather")([inputs["images"], inputs["boxes"]])
-    boxes = rra_keras.CamLocalizer()(inputs["scores"], inputs["scores"])
+    boxes = rra_keras.CamLocalizer()(inputs["scores"])
     center = rra_keras.CenterLocalizer()(inputs["scores"])
-    attention = rra_keras.RecursiveAttention(units=4, steps=3)
-    looks = [inputs["first"], inputs["second"]]
-    attention(looks)
+    attention = rra_keras.StepAttention(units=4, steps=3)
+    attention(inputs["vector"])
     attention.set_weights([inputs[f"weight_{i}"] for i in range(len(attention.weights))])
-    outputs = [crops, boxes, center, *attention(looks)]
+    outputs = [crops, boxes, center, *attention(inputs["vector"])]
     return [keras.ops.convert_to_numpy(output) for output in outputs]
 
 
 def test_layers_give_the_same_values_under_jax_and_tensorflow(tmp_path):
     rng = np.random.default_rng(0)
-    attention = rra_keras.RecursiveAttention(units=4, steps=3)
+    attention = rra_keras.StepAttention(units=4, steps=3)
     attention.build((None, 6))
     arrays = {
         "images": rng.uniform(size=(5, 21, 30, 3)),
         "boxes": rng.uniform(-0.3, 1.3, (5, 4)),
         "scores": rng.normal(size=(5, 7, 7, 3)),
-        "first": rng.normal(size=(5, 6)),
-        "second": rng.normal(size=(5, 6)),
+        "vector": rng.normal(size=(5, 6)),
         **{f"weight_{i}": rng.normal(size=w.shape) for i, w in enumerate(attention.weights)},
     }
     arrays = {name: array.astype("float32") for name, array in arrays.items()}
@@ -79,3 +77,25 @@ def test_layers_give_the_same_values_under_jax_and_tensorflow(tmp_path):
         assert len(outputs.files) == 6
         for name, expected in zip(outputs.files, outputs_of_layers(arrays), strict=True):
             np.testing.assert_allclose(outputs[name], expected, atol=1e-5, err_msg=name)
+
+
+def test_it_fits_on_jax_where_there_is_no_tensorflow():
+    code = (
+        "import sys\n"
+        "sys.modules['tensorflow'] = None\n"  # importing it raises ImportError from here on
+        "import keras, numpy as np\n"
+        "import rra_keras\n"
+        "image = keras.Input((None, None, 3))\n"
+        "x = keras.layers.Conv2D(4, 3, 8, padding='same', name='block_0')(image)\n"
+        "x = keras.layers.Conv2D(4, 3, 2, padding='same', name='block_1')(x)\n"
+        "backbone = keras.Model(image, x)\n"
+        "photos = np.random.default_rng(0).integers(0, 255, (8, 64, 64, 3)).astype('uint8')\n"
+        "labels = np.arange(8) % 2\n"
+        "objects = rra_keras.find_objects(\n"
+        "    photos, labels, backbone, glance_size=32, one_object=True)\n"
+        "model = rra_keras.RRAClassifier.from_preset('edge', 2, objects=objects)\n"
+        "model.compile('sgd')\n"
+        "model.fit(photos, labels, batch_size=4, verbose=0)\n"
+        "print(model.predict(photos, verbose=0).shape)"
+    )
+    assert run(code, "jax").splitlines()[-1] == "(8, 2)"

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from rra_keras.measures.coarse_to_fine import area_above_half
 
 from rra_keras.measures import faithfulness
-from rra_keras.measures.coarse_to_fine import area_above_half
 
 
 def test_ranks_fall_with_the_value_and_ties_break_by_the_given_order():

@@ -118,7 +118,7 @@ def test_it_works_in_a_functional_model_of_ones_own(batch, tmp_path):
     model = keras.Model(images, [where["boxes"], where["refinements"]])
     boxes, refinements = model.predict(batch[0], verbose=0)
     np.testing.assert_array_equal(refinements, 1)  # half of the photo is less than six tenths
-    np.testing.assert_allclose(boxes[:, 0], [[0.3, 0.3, 0.7, 0.7]] * 9 , atol=0.06)
+    np.testing.assert_allclose(boxes[:, 0], [[0.3, 0.3, 0.7, 0.7]] * 9, atol=0.06)
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras").predict(batch[0], verbose=0)
     np.testing.assert_array_equal(again[0], boxes)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import html.parser
+import io
 import json
 import shlex
 
@@ -14,16 +15,14 @@ from PIL import Image
 from rra_keras import report
 from rra_keras.data import file_list
 from rra_keras.data.annotated_boxes import Boxes
-from rra_keras.explain.steps import Explainer, Explanation
+from rra_keras.explain import Explainer
 from rra_keras.measures import doubts
 from rra_keras.measures.calibration import calibration_errors, probabilities
 from rra_keras.measures.predictions import accuracies
 from rra_keras.reporting import page, sample, tables
 from rra_keras.reporting import write as reporting
-from rra_keras.reporting.closing import Reader, closing_table
+from rra_keras.runs import Run, collect, files
 from rra_keras.training.config import configure
-from rra_keras.runs.collect import collect
-from rra_keras.runs import Run
 
 pytestmark = tensorflow_only("Grad-CAM by tf-keras-vis")
 NAMES = ["$x$ & <b>bold", "_plain", "grün"]
@@ -51,24 +50,26 @@ def photos(tmp_path_factory):
 def make_run(photos, build, tmp_path_factory):
     """Write the directory of a run, as training does."""
 
-    def make(looks):
+    def make(localizer):
         config = configure(
-            model={"looks": looks, "image_size": 64}, dataset=f"folder:{photos / 'pictures'}"
+            model={"localizer": localizer, "image_size": 64},
+            dataset=f"folder:{photos / 'pictures'}",
         )
         run = Run.create(tmp_path_factory.mktemp("runs") / "run", dataclasses.asdict(config))
         run.write_text("labels.txt", "\n".join(NAMES) + "\n")
         keras.utils.set_random_seed(0)
-        model = build(looks=looks, train_from="block_1", temperature=2.0 if looks else 1.0)
-        if looks:
-            model.known_from = 9.5  # which no photo reaches
+        model = build(localizer=localizer, train_from="block_1")
+        if localizer:
+            vote_at_random(model.attention.localizer)
+            model.calibration.temperature = 2.0
+            model.calibration.known_from = 9.5  # which no photo reaches
         with run.replacing("model.keras") as path:
             model.save(path)
-        if looks:
+        if localizer:
             run.write_text(
-                "history.csv",
-                "epoch,logits_accuracy,loss,val_logits_accuracy,val_loss\n0,0.3,2,0.4,1.5\n",
+                "history.csv", "epoch,accuracy,loss,val_accuracy,val_loss\n0,0.3,2,0.4,1.5\n"
             )
-            literal = "python train.py --dataset=folder:photos --looks=1"
+            literal = "python train.py --dataset=folder:photos --max_fixations=2"
             run.write_json("metrics.json", {"multiply_adds": 1_500_000, "command": literal})
         return run
 
@@ -77,7 +78,7 @@ def make_run(photos, build, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(make_run):
-    return make_run(1)
+    return make_run("box")
 
 
 class Page(html.parser.HTMLParser):
@@ -118,53 +119,45 @@ def written(run, photos):
 def test_the_figures_are_those_of_evaluation(written, run):
     figures, _ = written
     split, _, _ = sample.load(run)
-    model = run.load_model()
-    batches = reporting.pipeline.evaluation_batches(split, 64, 4, 3)
-    streams, labels = collect(model, batches)
-    assert figures["accuracy"] == accuracies(streams, labels)
-    wrong = int(np.sum(streams["logits"].argmax(-1) != labels))
+    seen, labels = collect(run.load_model(), split)
+    logits = seen["logits"]
+    assert figures["accuracy"] == accuracies(logits, labels)
+    wrong = int(np.sum(logits.argmax(-1) != labels))
     assert figures["unknown"] == {"known_from": 9.5, "known": 0.0, "images": 6, "errors": wrong}
     assert figures["images"] == split.size == 6
     assert sum(row["images"] for row in figures["classes"]) == split.size
     assert [row["name"] for row in figures["classes"]] == NAMES
     assert sum(figures["calibration"]["count"]) == split.size
-    errors = calibration_errors(streams["logits"], labels, 2.0)
+    errors = calibration_errors(logits, labels, 2.0)
     assert errors.items() <= figures["calibration"].items()
     assert figures["calibration"]["temperature"] == 2.0
-    sure = probabilities(streams["logits"], 2.0).max(axis=-1)
+    sure = probabilities(logits, 2.0).max(axis=-1)
     assert figures["calibration"]["mean_confidence"] == pytest.approx(sure.mean())
-    assert figures["attention"]["answer"] == figures["accuracy"]["accuracy"]
-    assert figures["attention"]["glance"] == figures["accuracy"]["glance_accuracy"]
-    wrong = round(split.size * (1 - figures["accuracy"]["accuracy"]))
+    assert figures["by_fixation"]["rows"][-1]["accuracy"] == figures["accuracy"]["accuracy"]
     assert len(figures["errors"]) == min(2, wrong)
 
 
 def test_every_measure_stands_beside_what_knows_nothing(written):
     figures, _ = written
     assert figures["localization"]["images"] == 6
-    names = [row["name"] for row in figures["localization"]["rows"]]
-    assert names == [
-        "plain CAM (the glance)",
-        "steps, as weighed",
-        "glance and steps",
-        "activation, whole photo",
-        "activation, look 1",
-        "look 1",
-        "same size, in the middle",
-        "same size, anywhere",
+    rows = figures["localization"]["rows"]
+    assert [row["name"] for row in rows] == [
+        *("evidence", "first fixation", "chosen fixation"),
+        *("same size, in the middle", "same size, anywhere"),
     ]
-    areas = [row["area"] for row in figures["localization"]["rows"]]
-    assert areas[:5] == [None] * 5
-    np.testing.assert_allclose(areas[5:], areas[5])
-    own = [row["name"] for row in figures["localization"]["rows"] if row["own"]]
-    assert own == ["steps, as weighed", "glance and steps", "activation, look 1", "look 1"]
+    np.testing.assert_allclose([row["area"] for row in rows[3:]], rows[2]["area"])
+    assert [row["own"] for row in rows] == [True] * 3 + [False] * 2
     marks = [row["name"] for row in figures["faithfulness"]["maps"]]
-    assert marks[:4] == ["glance", "step 1", "step 2", "steps, as weighed"]
-    assert marks[4:] == ["glance and steps", "middle first", "random"]
+    assert marks == ["evidence", "chosen part", "middle first", "random"]
     assert figures["faithfulness"]["maps"][-1]["deletion_gain"] == 0
-    spans = figures["coarse_to_fine"]["area"]
-    assert [span["kind"] for span in spans] == ["course", "look"]
-    assert all(span["verdict"] in ("narrows", "widens", "stays") for span in spans)
+    assert [row["name"] for row in figures["refinements"]] == ["glance", "refinement 1"]
+    by_fixation = figures["by_fixation"]
+    assert [row["name"] for row in by_fixation["rows"]] == ["fixation 1", "fixation 2"]
+    assert by_fixation["rows"][0]["read"] == 1.0
+    assert 1 <= by_fixation["reads"] <= 2
+    costs = [point["reads"] for point in by_fixation["curve"]]
+    assert costs == sorted(costs)
+    assert by_fixation["curve"][-1]["accuracy"] == figures["accuracy"]["accuracy"]
 
 
 def test_the_page_asks_for_nothing_and_escapes_names(written):
@@ -172,7 +165,7 @@ def test_the_page_asks_for_nothing_and_escapes_names(written):
     assert read.links
     assert all(link.startswith(("data:", "#")) for link in read.links)
     assert "script" not in read.tags
-    assert read.tags.count("b") == 4  # the verdicts, and no name's
+    assert "b" not in read.tags  # of no name
     shown = " ".join(read.shown)
     for name in NAMES:
         assert name in shown
@@ -185,7 +178,7 @@ def test_the_page_asks_for_nothing_and_escapes_names(written):
 
 def test_the_command_is_the_one_that_was_given(written):
     figures, read = written
-    assert figures["command"] == "python train.py --dataset=folder:photos --looks=1"
+    assert figures["command"] == "python train.py --dataset=folder:photos --max_fixations=2"
     assert figures["command"] in read.shown
 
 
@@ -193,17 +186,17 @@ def test_doubted_labels_are_listed(written, run):
     figures, read = written
     split, _, _ = sample.load(run)
     model = run.load_model()
-    streams, labels = collect(model, reporting.pipeline.evaluation_batches(split, 64, 4, 3))
-    shares = probabilities(streams["logits"], model.temperature)
+    seen, labels = collect(model, split)
+    shares = probabilities(seen["logits"], model.calibration.temperature)
     places = doubts.doubted_labels(labels, shares)
-    table = doubts.doubts_csv(places, labels, shares, NAMES, split.names)
+    table = files.table(*doubts.doubt_rows(places, labels, shares, NAMES, split.names))
     assert run.path("label_issues.csv").read_text("utf-8") == table
     assert figures["label_issues"]["count"] == len(places)
     assert "Doubted labels" in read.shown
 
 
 def test_a_plain_backbone_has_a_report_too(make_run, photos, monkeypatch):
-    run = make_run(0)
+    run = make_run(None)
     monkeypatch.setattr(reporting, "doubted_labels", lambda *_: np.array([4, 1]))
     status, _, errors = command(
         report.main, f"--run={run}", "--images=5", "--faithfulness_images=0", "--strips=1"
@@ -213,15 +206,21 @@ def test_a_plain_backbone_has_a_report_too(make_run, photos, monkeypatch):
     assert figures["images"] == 5
     # A run that kept no command has it from its configuration.
     assert figures["command"] == reporting.training_command(run.config)
-    for name in ("attention", "coarse_to_fine", "faithfulness", "localization", "unknown"):
+    for name in (
+        "by_fixation",
+        "refinements",
+        "by_step",
+        "faithfulness",
+        "localization",
+        "unknown",
+    ):
         assert figures[name] is None
-    assert figures["accuracy"]["glance_accuracy"] is None
     # Two labels stand for doubted ones: as rows, figures and thumbnails.
     split, _, _ = sample.load(run, images=5)
-    files = file_list.read(run.path("label_issues.csv"))
-    assert list(files) == [split.names[4], split.names[1]]
+    listed = file_list.read(run.path("label_issues.csv"))
+    assert list(listed) == [split.names[4], split.names[1]]
     issues = figures["label_issues"]
-    assert (issues["count"], [row["image"] for row in issues["first"]]) == (2, list(files))
+    assert (issues["count"], [row["image"] for row in issues["first"]]) == (2, list(listed))
     assert all(row["label_probability"] <= row["probability"] for row in issues["first"])
     read = Page(run.path("report.html").read_text("utf-8"))
     for row in issues["first"]:
@@ -260,16 +259,16 @@ def test_without_a_run(tmp_path):
     [
         ({}, ["python", "train.py"]),
         (
-            {"model": {"looks": 0}, "seed": 3, "dataset": "folder:my photos"},
-            ["python", "train.py", "--dataset=folder:my photos", "--looks=0", "--seed=3"],
+            {"model": {"localizer": None}, "seed": 3, "dataset": "folder:my photos"},
+            ["python", "train.py", "--dataset=folder:my photos", "--localizer=none", "--seed=3"],
         ),
         (
             {"preset": "paper_vgg19", "strict": True, "epochs": 2, "weights": "random"},
             "python train.py --preset=paper_vgg19 --strict --weights=random --epochs=2".split(),
         ),
         (
-            {"model": {"backbone": "mobilenet_v2", "patch_size": (96, 192)}},
-            "python train.py --backbone=mobilenet_v2 --patch_size=96x192".split(),
+            {"model": {"backbone": "mobilenet_v2", "crop_size": (96, 192)}},
+            "python train.py --backbone=mobilenet_v2 --crop_size=96x192".split(),
         ),
     ],
 )
@@ -289,38 +288,27 @@ def test_picked_images_are_the_split_s_own_in_order(photos, run):
     images = sample.read(whole, 64, indices)
     again = sample.read(split, 64, range(3))
     for i, index in enumerate(indices):
-        np.testing.assert_array_equal(again[i], images[index])
+        np.testing.assert_array_equal(again[i][0], images[index][0])
+        assert again[i][1] == images[index][1] == 1.0
 
 
-def test_a_look_holds_a_share_of_the_parts_that_tell():
-    look = np.array([[[0.0, 0.0, 0.5, 0.5]]] * 2)  # of two photos: the upper left quarter
-    seen = Explanation(
-        classes=np.zeros(2, int),
-        logits=np.zeros((2, 2)),
-        scores=np.zeros(2),
-        glance_logits=np.zeros((2, 2)),
-        step_logits=np.zeros((2, 1, 2)),
-        step_weights=np.ones((2, 1)),
-        boxes=look,
-        object_boxes=look[:, :0],
-        views=look[:, :0],
-        refined=np.zeros(2, int),
-        glance_map=np.ones((2, 2, 2)),
-        step_maps=np.ones((2, 1, 2, 2)),
-        look_weight=1.0,
-        temperature=1.0,
-        known_from=None,
-    )
+def test_a_fixation_holds_a_share_of_the_parts_that_decide(distinct, batch):
+    box = np.array([[[0.0, 0.0, 0.5, 0.5]]] * 2)  # of two photos: the upper left quarter
+    seen = Explainer(distinct)(batch[0][:2])
+    about = {"objects": box, "boxes": box, "weights": np.ones((2, 1)), "maps": seen.maps[:, :1]}
+    seen = dataclasses.replace(seen, **about)
     inside, outside = [0.1, 0.1, 0.2, 0.2], [0.7, 0.7, 0.8, 0.8]
     parts = np.array([[inside, outside], [inside, inside]])
-    table = tables.localization_table(seen, Boxes(np.array([[0, 0, 1, 1.0]] * 2), parts), 64)
-    (row,) = (row for row in table if row["kind"] == "look_box")
+    table = tables.localization_table(seen, Boxes(np.array([[0, 0, 1, 1.0]] * 2), parts))
+    (row,) = (row for row in table if row["name"] == "chosen fixation")
     assert row["part_hit"] == 0.75
 
 
 def test_thumbnails_are_small_pictures():
-    data = page.webp(np.full((448, 448, 3), 300.0), 64)
+    data = page.webp(np.full((448, 448, 3), 300.0), 2.0, 64)
     assert page._uri(data).startswith("data:image/webp;base64,UklGR")
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.size == (64, 32)  # in the photo's own proportions
 
 
 def test_intervals_have_a_minus_and_no_negative_zero():
@@ -329,24 +317,30 @@ def test_intervals_have_a_minus_and_no_negative_zero():
     assert page._span((None, None)) == "–"
 
 
-def test_each_look_is_worth_what_is_read_at_its_box(build, batch):
-    model = build(
-        **{"localizer": "box", "train_from": "block_1", "glance_size": 32, "refinements": 2}
-    )
-    vote_at_random(model.localizer)
+def test_each_refinement_is_worth_what_is_read_at_its_box(distinct, batch):
     images, labels = batch[0][:4], batch[1][:4]
-    seen = Explainer(model)(images)
-    own, others = Reader(model).each_look(images, seen)
+    seen = Explainer(distinct)(images)
+    own, others = tables.Reader(distinct).each_refinement(images, seen)
     assert own.shape == others.shape == (4, 3, 3)
-    np.testing.assert_allclose(own[:, -1], seen.logits, atol=1e-4)
-    assert np.abs(others[:, -1] - seen.logits).max() > 1e-5
-    last = seen.object_boxes[:, -1].copy()
+    np.testing.assert_allclose(own[:, -1], seen.part_logits[:, 0], atol=1e-3)
+    assert np.abs(others[:, -1] - own[:, -1]).max() > 1e-5
+    last = seen.found[:, 0, -1].copy()
     last[0] = np.nan  # not known
     last[1] = [0.0, 0.0, 0.01, 0.01]  # elsewhere
-    table = closing_table(seen, labels, own, others, last)
-    assert [row["name"] for row in table] == ["glance", "look 1", "look 2"]
-    assert [row["needed"] for row in table] == [1.0, 0.75, 0.25]  # they need 1, 2, 0 and 1
+    table = tables.refinement_table(seen, labels, own, others, last)
+    assert [row["name"] for row in table] == ["glance", "refinement 1", "refinement 2"]
+    needed = [np.mean(seen.refinements[:, 0] >= k) for k in range(3)]
+    assert [row["needed"] for row in table] == needed
     assert table[-1]["found"] == pytest.approx(2 / 3)
-    assert table[-1]["accuracy"] == np.mean(seen.logits.argmax(-1) == labels)
-    assert table[0]["area"] > table[-1]["area"]
-    assert closing_table(seen, labels, own, others)[0]["found"] is None
+    assert table[-1]["accuracy"] == np.mean(own[:, -1].argmax(-1) == labels)
+    assert tables.refinement_table(seen, labels, own, others)[0]["found"] is None
+
+
+def test_one_dominating_fixation_has_no_entropy_and_even_ones_all(distinct, batch):
+    seen, labels = Explainer(distinct)(batch[0]), batch[1]
+    even = dataclasses.replace(seen, weights=np.full((9, 3), 1 / 3))
+    assert tables.fixation_table(even, labels, 1.0)["entropy"] == pytest.approx(1)
+    sure = np.tile([1 - 2e-9, 1e-9, 1e-9], (9, 1))
+    table = tables.fixation_table(dataclasses.replace(seen, weights=sure), labels, 1.0)
+    assert table["entropy"] == pytest.approx(0, abs=1e-6)
+    assert table["reads"] == 3.0

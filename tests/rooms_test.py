@@ -10,14 +10,15 @@ PACKAGE = ROOT / "rra_keras"
 ROOMS = {
     "layers": set(),
     "backbones": set(),
-    "discovery": {"layers"},
-    "models": {"layers", "backbones", "discovery"},
+    "measures": set(),
+    "discovery": {"layers", "backbones", "measures"},
+    "models": {"layers", "backbones"},
     "datasets": set(),
     "data": {"datasets"},
-    "measures": set(),
-    "training": {"models", "discovery", "layers", "backbones", "data", "measures"},
-    "explain": {"layers", "measures"},
-    "reporting": {"training", "models", "explain", "data", "measures"},
+    "runs": {"models", "data", "measures"},
+    "training": {"runs", "models", "discovery", "layers", "backbones", "data", "measures"},
+    "explain": {"runs", "layers", "measures"},
+    "reporting": {"training", "runs", "models", "explain", "layers", "data", "measures"},
 }
 
 

@@ -8,20 +8,14 @@ import pytest
 
 from rra_keras import RRAClassifier, training
 from rra_keras.measures import predictions
+from rra_keras.runs import Run, files
 from rra_keras.training.config import configure
-from rra_keras.runs import Run
 
 
-def test_the_plain_backbone_sees_the_patch_size():
-    config = configure("edge", {"looks": 0})
-    assert config.model["image_size"] == 224
-    assert "glance_size" not in config.model
-    assert configure("edge", {"looks": 0, "image_size": 448}).model["image_size"] == 448
-
-
-def test_the_plain_backbone_beside_a_wide_crop_sees_as_many_pixels_in_a_square():
-    plain = {"looks": 0, "patch_size": (160, 320)}
-    assert configure("edge", plain).model["image_size"] == 224  # √(160 · 320) = 226
+def test_the_plain_backbone_sees_224_pixels_unless_told():
+    assert configure("edge", {"localizer": None}).model["image_size"] == 224
+    plain = configure("edge", {"localizer": None, "image_size": 448})
+    assert plain.model["image_size"] == 448
 
 
 def test_the_preset_s_glance_fits_a_smaller_image_but_a_given_one_is_refused():
@@ -30,24 +24,14 @@ def test_the_preset_s_glance_fits_a_smaller_image_but_a_given_one_is_refused():
         configure("edge", {"image_size": 128, "glance_size": 200})
 
 
-def test_a_localizer_that_reads_classes_sees_a_larger_glance():
-    model = configure("edge").model
-    assert (model["localizer"], model["glance_size"], model["patch_size"]) == ("box", 128, "auto")
-    model = configure("edge", {"localizer": {"name": "cam", "spread": 2.0}}).model
-    assert (model["glance_size"], model["patch_size"]) == (160, 224)
-    given = {"localizer": "cam", "glance_size": 128, "patch_size": 192}
-    assert given.items() <= configure("edge", given).model.items()
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"looks": 0},
-        {"looks": 0, "image_size": 128},
-        {"image_size": 128},
+        {"localizer": None},
+        {"localizer": None, "image_size": 128},
+        {"image_size": 256},
         {"backbone": "mobilenet"},
-        {"patch_size": (64, 96), "looks": 2},
-        {"localizer": "cam"},
+        {"crop_size": (64, 96), "max_fixations": 2},
     ],
 )
 def test_python_and_commands_mean_the_same_model(arguments):
@@ -62,7 +46,7 @@ def test_python_and_commands_mean_the_same_model(arguments):
     ("name", "arguments"),
     [
         ("preset", {"preset": "cloud"}),
-        ("lokks", {"model": {"lokks": 2}}),
+        ("max_fixation", {"model": {"max_fixation": 2}}),
         ("weights", {"weights": None}),
         ("epochs", {"epochs": 0}),
         ("learning_rate", {"learning_rate": float("nan")}),
@@ -80,31 +64,39 @@ def test_another_backbone_is_trained_whole():
     changed = configure("edge", {"backbone": "mobilenet_v2"})
     assert changed.model["train_from"] is None
     changed = configure("paper_vgg19", {"backbone": "mobilenet_v2"})
-    assert "crop_backbone" not in changed.model
+    assert changed.model["local_backbone"] == "vgg19_no_pool"
 
 
 def test_accuracies_by_hand():
     logits = np.zeros((4, 6), "float32")
     logits[0, 0] = logits[1, 1] = logits[2, 5] = logits[3, 3] = 1
     logits[3, 2] = -1  # the only class outside the top five
-    measured = predictions.accuracies({"logits": logits}, np.array([0, 1, 2, 2]))
+    measured = predictions.accuracies(logits, np.array([0, 1, 2, 2]))
     assert measured["accuracy"] == 0.5
     assert measured["top5_accuracy"] == 0.75
-    assert measured["glance_accuracy"] is None
 
 
 def test_predictions_as_a_table():
-    streams = {
-        "logits": np.array([[0.0, 1.0], [2.0, 1.0]]),
-        "glance_logits": np.array([[3.0, 1.0], [2.0, 1.0]]),
-    }
-    table = predictions.predictions_csv(
-        streams, np.array([1, 1]), ["ant, red", "bee"], ["a.jpg", "b.jpg"]
+    logits, scores = np.log([[0.25, 0.75], [0.5, 0.5]]), np.array([2.0, -1.0])
+    about = {"known_from": 0.0, "labels": np.array([1, 1]), "names": ["a.jpg", "b.jpg"]}
+    rows = predictions.prediction_rows(logits, scores, ["ant, red", "bee"], **about)
+    assert files.table(rows) == (
+        "file,label,predicted,probability,score,known,predicted_2,probability_2\n"
+        'a.jpg,bee,bee,0.750000,2.000000,1,"ant, red",0.250000\n'
+        'b.jpg,bee,"ant, red",0.500000,-1.000000,0,bee,0.500000\n'
     )
-    assert table == (
-        'image,label,logits,glance_logits\na.jpg,bee,bee,"ant, red"\n'
-        'b.jpg,bee,"ant, red","ant, red"\n'
-    )
+    (row, _) = predictions.prediction_rows(logits, scores, ["ant", "bee"], temperature=2.0)
+    assert float(row["probability"]) == pytest.approx(3**0.5 / (1 + 3**0.5), abs=1e-6)
+    assert (row["file"], row["known"]) == (0, 1)
+    assert "label" not in row
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path):
+    rows = [{"file": "ä, b.jpg", "label": 'a "b"'}, {"file": "=1+1", "label": ""}]
+    files.write_text(tmp_path / "table.csv", files.table(rows))
+    assert files.read_table(tmp_path / "table.csv") == rows
+    assert files.read_table(tmp_path / "none.csv") == []
+    assert files.table([], ["a", "b"]) == "a,b\n"
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
@@ -134,7 +126,7 @@ def excluding(photos, tmp_path):
     """The configuration of a run that leaves two photos out, and the list that names them."""
     files = tmp_path / "wrong.csv"
     files.write_text("file,label\nred/g0_0.png,blue\nblue/g1_2.png,red\n")
-    model = {"looks": 0, "backbone": "mobilenet", "image_size": 32}
+    model = {"localizer": None, "backbone": "mobilenet", "image_size": 32}
     names = {"dataset": f"folder:{photos}", "exclude": str(files)}
     return configure(model=model, weights="random", **names), files
 
@@ -147,7 +139,7 @@ def test_a_model_that_cannot_be_read_is_told_in_a_line(tmp_path):
 
 
 def test_a_run_from_before_an_option_was_one_goes_on(photos, tmp_path):
-    model = {"looks": 0, "image_size": 32}
+    model = {"localizer": None, "image_size": 32}
     config = configure(model=model, weights="random", dataset=f"folder:{photos}")
     run = training.prepare(config, tmp_path / "run").run
     del (stored := run.config)["one_object"]

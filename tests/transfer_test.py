@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rra_keras import training
+from rra_keras.layers import BoxLocalizer
 from rra_keras.training import transfer
 from rra_keras.training.config import configure
 
@@ -21,22 +22,21 @@ def finished(trained, tmp_path_factory):
 
 
 def test_the_same_classes_give_the_same_answers(build, trained, batch):
-    model = build(looks=2, train_from="block_1")
+    model = build(train_from="block_1")
     transfer.take_over(model, ["a", "b", "c"], trained, ["a", "b", "c"])
     expected = trained.predict(batch[0], verbose=0)
     np.testing.assert_array_equal(model.predict(batch[0], verbose=0), expected)
 
 
 def test_classes_that_stay_are_known_by_name_and_others_as_they_start(build, trained, batch):
-    model = build(looks=2, train_from="block_1", num_classes=4)
+    model = build(train_from="block_1", num_classes=4)
     before = [head.get_weights() for head in model.classifiers]
     transfer.take_over(model, ["new", "c", "a", "newer"], trained, ["a", "b", "c"])
     ours, theirs = (
-        m.view("glance_logits").predict(batch[0], verbose=0)["glance_logits"]
+        m.view("fixation_logits").predict(batch[0], verbose=0)["fixation_logits"]
         for m in (model, trained)
     )
-    np.testing.assert_allclose(ours[:, [2, 1]], theirs[:, [0, 2]], atol=1e-5)
-    assert len(model.classifiers) == 3
+    np.testing.assert_allclose(ours[..., [2, 1]], theirs[..., [0, 2]], atol=1e-5)
     for head, other, start in zip(model.classifiers, trained.classifiers, before, strict=True):
         for now, given, then in zip(head.get_weights(), other.get_weights(), start, strict=True):
             np.testing.assert_array_equal(now[..., [2, 1]], given[..., [0, 2]])
@@ -46,17 +46,16 @@ def test_classes_that_stay_are_known_by_name_and_others_as_they_start(build, tra
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"units": 6}, "recursive_attention/cell_0/kernel"),
-        ({"linear_vote": False, "looks": 1}, "vote_classifier/kernel"),
-        ({"looks": 0}, "vote_classifier/kernel"),
+        ({"localizer": BoxLocalizer((4,), name="localizer")}, "localizer/conv_0/kernel"),
+        ({"localizer": None}, "localizer/conv_0/kernel"),
     ],
 )
 def test_another_network_is_refused_by_the_first_weight_that_differs(
     build, trained, options, named
 ):
-    model = build(**{"looks": 2, "train_from": "block_1"} | options)
+    model = build(**{"train_from": "block_1"} | options)
     before = model.get_weights()
-    with pytest.raises(ValueError, match="init_from.*same layers.*Received: .*" + re.escape(named)):
+    with pytest.raises(ValueError, match="init_from.*same layers.*" + re.escape(named)):
         transfer.take_over(model, ["a", "b", "c"], trained, ["a", "b", "c"])
     for now, then in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(now, then)
@@ -80,16 +79,16 @@ def test_a_training_starts_from_the_run_it_is_given(
     config = configure("edge", {}, dataset=f"folder:{photos}", init_from=str(finished))
     built = {}
 
-    def build(num_classes, patch_size, **_):
-        built["patch_size"] = patch_size
+    def build(num_classes, crop_size, **_):
+        built["crop_size"] = crop_size
         return type(trained).from_config(trained.get_config() | {"num_classes": num_classes})
 
-    monkeypatch.setitem(training.prepare.__globals__, "RRAClassifier", build)
+    monkeypatch.setitem(training.build.__globals__, "model_class", lambda _: build)
     prepared = training.prepare(config, tmp_path / "run")
-    assert built["patch_size"] == trained.patch_size  # in place of "auto"
-    assert training.adapt(config, prepared) is prepared  # it knows where to look
+    assert training.objects_of(config, prepared) is None  # it knows where to look
+    model = training.build(config, prepared)
+    assert built["crop_size"] == trained.crop_size
     names = prepared.source.class_names  # blue, green, red
-    theirs = trained.glance_classifier.get_weights()[0]
-    ours = prepared.model.glance_classifier.get_weights()[0]
+    theirs, ours = (m.classifier.get_weights()[0] for m in (trained, model))
     order = [["red", "green", "blue"].index(name) for name in names]
     np.testing.assert_array_equal(ours, theirs[:, order])

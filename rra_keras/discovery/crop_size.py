@@ -9,7 +9,7 @@ PIXELS = 224**2
 LONGEST = 4  # times the shorter side
 
 
-def crop_size_for(boxes, pixels=PIXELS):
+def crop_size_for(boxes, pixels=PIXELS, longest=None):
     """Return the crops' height and width that fit most objects, at a given cost.
 
     1. The median of the boxes' height by width: half of the objects are wider, half higher.
@@ -23,6 +23,7 @@ def crop_size_for(boxes, pixels=PIXELS):
     Args:
         boxes: `(N, 4)`, `y0 x0 y1 x1` as fractions of square photos.
         pixels: about how many pixels a crop has.
+        longest: most pixels of a side; any number unless given.
 
     Returns:
         `(height, width)` in pixels; square for no boxes.
@@ -38,7 +39,8 @@ def crop_size_for(boxes, pixels=PIXELS):
     sides = np.maximum(np.reshape(boxes, (-1, 2, 2))[:, 1] - np.reshape(boxes, (-1, 2, 2))[:, 0], 0)
     sides = sides[np.all(sides > 0, axis=1)]
     aspect = float(np.median(sides[:, 0] / sides[:, 1])) if len(sides) else 1.0
-    lengths = range(MULTIPLE, math.floor(1.05 * pixels / MULTIPLE) + 1, MULTIPLE)
+    most = min(math.floor(1.05 * pixels / MULTIPLE), longest or pixels)
+    lengths = range(MULTIPLE, most + 1, MULTIPLE)
     candidates = [
         (h, w)
         for h in lengths

@@ -31,6 +31,7 @@ from rra_keras.measures.boxes import intersection_over_union, whole
 PROBED = 600  # photos that hypotheses are compared on
 EPOCHS = 14  # of the localizer's training, where all photos teach it
 FAR_VIEWS = 12  # of each photo, for each refinement beyond the first
+ERRORS = 1.0  # standard errors by which matching has to be ahead: nothing else saw these photos
 FOLDS = 4  # the first of them is held out where localizers are compared
 LEAST = 40  # photos, below which nothing is held out
 MATCH = "match"  # the hypothesis of `matched_boxes`
@@ -46,7 +47,7 @@ def find_objects(
     glance_size=128,
     max_refinements=None,
     one_object=False,
-    rounds=3,
+    rounds=2,
     seed=0,
 ):
     """Find the object in each photo without a box label, and teach a localizer to find it.
@@ -108,7 +109,7 @@ def find_objects(
     search = _Search(encoder, trunk, photos, labels, size, max_refinements, one_object, seed)
     found = search.run(rounds)
     boxes = found.boxes
-    crop_size = crop_size_for(boxes, min(224, side) ** 2)
+    crop_size = crop_size_for(boxes, min(224, side) ** 2, side)
     return Objects(
         boxes=boxes,
         confidence=found.confidence,
@@ -230,7 +231,7 @@ class _Search:
         seen = self.read(localizer)
         if before.localizer is None:
             other, right = None, self.whole_right()
-            better = beats(seen.right, right)
+            better = beats(seen.right, right, ERRORS)
         else:
             other = self.read(before.localizer)
             right, better = other.right, seen.right.sum() > other.right.sum()
@@ -252,27 +253,44 @@ class _Search:
         return self.boxed(found, seen), seen
 
     def taught(self, found, seen, rounds):
-        """Return what is found once what was read has taught where to look."""
+        """Return what is found once what was read has taught where to look.
+
+        Each round is judged by photos that are held out from it. At the end these teach as well.
+        """
         done = []
         while len(done) < rounds and seen.elsewhere.mean() >= ELSEWHERE:
-            teaching = np.flatnonzero(self.fold > 0)
-            surest = np.argsort(-seen.own[teaching], kind="stable")[: math.ceil(len(teaching) / 2)]
-            chosen = np.sort(teaching[surest])
-            # What was chosen replaces a box only where it ends elsewhere.
-            boxes = np.array(seen.chosen_boxes[chosen])
-            same = intersection_over_union(boxes, found.boxes[chosen]) >= 0.5
-            boxes[same] = found.boxes[chosen][same]
-            localizer = self.fit(boxes, chosen)
+            localizer = self.fit(*self.surest(found, seen, self.fold > 0))
             after = self.read(localizer)
-            kept = after.right.sum() > seen.right.sum()
-            elsewhere = float(seen.elsewhere.mean())
+            kept = after.margin.mean() > seen.margin.mean()  # less of chance in it than in counts
             accuracy = float(seen.right.mean()), float(after.right.mean())
-            done.append(Round(*accuracy, elsewhere, bool(kept)))
+            done.append(Round(*accuracy, float(seen.elsewhere.mean()), bool(kept)))
             if not kept:
                 break
             found = self.boxed(dataclasses.replace(found, localizer=localizer), after)
             seen = after
+        if found.name == MATCH or any(each.kept for each in done):
+            every = np.ones(len(self.photos), bool)
+            localizer = self.fit(*self.surest(found, seen, every))
+            found = dataclasses.replace(found, localizer=localizer)
         return dataclasses.replace(found, rounds=tuple(done))
+
+    def surest(self, found, seen, among):
+        """Return the boxes of the surest half of some photos, and their places among all.
+
+        What was chosen replaces a box only where it ends elsewhere.
+
+        Args:
+            found: the `_Found` so far.
+            seen: the `Read` of its localizer.
+            among: `(N,)` booleans.
+        """
+        rows = np.flatnonzero(among)
+        surest = np.argsort(-seen.own[rows], kind="stable")[: math.ceil(len(rows) / 2)]
+        rows = np.sort(rows[surest])
+        boxes = np.array(seen.chosen_boxes[rows], "float32")
+        same = intersection_over_union(boxes, found.boxes[rows]) >= 0.5
+        boxes[same] = found.boxes[rows][same]
+        return boxes, rows
 
     def boxed(self, found, seen: Read):
         """Return `found` with the boxes of the places that were chosen in each photo."""

@@ -84,8 +84,8 @@ def read(encoder, trunk, localizer, photos, labels, fold, size, max_refinements)
     2. At first the first place of each photo is the chosen one. A ridge regression on the features
        of the chosen places, each fold's from the other folds' photos, says how much each place is
        like each class; the one most like the photo's own class is chosen. And again.
-    3. Photos of fold 0 are held out: their labels choose nothing. They are read at the place that
-       is most like any class.
+    3. Photos of fold 0 are held out: they teach the regression nothing. How well they are read, at
+       the place that is most like any class, is the `margin`.
 
     Args:
         encoder: a `keras.Model` from images `(B, size, size, 3)`, 0…255, to a feature map, or to a
@@ -114,7 +114,7 @@ def read(encoder, trunk, localizer, photos, labels, fold, size, max_refinements)
     for _ in range(CHOICES):
         scores = _cross_fitted(kernel, targets, fold, rows * places + chosen, places)  # (N, K, C)
         own = np.where(distinct, scores[rows, :, label], -np.inf)  # (N, K)
-        chosen = np.where(fold == 0, _most(scores, distinct), own.argmax(axis=1))
+        chosen = own.argmax(axis=1)
     held_out = np.flatnonzero(fold == 0)
     answers = scores[held_out, _most(scores, distinct)[held_out]]  # (H, C)
     own_class = targets[held_out] > 0

@@ -230,3 +230,8 @@ def from_edge_to_edge(boxes, image_size):
         `(…, 4)`; 0 is the first pixel's outer edge, 1 the last one's.
     """
     return ((np.asarray(boxes) * (image_size - 1) + 0.5) / image_size).astype("float32")
+
+
+def between_centers(boxes, image_size):
+    """Return boxes as `ZoomCrop` takes them, float32: `from_edge_to_edge` undone."""
+    return ((np.asarray(boxes) * image_size - 0.5) / (image_size - 1)).astype("float32")

@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from rra_keras.explain.explainer import Explainer
+from rra_keras.explain.explainer import Explainer, between_centers
 from rra_keras.layers.zoom_crop import zoom_crop
 from rra_keras.measures.boxes import WHOLE
 from rra_keras.measures.maps import upsample
@@ -194,11 +194,8 @@ class _Strip:
 
 def cut(image, box, size):
     """Return a box `(4,)`, from edge to edge, of a photo `(S, S, 3)`, resized to `size`."""
-    last = len(image) - 1
-    corners = (np.asarray(box) * len(image) - 0.5) / last
-    return np.asarray(zoom_crop(image[None], np.float32(corners)[None].clip(0, 1), size, stride=4))[
-        0
-    ]
+    corners = between_centers(box, len(image)).clip(0, 1)
+    return np.asarray(zoom_crop(image[None], corners[None], size, stride=4))[0]
 
 
 def photo(axes, image, color="none"):

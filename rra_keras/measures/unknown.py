@@ -1,9 +1,6 @@
 """Is a photo of any of the classes at all? Each score is the higher, the more it is like theirs."""
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
-from scipy.spatial.distance import cdist
-from scipy.special import logsumexp
 
 KEPT = 0.95  # share of the classes' own photos that a threshold lets pass
 
@@ -17,22 +14,16 @@ def max_logit(logits):
     return np.max(logits, axis=-1)
 
 
-def energy(logits):
-    """Return the negative free energy, log Σ exp(logits): `(N, C)` → `(N,)`.
-
-    Source: Liu et al., "Energy-based Out-of-distribution Detection" (NeurIPS 2020), at T = 1.
-    """
-    return logsumexp(logits, axis=-1)
-
-
 def fit_threshold(scores, kept=KEPT):
-    """Return the greatest of the scores that at least a share `kept` of them reach.
+    """Return a threshold that at least a share `kept` of the scores reach.
 
-    Of fewer than 1 / (1 - kept) scores, all reach it: it is the least.
+    It lies half-way between the least score that is to reach it and the next lower one, so that
+    rounding, as on a device, puts none of them on the other side. Of fewer than 1 / (1 - kept)
+    scores all reach it: it is a hair below the least.
 
     Example:
         scores = model.view("score").predict(images, verbose=0)["score"]
-        model.known_from = unknown.fit_threshold(scores[:, 0])
+        model.calibration.known_from = unknown.fit_threshold(scores[:, 0])
 
     Args:
         scores: `(N,)`, of photos of the classes that were not trained on; N ≥ 1.
@@ -43,7 +34,10 @@ def fit_threshold(scores, kept=KEPT):
     """
     if not len(scores):
         raise ValueError("Invalid value for argument `scores`. Expected one or more. Received none")
-    return float(np.quantile(scores, 1 - kept, method="lower"))
+    scores = np.sort(np.asarray(scores, "float64"))
+    least = int(np.floor((1 - kept) * (len(scores) - 1) + 1e-9))
+    below = scores[least - 1] if least else scores[0] - 0.01 * max(np.ptp(scores), 1e-3)
+    return float((scores[least] + below) / 2)
 
 
 def is_known(scores, known_from):
@@ -54,66 +48,6 @@ def is_known(scores, known_from):
         known_from: the least score of those that are; `None` for all.
     """
     return np.asarray(scores) >= (-np.inf if known_from is None else known_from)
-
-
-def class_means(features, labels):
-    """Return each class' mean feature: `(N, D)` and integers `(N,)` → `(C, D)`.
-
-    Every class from 0 to the greatest label needs a photo.
-    """
-    return np.stack([features[labels == c].mean(axis=0) for c in range(labels.max() + 1)])
-
-
-def nearest_mean(features, means):
-    """Return the negative distance to the nearest class mean: `(N, D)`, `(C, D)` → `(N,)`."""
-    return -cdist(features, means).min(axis=-1)
-
-
-def mahalanobis(features, means, covariance):
-    """Return the negative Mahalanobis distance to the nearest class mean: `(N, D)` → `(N,)`.
-
-    Source: Lee et al., "A Simple Unified Framework for Detecting Out-of-Distribution Samples and
-    Adversarial Attacks" (NeurIPS 2018), of the last features alone.
-
-    Args:
-        features: `(N, D)`.
-        means: `(C, D)`.
-        covariance: `(D, D)`, shared by the classes; positive definite.
-    """
-    root = cholesky(covariance, lower=True)
-    whitened = (solve_triangular(root, each.T, lower=True).T for each in (features, means))
-    return nearest_mean(*whitened)
-
-
-def shrunk_covariance(centered):
-    """Return the covariance of features, shrunk toward that of a sphere of the same variance.
-
-    With fewer photos than features, or not many more, the sample's own covariance cannot be
-    inverted, or misleads where it is.
-
-    Source: Chen et al., "Shrinkage Algorithms for MMSE Covariance Estimation" (IEEE Transactions on
-    Signal Processing 2010), oracle approximating shrinkage (equation 23).
-
-    Args:
-        centered: `(N, D)`, less the mean of each one's class.
-
-    Returns:
-        `(D, D)`, positive definite.
-
-    Raises:
-        ValueError: if the features do not vary within classes, so that nothing is near or far.
-    """
-    count, width = centered.shape
-    sample = centered.T @ centered / max(count, 1)
-    trace, square = np.trace(sample), np.sum(sample**2)
-    if not trace > 0:
-        raise ValueError(
-            "Invalid value for argument `centered`. Expected features that vary within classes. "
-            f"Received: {count} that are all alike"
-        )
-    most = (count + 1 - 2 / width) * (square - trace**2 / width)
-    share = 1.0 if most <= 0 else min(1.0, ((1 - 2 / width) * square + trace**2) / most)
-    return (1 - share) * sample + share * trace / width * np.eye(width)
 
 
 def principal_space(features, count):
@@ -138,7 +72,7 @@ def residual(features, mean, directions):
 
 
 def fit_known_score(logits, features, count):
-    """Return what `rra_keras.layers.KnownScore.learn` takes, of photos of the classes.
+    """Return what `rra_keras.layers.Calibration.learn` takes, of photos of the classes.
 
     1. The space of `count` dimensions in which their features vary most.
     2. The scale by which the mean residual outside of it is the mean greatest logit.

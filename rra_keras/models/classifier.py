@@ -140,6 +140,7 @@ class RRAClassifier(Classifier):
                     crop_method,
                     name="recursive_attention",
                 )
+                localizer.trainable = True  # all of it, whatever it was, and then none of it:
                 localizer.trainable = False  # it learns from boxes, in `find_objects`
                 jitter = BoxJitter(name="box_jitter")
                 zoom_crop = ZoomCrop(crop_size, crop_method, name="zoom_crop")

@@ -63,6 +63,7 @@ PRESETS = {
         },
     ),
 }
+CROP_SIZE = 224  # pixels that are read unless told
 PLAIN_SIZE = 224  # pixels that the plain backbone sees unless told
 
 
@@ -85,7 +86,7 @@ def preset_model(name, model_class, overrides):
 
     1. Another backbone than the preset's is trained whole unless `train_from` is given.
     2. With `localizer=None` the backbone sees 224 pixels unless `image_size` is given.
-    3. The preset's own glance is no larger than the photo.
+    3. The preset's own glance, and a crop that is not given, are no larger than the photo.
 
     Args:
         name: a name in `PRESETS`.
@@ -116,4 +117,6 @@ def preset_model(name, model_class, overrides):
         arguments["image_size"] = overrides.get("image_size", PLAIN_SIZE)
     elif "glance_size" in arguments and "glance_size" not in overrides:
         arguments["glance_size"] = min(arguments["glance_size"], arguments["image_size"])
+    if "crop_size" not in arguments and arguments["image_size"] < CROP_SIZE:
+        arguments["crop_size"] = arguments["image_size"]
     return arguments

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 from scipy.stats import entropy
 
+from rra_keras.explain.explainer import between_centers
 from rra_keras.layers.boxes import grow_box
 from rra_keras.measures import faithfulness, localization
 from rra_keras.measures.boxes import areas, intersection_over_union
@@ -49,7 +50,8 @@ class Reader:
             Two arrays `(B, 1 + R, C)` of logits.
         """
         own, others = [], []
-        for boxes in np.moveaxis(seen.found[:, 0], 1, 0):  # (B, 4)
+        found = between_centers(seen.found[:, 0], images.shape[1])
+        for boxes in np.moveaxis(found, 1, 0):  # (B, 4)
             own.append(self(images, boxes))
             others.append(self(images, np.roll(boxes, 1, axis=0)))
         return np.stack(own, axis=1), np.stack(others, axis=1)

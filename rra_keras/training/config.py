@@ -67,7 +67,7 @@ class Config:
     weights: str = "imagenet"
     init_from: str | None = None
     one_object: bool = False
-    rounds: int = 3
+    rounds: int = 2
     augment: str
     epochs: int
     batch_size: int

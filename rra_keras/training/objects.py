@@ -57,12 +57,12 @@ def objects_of(config, prepared):
     return objects
 
 
-def describe(objects):
-    """Say in one line what was found."""
+def describe(objects, model):
+    """Say in one line what was found, and what `model` makes of it."""
     if objects.whole:
-        size = objects.plain_size
+        size = model.image_size
         return f"No single main object found: training the plain backbone at {size} pixels."
-    size = "×".join(map(str, objects.crop_size))
+    size = "×".join(map(str, model.crop_size))
     rounds = "".join(f"Round {n}: {each}.\n" for n, each in enumerate(objects.rounds, start=1))
     area = f"{objects.area:.0%}"
     return f"{rounds}The objects cover {area} of the photos on average: read at {size} pixels."

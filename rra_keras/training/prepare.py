@@ -6,6 +6,7 @@ import dataclasses
 import keras
 
 from rra_keras import data
+from rra_keras.backbones import build_encoder, build_trunk
 from rra_keras.data.sources import Source
 from rra_keras.runs import Run
 from rra_keras.training import processes, transfer
@@ -82,6 +83,7 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None, sourc
         strict=config.strict,
         exclude=exclude,
     )
+    _check_backbone(config)
     if number == 0:
         run = Run.create(run_dir, stored, resume=resume, overwrite=overwrite)
         if config.exclude:
@@ -89,6 +91,19 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None, sourc
         _note_small_photos(source.splits["train"], config.model)
     clock.stop()
     return Prepared(run, source, clock, strategy)
+
+
+def _check_backbone(config):
+    """Raise what building the backbone would raise, before objects are looked for in vain."""
+    model, weights = config.model, config.weights
+    encoder = build_encoder(
+        model["backbone"],
+        None if weights == "random" else weights,
+        train_from=model.get("train_from"),
+        fine_features=True,
+    )
+    if model.get("localizer") and model.get("train_from"):
+        build_trunk(encoder, model["train_from"])
 
 
 def build(config, prepared, objects=None):
