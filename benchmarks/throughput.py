@@ -98,11 +98,11 @@ def readers(folder, size):
     plain = keras.utils.image_dataset_from_directory(
         folder, label_mode="categorical", batch_size=None, image_size=(size, size), verbose=False
     )
-    classes = len(plain.class_names)
+
     datasets = {  # Of the first two, one number an image is all that goes on.
         DECODE: mapped(encoded, lambda _, jpeg: tf.io.decode_jpeg(jpeg)[0, 0, 0]),
         RESIZE: mapped(encoded, lambda *example: resized(*example)[0, 0, 0]),
-        PIPELINE: pipeline.training_batches(split, size, BATCH_SIZE, classes, epochs=2),
+        PIPELINE: pipeline.training_batches(split, size, BATCH_SIZE, epochs=2),
         KERAS: mapped(plain, augmented),
     }
     return {

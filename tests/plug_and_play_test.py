@@ -14,10 +14,10 @@ def test_layers_train_and_reload_in_a_model_of_ones_own(tmp_path):
     )
     pool = layers.GlobalAveragePooling2D()
     features = backbone(layers.Resizing(24, 24)(images))
-    box = rra_keras.CamLocalizer(name="box")(features, layers.Dense(5)(features))
+    box = rra_keras.CamLocalizer(name="box")(layers.Dense(5)(features))
     crop = rra_keras.ZoomCrop(24)([images, box])
-    looks = [pool(features), pool(backbone(crop))]
-    aggregate, _, _ = rra_keras.RecursiveAttention(units=8, steps=2, name="rra")(looks)
+    vector = layers.concatenate([pool(features), pool(backbone(crop))])
+    aggregate, _, _ = rra_keras.StepAttention(units=8, steps=2, name="rra")(vector)
     model = keras.Model(images, layers.Dense(5)(aggregate))
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 

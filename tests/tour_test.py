@@ -21,7 +21,7 @@ def test_the_tour_runs(tmp_path, monkeypatch, capsys):
         if cell["cell_type"] == "code":
             exec("".join(cell["source"]), names)
     assert np.mean(names["logits"].argmax(-1) == names["test_labels"]) > 0.4  # by chance 0.125
-    assert names["result"].looks == 2
+    assert len(names["result"].boxes) >= 1
     with Image.open("focus.png") as drawn:
         assert drawn.width > 400
-    assert "after 2 looks" in capsys.readouterr().out
+    assert "places read: " in capsys.readouterr().out

@@ -21,8 +21,9 @@ from conftest import tensorflow_only
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-from export import classify, demo, inference, tflite, web
+from export import classify, demo, tflite, web
 from export.classify import Classifier
+from export.write import metadata
 
 pytestmark = tensorflow_only("export")
 ROOT = pathlib.Path(__file__).parents[1]
@@ -39,17 +40,16 @@ SWITCH = "Run on the {} instead"
 expect.set_options(timeout=120_000)  # milliseconds: the GPU is a slow one
 
 
-def write_model(content, path, confidence, **more):
-    metadata = {"image_size": 64, "confidence": confidence, "refinements": 2, **more}
-    path.write_bytes(tflite.attach(content, LABELS, metadata))
+def write_model(content, path, model, **more):
+    path.write_bytes(tflite.attach(content, LABELS, metadata(model) | more))
     return path
 
 
 @pytest.fixture(scope="module")
-def model(tflite_contents, tmp_path_factory):
-    """A model file of a classifier that looks until its object is framed."""
+def model(tflite_contents, distinct, tmp_path_factory):
+    """A model file of a classifier with three fixations, to which every photo is known."""
     path = tmp_path_factory.mktemp("model") / "model.tflite"
-    return write_model(tflite_contents["fp32"], path, 0.5)
+    return write_model(tflite_contents["fp32"], path, distinct, known_from=None)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -132,22 +132,23 @@ def shots(tmp_path_factory):
 
 
 def read(page):
-    """What the page shows: probabilities by label, boxes `(looks, 4)`, step weights `(T,)`."""
+    """What the page shows: probabilities by label, boxes that were read `(K, 4)`, their weights."""
     rows = [row.split("\n") for row in page.locator("#top li").all_inner_texts()]
     values = page.locator("#top data").evaluate_all("all => all.map((one) => Number(one.value))")
-    insets = page.locator("#boxes > div").evaluate_all("all => all.map((one) => one.style.inset)")
+    insets = page.locator("#boxes > .read").evaluate_all("all => all.map((one) => one.style.inset)")
     sides = [[float(side[:-1]) / 100 for side in (inset + "").split()] for inset in insets]
-    weights = page.locator(".steps data").evaluate_all("all => all.map((one) => Number(one.value))")
+    shares = [text.removeprefix("weight ") for text in page.locator(".caption").all_inner_texts()]
+    weights = [float(share.removesuffix(" %")) / 100 for share in shares] or [1.0] * len(sides)
     boxes = [[top, left, 1 - bottom, 1 - right] for top, right, bottom, left in sides]
     names = [row[0] for row in rows]
     return dict(zip(names, values, strict=True)), np.array(boxes), np.array(weights)
 
 
-def show(page, file, mode="full"):
+def show(page, file, mode="sure"):
     if mode:
         page.locator(f"[value={mode}]").check(force=True)
     page.locator("#file").set_input_files(file)
-    expect(page.locator(f"{DONE} #looks li").first).to_be_visible()
+    expect(page.locator(f"{DONE} #steps li").first).to_be_visible()
 
 
 def use(page, accelerator):
@@ -167,26 +168,26 @@ def test_the_page_says_what_python_says(page, model, shots, accelerator):
     classifier = Classifier(model)
     top = []
     for shot in shots:
-        for mode, looks in (("full", None), ("glance", 0)):
-            result = classifier.classify(shot, confidence=2.0, looks=looks)
+        for mode, fixations in (("sure", None), ("first", 1)):
+            result = classifier.classify(shot, fixations)
             show(page, shot, mode)
             probabilities, boxes, weights = read(page)
             expected = [label.replace("_", " ") for label in result.labels]
             assert list(probabilities) == expected
             values = list(probabilities.values())
             np.testing.assert_allclose(values, result.probabilities, atol=1e-2)
-            np.testing.assert_allclose(weights, result.step_weights, atol=1e-2)
-            if mode == "full":
-                np.testing.assert_allclose(boxes, result.boxes, atol=1e-2)
-                top.append(probabilities["red"])
-                tiles = page.locator("#looks figcaption").all_inner_texts()
-                assert [tile.split(" · ")[0] for tile in tiles[1:]] == [
-                    f"Look {number}" for number in range(1, result.looks + 1)
-                ]
-                assert all(re.search(r" · \d+(\.\d)? ms$", tile) for tile in tiles[1:])
-                said = page.locator("#time").inner_text()
-                assert re.fullmatch(rf"{result.looks} looks?, \d+(\.\d)? ms", said)
-    assert np.ptp(top) > 0.3  # the photos do not look alike to the model
+            np.testing.assert_allclose(weights, result.weights, atol=2e-2)
+            np.testing.assert_allclose(boxes, result.boxes, atol=1e-2)
+            top.append(probabilities["red"])
+            tiles = page.locator("#steps figcaption").all_inner_texts()
+            steps = [" · ".join(tile.split(" · ")[:2]) for tile in tiles[1:]]
+            assert steps.count("1 · Refine") == result.refinements[0]
+            reads = [f"{k + 1} · Read" for k in range(len(result.boxes))]
+            assert [step for step in steps if "Read" in step] == reads
+            assert all(re.search(r" · \d+(\.\d)? ms$", tile) for tile in tiles)
+            said = page.locator("#time").inner_text()
+            assert re.fullmatch(rf"{len(result.boxes)} places? read, \d+(\.\d)? ms", said)
+    assert np.ptp(top) > 0.1  # the photos do not look alike to the model
 
 
 @pytest.mark.parametrize("size", [(301, 200), (150, 600), (64, 64), (40, 50), (1, 300)])
@@ -221,7 +222,7 @@ def test_a_dropped_and_a_pasted_photo_are_looked_at(page, shots):
     url = "data:image/png;base64," + base64.b64encode(shots[2].read_bytes()).decode()
     assert shots[2].suffix == ".png"
     for event, holder in (("drop", "dataTransfer"), ("paste", "clipboardData")):
-        page.evaluate("document.querySelector('#looks').replaceChildren()")
+        page.evaluate("document.querySelector('#steps').replaceChildren()")
         page.evaluate(
             """async ([url, event, holder]) => {
                 const transfer = new DataTransfer();
@@ -232,17 +233,18 @@ def test_a_dropped_and_a_pasted_photo_are_looked_at(page, shots):
             }""",
             [url, event, holder],
         )
-        expect(page.locator(f"{DONE} #looks li").first).to_be_visible()
+        expect(page.locator(f"{DONE} #steps li").first).to_be_visible()
 
 
 def test_the_keyboard_is_enough(page, shots):
     show(page, shots[0])
-    page.locator("[value=full]").focus()
+    page.locator("[value=sure]").focus()
     page.keyboard.press("ArrowLeft")
-    expect(page.locator("[value=glance]")).to_be_checked()
-    expect(page.locator(f"{DONE} #boxes .would")).to_have_count(1)
+    expect(page.locator("[value=first]")).to_be_checked()
+    expect(page.locator(f"{DONE} #boxes .read")).to_have_count(1)
     page.keyboard.press("ArrowRight")
-    expect(page.locator(f"{DONE} #boxes .look")).to_have_count(1)
+    expect(page.locator("[value=sure]")).to_be_checked()
+    expect(page.locator(f"{DONE} #boxes .read.most")).to_have_count(1)
 
 
 def test_other_files_are_refused_in_words(page, shots, tmp_path):
@@ -327,13 +329,13 @@ def test_a_model_that_is_missing_is_told(browser, address):
     opened.close()
 
 
-def test_the_plain_backbone_has_no_looks(browser, plain, serve, shots, tmp_path):
-    path = write_model(plain[1], tmp_path / "plain.tflite", None)
+def test_the_plain_backbone_reads_the_whole_photo(browser, plain, serve, shots, tmp_path):
+    path = write_model(plain[1], tmp_path / "plain.tflite", plain[0])
     web.build(path, tmp_path / "site", samples=shots[0].parent)
     opened = browser.new_page(reduced_motion="reduce")
     opened.goto(serve(tmp_path / "site"))
     expect(opened.get_by_role("button", name="Sample: ")).to_have_count(3)
-    expect(opened.locator(f"{DONE} #looks li")).to_have_count(1)  # the first sample, unasked
+    expect(opened.locator(f"{DONE} #top li")).to_have_count(3)  # the first sample, unasked
     expect(opened.locator("#modes")).to_be_hidden()
     expected = Classifier(path).classify(tmp_path / "site" / "samples" / "0.jpg")
     values = list(read(opened)[0].values())
@@ -341,28 +343,11 @@ def test_the_plain_backbone_has_no_looks(browser, plain, serve, shots, tmp_path)
     opened.close()
 
 
-def test_several_looks_come_in_one_call(browser, build, serve, shots, tmp_path):
-    signatures = inference.Signatures(inference.rebuild(build(looks=2, steps=1), "gather"))
-    content = tflite.convert(signatures, ["fp32"])["fp32"]
-    path = write_model(content, tmp_path / "two.tflite", None)
-    web.build(path, tmp_path / "site")
-    opened = browser.new_page(reduced_motion="reduce")
-    opened.goto(serve(tmp_path / "site"))
-    expect(opened.locator(DONE)).to_be_visible()
-    show(opened, shots[0], None)
-    expected = Classifier(path).classify(shots[0])
-    probabilities, boxes, weights = read(opened)
-    np.testing.assert_allclose(list(probabilities.values()), expected.probabilities, atol=1e-2)
-    np.testing.assert_allclose(boxes, expected.boxes, atol=1e-2)
-    np.testing.assert_allclose(weights, expected.step_weights, atol=1e-2)
-    opened.close()
-
-
 def test_a_photo_of_none_of_the_classes_is_given_no_name(browser, plain, serve, shots, tmp_path):
-    path = write_model(plain[1], tmp_path / "plain.tflite", None)
+    path = write_model(plain[1], tmp_path / "plain.tflite", plain[0])
     scores = [Classifier(path).classify(shot).score for shot in shots]
     known_from = float(np.mean([min(scores), max(scores)]))
-    write_model(plain[1], path, None, known_from={"full": known_from})
+    write_model(plain[1], path, plain[0], known_from=known_from)
     web.build(path, tmp_path / "site")
     opened = browser.new_page(reduced_motion="reduce")
     opened.goto(serve(tmp_path / "site"))
