@@ -11,11 +11,11 @@ import csv
 import pathlib
 import sys
 
+import numpy as np
 
 from rra_keras import cli, data
 from rra_keras.measures import unknown
 from rra_keras.runs import Run, collect
-
 
 
 def without(source, count):

@@ -85,7 +85,7 @@ class Signatures:
         attention = self.model.attention
         count = attention.max_fixations
         boxes, votes = attention.propose(crop, count)
-        places = [box[:, 0] for box in ops.split(boxes, count, axis=1)]  # (B, 4) each
+        places = [ops.reshape(box, (-1, 4)) for box in ops.split(boxes, count, axis=1)]
         found = [_found(place, smaller_than_view(place)) for place in places]
         several = {
             name: ops.stack([each[name] for each in found], axis=1)

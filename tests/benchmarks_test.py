@@ -64,8 +64,8 @@ def test_groups_widen_the_interval(compare):
 
 def test_predictions_are_read_by_seed(compare, tmp_path, monkeypatch):
     monkeypatch.setattr(compare, "RESULTS", tmp_path)
-    (tmp_path / "birds-edge-3.csv").write_text("image,label,logits\n0,a,a\n1,b,a\n")
-    (tmp_path / "birds-edge-wide-3.csv").write_text("image,label,logits\n0,a,b\n")
+    (tmp_path / "birds-edge-3.csv").write_text("file,label,predicted\n0,a,a\n1,b,a\n")
+    (tmp_path / "birds-edge-wide-3.csv").write_text("file,label,predicted\n0,a,b\n")
     assert compare.read("birds", "edge") == {3: {"0": True, "1": False}}
 
 

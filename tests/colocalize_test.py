@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from rra_keras.discovery.discover import hypothesize
-
 from rra_keras.discovery import colocalize
+from rra_keras.discovery.hypotheses import hypothesize
 from rra_keras.discovery.observe import Observed
-from rra_keras.measures.localization import intersection_over_union
+from rra_keras.measures.boxes import intersection_over_union
 
 FRAME = np.array([[0.0, 0.0, 1.0, 1.0]], "float32")
 

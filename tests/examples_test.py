@@ -30,7 +30,7 @@ from rra_keras import data
 pytestmark = tensorflow_only("most examples need tf.data")
 
 ROOT = pathlib.Path(__file__).parents[1]
-ROOMS = "backbones data discovery explain layers measures models reporting training".split()
+ROOMS = "backbones data discovery explain layers measures models reporting runs training".split()
 
 
 def _documented():

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from rra_keras.measures import doubts
+from rra_keras.runs import files
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2])
 PROBABILITIES = np.array(
@@ -52,10 +53,11 @@ def test_labels_that_were_changed_are_found(seed):
 
 def test_doubts_as_a_table():
     names = [f"{i}, a.jpg" for i in range(9)]
-    table = doubts.doubts_csv([2, 6], LABELS, PROBABILITIES, ["ant", "bee", "fly", "elk"], names)
-    assert table == (
+    classes = ["ant", "bee", "fly", "elk"]
+    rows = doubts.doubt_rows([2, 6], LABELS, PROBABILITIES, classes, names)
+    assert files.table(*rows) == (
         "file,label,predicted,label_probability,predicted_probability\n"
         '"2, a.jpg",ant,bee,0.1000,0.9000\n"6, a.jpg",bee,ant,0.3500,0.6000\n'
     )
-    numbered = doubts.doubts_csv([6], LABELS, PROBABILITIES, ["ant", "bee", "fly", "elk"])
-    assert numbered.splitlines()[1].startswith("6,bee,ant,")
+    (numbered,), _ = doubts.doubt_rows([6], LABELS, PROBABILITIES, classes)
+    assert numbered[:3] == [6, "bee", "ant"]

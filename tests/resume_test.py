@@ -17,7 +17,7 @@ from rra_keras.training.checkpoint import BEST
 ROOT = pathlib.Path(__file__).parents[1]
 FLAGS = [
     *SMALL_TRAINING,
-    *("--localizer=random", "--batch_size=3", "--checkpoint_every=1", "--resume"),
+    *("--batch_size=3", "--checkpoint_every=1", "--resume"),
 ]
 
 

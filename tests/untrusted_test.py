@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 from keras import layers
 
-from rra_keras.measures.predictions import predictions_csv
-from rra_keras.runs import Run
+from rra_keras.measures.predictions import prediction_rows
+from rra_keras.runs import Run, files
 
 
 def test_names_stay_as_they_are_in_a_table():
     classes = ["=1+1", '+"quoted", with a comma', "-5", "@home", "'apostrophe"]
     names = [f"{name}/0.jpg" for name in classes]
     logits = np.eye(5)[[4, 3, 2, 1, 0]]
-    table = predictions_csv({"logits": logits}, np.arange(5), classes, names)
-    rows = list(csv.DictReader(table.splitlines()))
-    assert [row["image"] for row in rows] == names
+    said = prediction_rows(logits, np.zeros(5), classes, labels=np.arange(5), names=names)
+    rows = list(csv.DictReader(files.table(said).splitlines()))
+    assert [row["file"] for row in rows] == names
     assert [row["label"] for row in rows] == classes
-    assert [row["logits"] for row in rows] == classes[::-1]
+    assert [row["predicted"] for row in rows] == classes[::-1]
 
 
 def test_a_model_file_with_code_is_refused(tmp_path):

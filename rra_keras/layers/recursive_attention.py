@@ -107,7 +107,7 @@ class RecursiveAttention(keras.layers.Layer):
         glance = shrink(images, self.glance_size)
         boxes, votes = self.propose(glance, count)  # (B, K, 4), (B, K)
         # A place is a batch of its own from here on, so that no tensor has an axis too many.
-        places = [box[:, 0] for box in ops.split(boxes, count, axis=1)]  # (B, 4) each
+        places = [ops.reshape(box, (-1, 4)) for box in ops.split(boxes, count, axis=1)]
         found, views = [list(places)], []
         # 1 while it goes on, then 0: numbers, as GPU delegates know few conditions.
         active = [smaller_than_view(box) for box in places]  # (B, 1) each

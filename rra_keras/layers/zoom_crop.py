@@ -251,7 +251,7 @@ class ZoomCrop(keras.layers.Layer):
             images = ops.cast(images, self.compute_dtype)
         places = [boxes]
         if len(boxes.shape) == 3:
-            places = [box[:, 0] for box in ops.split(boxes, boxes.shape[1], axis=1)]
+            places = [ops.reshape(box, (-1, 4)) for box in ops.split(boxes, boxes.shape[1], axis=1)]
         crops = [zoom_crop(images, box, self.size, self.method, self.stride) for box in places]
         crops = ops.concatenate(crops, axis=0) if len(crops) > 1 else crops[0]
         return ops.cast(crops, self.compute_dtype)

@@ -24,7 +24,8 @@ def fit_temperature(logits, labels):
     standard normal prior on log T.
 
     Example:
-        model.temperature = calibration.fit_temperature(model.predict(images, verbose=0), labels)
+        logits = model.predict(images, verbose=0)
+        model.calibration.temperature = calibration.fit_temperature(logits, labels)
 
     Args:
         logits: `(N, C)`, of photos that were not trained on.

@@ -29,8 +29,7 @@ class CrossEntropy(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         classes = y_pred.shape[-1]
-        if len(y_true.shape) == 2 and y_true.shape[-1] == 1 != classes:
-            y_true = ops.squeeze(y_true, axis=-1)
+        y_true = _as_vector_or_one_hot(y_true, y_pred)
         if len(y_true.shape) == 1:
             y_true = ops.one_hot(ops.cast(y_true, "int32"), classes, dtype=y_pred.dtype)
         y_true = ops.cast(y_true, y_pred.dtype)
@@ -41,9 +40,24 @@ class CrossEntropy(keras.losses.Loss):
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
 
 
+def _as_vector_or_one_hot(y_true, y_pred):
+    """Return labels `(B,)`, of a column `(B, 1)` too, or `(B, C)` as they are."""
+    if len(y_true.shape) == 2 and y_true.shape[-1] == 1 != y_pred.shape[-1]:
+        return ops.squeeze(y_true, axis=-1)
+    return y_true
+
+
 @keras.saving.register_keras_serializable("rra_keras")
 class Accuracy(keras.metrics.MeanMetricWrapper):
-    """How often the largest logit is the label's, which may be an integer or one-hot."""
+    """How often the largest logit is the label's, which may be an integer or one-hot.
+
+    Args:
+        name: the metric's name.
+        dtype: its dtype; Keras' own unless given.
+
+    Example:
+        accuracy = models.base.Accuracy()(np.array([0, 2]), np.eye(3)[:2])  # 0.5
+    """
 
     def __init__(self, name="accuracy", dtype=None):
         super().__init__(_is_right, name=name, dtype=dtype)
@@ -53,9 +67,9 @@ class Accuracy(keras.metrics.MeanMetricWrapper):
 
 
 def _is_right(y_true, y_pred):
+    y_true = _as_vector_or_one_hot(y_true, y_pred)
     if len(y_true.shape) == 2:
-        one_hot = y_true.shape[-1] == y_pred.shape[-1]
-        y_true = ops.argmax(y_true, axis=-1) if one_hot else ops.squeeze(y_true, axis=-1)
+        y_true = ops.argmax(y_true, axis=-1)
     return ops.equal(ops.cast(y_true, "int32"), ops.cast(ops.argmax(y_pred, axis=-1), "int32"))
 
 

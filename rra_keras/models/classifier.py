@@ -48,7 +48,9 @@ class RRAClassifier(Classifier):
 
     Example:
         objects = rra_keras.find_objects(images, labels, "mobilenet", weights="random")
-        model = rra_keras.RRAClassifier("mobilenet", 3, image_size=64, crop_size=32)
+        model = rra_keras.RRAClassifier(
+            "mobilenet", 3, image_size=64, crop_size=32, glance_size=32
+        )
         model.compile("adam")
         model.fit(images, labels, verbose=0)
         logits = model.predict(images, verbose=0)  # (9, 3)

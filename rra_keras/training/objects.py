@@ -4,6 +4,7 @@ import dataclasses
 import json
 import tempfile
 
+import keras
 import numpy as np
 
 from rra_keras.data import pipeline, splits
@@ -36,6 +37,16 @@ def objects_of(config, prepared):
 
     Returns:
         `Objects`; `None` for a model that does not look for them, or that goes on from another run.
+
+    Example:
+        config = training.configure(
+            "edge",
+            {"backbone": "mobilenet", "localizer": None, "image_size": 32},
+            weights="random",
+            dataset=f"folder:{photos}",
+        )
+        prepared = training.prepare(config, "runs/objects")
+        assert training.objects_of(config, prepared) is None
 
     Raises:
         OSError: if a file cannot be written.
@@ -79,6 +90,7 @@ def _find(config, run, train):
         for i, (images, _) in enumerate(batches.as_numpy_iterator()):
             photos[i] = images[0].round().clip(0, 255)
         print(f"Looking for the objects in {subset.size} training photos.", flush=True)
+        keras.utils.set_random_seed(config.seed)  # of the localizer's first weights
         objects = find_objects(
             photos,
             subset.labels,

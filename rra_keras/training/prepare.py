@@ -96,14 +96,15 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None, sourc
 def _check_backbone(config):
     """Raise what building the backbone would raise, before objects are looked for in vain."""
     model, weights = config.model, config.weights
-    encoder = build_encoder(
-        model["backbone"],
-        None if weights == "random" else weights,
-        train_from=model.get("train_from"),
-        fine_features=True,
-    )
-    if model.get("localizer") and model.get("train_from"):
-        build_trunk(encoder, model["train_from"])
+    with processes.alone():  # each process its own: nothing of it is kept
+        encoder = build_encoder(
+            model["backbone"],
+            None if weights == "random" else weights,
+            train_from=model.get("train_from"),
+            fine_features=True,
+        )
+        if model.get("localizer") and model.get("train_from"):
+            build_trunk(encoder, model["train_from"])
 
 
 def build(config, prepared, objects=None):
@@ -116,6 +117,15 @@ def build(config, prepared, objects=None):
 
     Returns:
         The model, not compiled.
+
+    Example:
+        config = training.configure(
+            "edge",
+            {"backbone": "mobilenet", "localizer": None, "image_size": 32},
+            weights="random",
+            dataset=f"folder:{photos}",
+        )
+        model = training.build(config, training.prepare(config, "runs/build"))
 
     Raises:
         ValueError: if the arguments do not fit the objects, or the run that it goes on from.

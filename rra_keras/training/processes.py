@@ -98,7 +98,7 @@ def leave_group():
 
 @contextlib.contextmanager
 def alone():
-    """Let process 0 compute without the others: models built here are its own."""
+    """Let a process compute without the others: models built here are its own."""
     shared = keras.distribution.distribution()
     keras.distribution.set_distribution(None)
     try:
