@@ -36,7 +36,9 @@ def read(data, row):
     for path in sorted(RESULTS.glob(f"{data}-{row}-*.csv")):
         if match := re.fullmatch(rf"{data}-{row}-(\d+)", path.stem):
             said = csv.DictReader(path.read_text().splitlines())
-            seeds[int(match[1])] = {line["file"]: line["label"] == line["predicted"] for line in said}
+            seeds[int(match[1])] = {
+                line["file"]: line["label"] == line["predicted"] for line in said
+            }
     return seeds
 
 

@@ -13,8 +13,8 @@ import sys
 import numpy as np
 
 from rra_keras import cli, data, training
-from rra_keras.training.config import Config
 from rra_keras.runs import Run
+from rra_keras.training.config import Config
 
 
 def few(source, known, photos):

@@ -1,7 +1,7 @@
 """Compare files on this machine in one run: `python -m export.benchmark --model=RUN/model.keras`.
 
-- the run's own exported files (`--export`, RUN/export unless given), piece by piece on photos of its
-  validation split, as devices run them, each photo with as many fixations as it needs;
+- the run's own exported files (`--export`, RUN/export unless given), piece by piece on photos of
+  its validation split, as devices run them, each photo with as many fixations as it needs;
 - the same files in one call;
 - the plain backbone at each `--plain_size`, as TFLite files of the same precisions;
 - the naive export of the model as it is, with TensorFlow's own crop. Its Flex op is counted, not

@@ -4,9 +4,9 @@ import numpy as np
 
 # `agreement`: least share of images whose first class is Keras'; `pieces_agreement`: the same
 # where the device cuts the crops, piece by piece: a box at the limit of being framed may be looked
-# into once more there; `boxes_max`, `boxes_p99`: most by which boxes may differ; `drop`: most accuracy
-# to lose, beyond what chance explains; `gpu`: most by which boxes and probabilities on the GPU may
-# differ from those on the CPU.
+# into once more there; `boxes_max`, `boxes_p99`: most by which boxes may differ; `drop`: most
+# accuracy to lose, beyond what chance explains; `gpu`: most by which boxes and probabilities on the
+# GPU may differ from those on the CPU.
 LIMITS = {
     "saved_model": {"agreement": 0.999, "boxes_max": 1e-3},
     "model_fp32.tflite": {
@@ -23,8 +23,8 @@ LIMITS = {
     },
     "model_int8.tflite": {"drop": 0.01},
 }
-# Where a photo is refined or read several times, what rounding moves a box by grows tenfold with each:
-# TensorFlow's and LiteRT's boxes differ by half a pixel in one photo of ten, and photos near
+# Where a photo is refined or read several times, what rounding moves a box by grows tenfold with
+# each: TensorFlow's and LiteRT's boxes differ by half a pixel in one photo of ten, and photos near
 # a tie change sides, in either direction.
 RECURSIVE = {
     "agreement": 0.95,

@@ -133,7 +133,10 @@ def test_what_is_unknown_is_measured(without_green, photos, tmp_path, capsys):
     # Of a model that learned no features both scores are the same.
     assert rows[0]["auroc"] == rows[1]["auroc"]
     scores = {}
-    for name, split in (("known", data.load(f"folder:{photos}").of_classes(["blue", "red"])), (other, data.load(other))):
+    for name, split in (
+        ("known", data.load(f"folder:{photos}").of_classes(["blue", "red"])),
+        (other, data.load(other)),
+    ):
         seen, _ = collect(without_green.load_model(), split.splits["test"], ("score",))
         scores[name] = seen["score"][:, 0]
     expected = measures.auroc(scores["known"], scores[other])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from rra_keras.discovery import colocalize
 from rra_keras.discovery.hypotheses import hypothesize
 from rra_keras.discovery.observe import Observed

@@ -142,9 +142,7 @@ def test_evaluation_keeps_stored_order_and_every_image():
     batches = list(pipeline.evaluation_batches(split, 8, 4))
     assert [len(images) for images, _ in batches] == [4, 4, 3]
     np.testing.assert_array_equal(np.concatenate([x for x, _ in batches]), pixels)
-    np.testing.assert_array_equal(
-        np.concatenate([y for _, y in batches]), np.arange(SIZE) % 3
-    )
+    np.testing.assert_array_equal(np.concatenate([y for _, y in batches]), np.arange(SIZE) % 3)
 
 
 @pytest.mark.parametrize("size", [5, 8, 20])

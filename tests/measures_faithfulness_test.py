@@ -54,5 +54,4 @@ def test_the_center_map_is_greatest_in_the_middle():
     middle = faithfulness.center_map(5)
     assert np.unravel_index(middle.argmax(), (5, 5)) == (2, 2)
     np.testing.assert_allclose(middle, middle[::-1].T)
-    heights = np.sort(np.unique(middle.round(6)))
-    assert (middle == middle.max()).sum() == 1 and len(heights) > 3  # falls off to the edges
+    assert (np.diff(middle[2, :3]) > 0).all()  # it falls off to the edges

@@ -28,6 +28,10 @@ def collect(model, splits, names=("logits",), batch_size=16, verbose=True):
     Returns:
         A dict of each name's values `(N, …)`, and the labels `(N,)`, integers. Of what has a row
         for each fixation, `(K · B, …)`, the values are `(N, K, …)`.
+
+    Example:
+        seen, labels = runs.collect(model, split, ("logits", "reads"), verbose=False)
+        accuracy = np.mean(seen["logits"].argmax(-1) == labels)
     """
     splits = splits if isinstance(splits, (list, tuple)) else [splits]
     view = model.view(*names)

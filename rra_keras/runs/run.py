@@ -21,6 +21,10 @@ class Run:
 
     Args:
         directory: its path.
+
+    Example:
+        run = runs.Run.create("runs/new", {"dataset": "synthetic_birds"})
+        assert run.config == {"dataset": "synthetic_birds"}
     """
 
     def __init__(self, directory):
