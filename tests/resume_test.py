@@ -17,7 +17,7 @@ from rra_keras.training.checkpoint import BEST
 ROOT = pathlib.Path(__file__).parents[1]
 FLAGS = [
     *SMALL_TRAINING,
-    *("--batch_size=3", "--checkpoint_every=1", "--resume"),
+    *("--localizer=none", "--batch_size=3", "--checkpoint_every=1", "--resume"),
 ]
 
 
