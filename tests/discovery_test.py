@@ -344,7 +344,9 @@ def test_a_place_that_does_not_count_is_not_chosen(monkeypatch):
 
 
 def test_a_round_is_told_in_one_line():
-    assert str(rounds.Round(0.4, 0.5, 0.3, True)) == "held-out photos read rightly: 40% → 50%, kept"
+    said = "held-out photos read rightly: 40% → 50%, margin"
+    assert str(rounds.Round(0.4, 0.5, 0.3, 0.02)) == f"{said} +0.020: kept"
+    assert str(rounds.Round(0.4, 0.5, 0.3, -0.01)) == f"{said} -0.010: not kept"
 
 
 @pytest.mark.parametrize("better", [True, False])

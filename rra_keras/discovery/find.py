@@ -62,8 +62,8 @@ def find_objects(
        held out from it are read better so.
     4. Rounds: the localizer gives several places in each photo, and a linear probe reads them. The
        one most like the photo's own class is most likely the object. If that is often elsewhere, a
-       localizer is taught anew by the surest half of them, and kept while held-out photos are read
-       better so.
+       localizer is taught anew by the surest half of them, and kept while the margin of
+       held-out photos grows.
 
     Without labels there is only what all photos share. `one_object` says that each photo shows one:
     then the whole photo is no hypothesis.
@@ -261,10 +261,9 @@ class _Search:
         while len(done) < rounds and seen.elsewhere.mean() >= ELSEWHERE:
             localizer = self.fit(*self.surest(found, seen, self.fold > 0))
             after = self.read(localizer)
-            kept = after.margin.mean() > seen.margin.mean()  # less of chance in it than in counts
-            accuracy = float(seen.right.mean()), float(after.right.mean())
-            done.append(Round(*accuracy, float(seen.elsewhere.mean()), bool(kept)))
-            if not kept:
+            values = seen.right, after.right, seen.elsewhere, after.margin - seen.margin
+            done.append(Round(*(float(each.mean()) for each in values)))
+            if not done[-1].kept:
                 break
             found = self.boxed(dataclasses.replace(found, localizer=localizer), after)
             seen = after

@@ -28,17 +28,23 @@ class Round:
         before: share of held-out photos that the probe reads rightly by the localizer of before.
         after: the same by the localizer that was taught anew.
         elsewhere: share of the photos that were read elsewhere than at the first place.
-        kept: whether the new localizer was kept.
+        gain: by how much their margin, own class against the best other, grew on average.
     """
 
     before: float
     after: float
     elsewhere: float
-    kept: bool
+    gain: float
+
+    @property
+    def kept(self):
+        """Whether the new localizer was kept: by the margin, as few photos change sides."""
+        return self.gain > 0
 
     def __str__(self):
         said = "kept" if self.kept else "not kept"
-        return f"held-out photos read rightly: {self.before:.0%} → {self.after:.0%}, {said}"
+        right = f"held-out photos read rightly: {self.before:.0%} → {self.after:.0%}"
+        return f"{right}, margin {self.gain:+.3f}: {said}"
 
 
 @dataclasses.dataclass(frozen=True)

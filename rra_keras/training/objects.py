@@ -122,7 +122,7 @@ def _find(config, run, train):
             "crop_size": objects.crop_size,
             "plain_size": objects.plain_size,
             "max_refinements": objects.arguments_used["max_refinements"],
-            "rounds": [dataclasses.asdict(each) for each in objects.rounds],
+            "rounds": [dataclasses.asdict(each) | {"kept": each.kept} for each in objects.rounds],
         },
     )
 
@@ -143,8 +143,12 @@ def _read(run, config):
         localizer=localizer or None,
         arguments_used={name: config.model.get(name) for name in used}
         | {"max_refinements": found["max_refinements"]},
-        rounds=tuple(Round(**each) for each in found["rounds"]),
+        rounds=tuple(_round(each) for each in found["rounds"]),
     )
+
+
+def _round(stored):
+    return Round(**{field.name: stored[field.name] for field in dataclasses.fields(Round)})
 
 
 def _boxes(run):
