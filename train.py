@@ -54,6 +54,13 @@ flags.DEFINE_bool(
     "resume", False, "Go on with the run in --run_dir, if there is one.", flag_values=FLAGS
 )
 flags.DEFINE_bool(
+    "new_photos",
+    False,
+    "With --resume, go on though photos came to the folder or went; known ones stay in their "
+    "splits.",
+    flag_values=FLAGS,
+)
+flags.DEFINE_bool(
     "overwrite", False, "Replace the run in --run_dir, if there is one.", flag_values=FLAGS
 )
 flags.register_multi_flags_validator(
@@ -133,7 +140,14 @@ def main(argv):
         if FLAGS.coordinator:
             processes.join(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
         strategy = mirrored(FLAGS.devices)
-        prepared = training.prepare(config, run.directory, FLAGS.resume, FLAGS.overwrite, strategy)
+        prepared = training.prepare(
+            config,
+            run.directory,
+            FLAGS.resume,
+            FLAGS.overwrite,
+            strategy,
+            new_photos=FLAGS.new_photos,
+        )
         objects = training.objects_of(config, prepared)
         model = training.build(config, prepared, objects)
         if objects and processes.number_and_count()[0] == 0:

@@ -68,6 +68,7 @@ def main(argv):
 
         run = Run.of_model(args.model)
         source, model = run.load_data(args.dataset, args.data_dir), run.load_model()
+        cli.tell(source.changes)
         with output_folder.scratch_beside(out) as scratch:
             failures = write(model, run, source, scratch / "new", args)
             if not failures:

@@ -38,7 +38,8 @@ def main(argv):
     with cli.bad_input_exits():
         files = output_folder.exported_files(args.export or path.parent / "export")
         run = Run.of_model(path)
-        source, model = run.load_data(args.dataset, args.data_dir), run.load_model()
+        source, model = run.load_data(args.dataset, args.data_dir, args.split), run.load_model()
+        cli.tell(source.changes)
     reference = keras_reference(model, [source.splits[args.split]])
     keras = (reference.expected["logits"].argmax(-1) == reference.labels).mean()
     print(f"{args.split}, {len(reference.labels)} images; Keras: {keras:.1%}")

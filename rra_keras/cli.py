@@ -197,6 +197,12 @@ def check_folder(flag, path):
         )
 
 
+def tell(lines):
+    """Print lines on standard error, beside what a command prints for programs."""
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
 def fail(error):
     """Print `error` on standard error and exit with status 2."""
     print(f"error: {error}", file=sys.stderr)

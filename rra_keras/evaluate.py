@@ -46,8 +46,9 @@ def main(argv):
         cli.check_output("csv", _CSV.value)
         cli.check_output("label_issues", _LABEL_ISSUES.value)
         run = Run.open(_RUN.value)
-        source = run.load_data(_DATASET.value, _DATA_DIR.value)
+        source = run.load_data(_DATASET.value, _DATA_DIR.value, _SPLIT.value)
         split = source.splits[_SPLIT.value]
+        cli.tell(source.changes)
         model = run.load_model()
     names = ("logits", "score", *(["reads"] if model.attention else []))
     seen, labels = collect(model, split, names, _BATCH_SIZE.value)

@@ -58,17 +58,13 @@ def main(argv):
         from rra_keras.reporting import sample
         from rra_keras.reporting import write as reporting
 
-        split, boxes, dataset = sample.load(
-            run,
-            _DATASET.value,
-            _DATA_DIR.value,
-            _SPLIT.value,
-            _BOXES.value,
-            _IMAGES.value,
-        )
+        source = run.load_data(_DATASET.value, _DATA_DIR.value, _SPLIT.value)
+        cli.tell(source.changes)
+        data_dir = _DATA_DIR.value or run.config["data_dir"]
+        split, boxes = sample.load(source, _SPLIT.value, _BOXES.value, _IMAGES.value, data_dir)
     reporting.write(
         run,
-        dataset,
+        _DATASET.value or run.config["dataset"],
         split,
         boxes,
         strips=_STRIPS.value,

@@ -13,7 +13,7 @@ from conftest import tensorflow_only
 from PIL import Image
 
 from rra_keras import data
-from rra_keras.data import cache, file_list, pipeline
+from rra_keras.data import cache, file_list, folder, known, pipeline
 
 pytestmark = tensorflow_only("tf.data, the same whatever Keras runs on")
 
@@ -50,10 +50,9 @@ def stored(split, seed=None):
 def test_class_folders_are_split_by_class(tmp_path):
     source = load(make_folder(tmp_path))
     assert source.class_names == ("crow", "jay", "owl")
-    assert sizes(source) == {"train": 18, "validation": 6, "test": 6}
-    for name, count in (("train", 6), ("validation", 2), ("test", 2)):
-        labels = collections.Counter(label for _, _, label in stored(source.splits[name]))
-        assert labels == {0: count, 1: count, 2: count}
+    assert sizes(source) == {"train": 18, "validation": 3, "test": 9}
+    for split in source.splits.values():
+        assert {label for _, _, label in stored(split)} == {0, 1, 2}
     names = [name for split in source.splits.values() for name in split.names]
     assert sorted(names) == sorted(
         f"{c}/{i:02d}.png" for c in source.class_names for i in range(10)
@@ -109,7 +108,7 @@ def test_files_that_fit_into_memory_are_read_in_the_first_epoch_alone(tmp_path, 
     shutil.rmtree(tmp_path)
     if fits:
         again = list(train) + list(validation)
-        assert [len(images) for images, _ in first + again] == [6] * 11
+        assert [len(images) for images, _ in first + again] == [6, 6, 6, 3, 6, 6, 6, 6, 6, 6, 3]
     else:
         with pytest.raises(tf.errors.NotFoundError, match=r"(crow|jay|owl).\d\d\.png"):
             list(validation)
@@ -130,11 +129,11 @@ def test_two_photos_are_two_files_read_and_labels_none(tmp_path, monkeypatch, sh
     monkeypatch.setattr(tf.io, "read_file", read_file)
     monkeypatch.setattr(cache, "SHARE", share)
     split = load(tmp_path).splits["train"]
-    assert split.labels.tolist() == [0] * 6 + [1] * 6 + [2] * 6
+    assert split.labels.tolist() == [0] * 4 + [1] * 8 + [2] * 6
     assert not opened
     pair = split.subset([17, 4])
     assert pair.names == (split.names[4], split.names[17])
-    assert pair.labels.tolist() == [0, 2]
+    assert pair.labels.tolist() == [1, 2]
     images = [e["image"].numpy() for e in pair.examples(None)]
     paths = [tmp_path / name for name in pair.names]
     assert sorted(opened) == sorted(paths)  # in any order: two at once
@@ -162,7 +161,7 @@ def test_the_second_of_two_split_folders_is_the_test_split(tmp_path, second):
     make_folder(tmp_path / "train", images=20)
     write_images(tmp_path / second / "jay", ["a", "b"])  # may lack classes
     source = load(tmp_path)
-    assert sizes(source) == {"train": 51, "validation": 9, "test": 2}
+    assert sizes(source) == {"train": 54, "validation": 6, "test": 2}
     assert folders_of(source.splits["test"]) == {f"{second}/jay"}
     assert {label for _, _, label in stored(source.splits["test"])} == {1}
 
@@ -170,7 +169,9 @@ def test_the_second_of_two_split_folders_is_the_test_split(tmp_path, second):
 def test_one_split_folder_is_split_like_none(tmp_path):
     make_folder(tmp_path / "train")
     (tmp_path / "notes").mkdir()
-    assert sizes(load(tmp_path)) == {"train": 18, "validation": 6, "test": 6}
+    source = load(tmp_path)
+    assert sizes(source) == {"train": 21, "validation": 6, "test": 3}
+    assert "passed over, as they are no split folders (train, val, test): notes" in source.notes
 
 
 def test_a_class_may_be_called_test(tmp_path):
@@ -186,7 +187,7 @@ def test_groups_stay_in_one_split(tmp_path):
         name: {pathlib.PurePosixPath(n).name[0] for n in split.names}
         for name, split in source.splits.items()
     }
-    assert sizes(source) == {"train": 56, "validation": 8, "test": 16}  # 7, 1 and 2 of 10 groups
+    assert sizes(source) == {"train": 48, "validation": 8, "test": 24}  # 6, 1 and 3 of 10 groups
     assert sum(map(len, groups.values())) == len(set().union(*groups.values())) == 10
     assert "groups: 10" in source.notes
 
@@ -293,7 +294,7 @@ def test_other_files_are_skipped_by_name(tmp_path):
     assert sum(sizes(source).values()) == 30
     assert source.notes[0] == (
         f"skipped, no image that can be read: 1 files: jay{os.sep}notes.jpg "
-        "(not a JPEG, PNG, GIF, BMP or WEBP image)"
+        "(not a JPEG, PNG, GIF, BMP, WEBP or AVIF image)"
     )
     with pytest.raises(ValueError, match=r"1 files: jay.notes\.jpg"):
         load(tmp_path, strict=True)
@@ -302,9 +303,9 @@ def test_other_files_are_skipped_by_name(tmp_path):
 def test_summary_names_sizes(tmp_path):
     source = load(make_folder(tmp_path))
     assert source.summary().splitlines() == [
-        f"folder:{tmp_path}: 3 classes, 18 train, 6 validation, 6 test",
+        f"folder:{tmp_path}: 3 classes, 18 train, 3 validation, 9 test",
         "held out of the training images with seed 0: test, validation",
-        "training images a class: 6",
+        "training images a class: 4 (crow) to 8 (jay)",
     ]
 
 
@@ -336,14 +337,253 @@ def test_files_in_two_splits_are_told_in_one_line(tmp_path):
             own = Image.new("RGB", (6, 5), (next(shades), 0, 0))
             own.save(tmp_path / folder / name / "own.png")
     shutil.copy(tmp_path / "train/crow/own.png", tmp_path / "train/crow/again.png")
-    assert not [note for note in load(tmp_path).notes if "more than one split" in note]
+    assert not load(tmp_path).copies
     shutil.copy(tmp_path / "train/crow/own.png", tmp_path / "test/crow/a.png")
     shutil.copy(tmp_path / "val/jay/own.png", tmp_path / "test/jay/a.png")
-    (note,) = (note for note in load(tmp_path).notes if "more than one split" in note)
+    source = load(tmp_path)
+    (note,) = (note for note in source.notes if "in two splits" in note)
     assert note == (
-        "files that appear in more than one split: 2, e.g. test/crow/a.png (test) and "
-        "train/crow/again.png (train)"
+        "the same photo in two splits: 3 (3 the same file, 0 nearly the same), e.g. "
+        "test/crow/a.png (test) and train/crow/again.png (train); --keep_together puts them into "
+        "one"
     )
+    assert len(source.copies) == 3
+
+
+def scene(seed, size=(96, 64)):
+    """A photo of smooth colors, unlike that of any other seed."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), "uint8")
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+def make_scenes(root, images=8):
+    for n, name in enumerate(("crow", "jay", "owl")):
+        (root / name).mkdir(parents=True)
+        for i in range(images):
+            scene(100 * n + i).save(root / name / f"{i}.jpg", quality=95)
+    return root
+
+
+def test_a_photo_that_was_saved_again_smaller_or_lighter_is_found(tmp_path):
+    make_scenes(tmp_path)
+    assert not load(tmp_path).copies
+    for i in range(8):
+        image = scene(i)
+        image.save(tmp_path / "crow" / f"{i} (1).jpg", quality=50)
+        image.resize((72, 48)).save(tmp_path / "crow" / f"{i}_small.png")
+        image.point(lambda v: min(255, int(1.15 * v + 8))).save(tmp_path / "crow" / f"{i}_l.webp")
+    source = load(tmp_path)
+    found = {row["file"][5] for row in source.copies}
+    assert found == {row["other"][5] for row in source.copies} == set("1234567")  # 0: all in train
+    assert not any(row["exact"] for row in source.copies)
+    (note,) = (note for note in source.notes if "in two splits" in note)
+    assert f": {len(source.copies)} (0 the same file, {len(source.copies)} nearly" in note
+
+
+def test_copies_are_kept_together(tmp_path):
+    make_scenes(tmp_path)
+    for i in range(8):
+        scene(i).save(tmp_path / "crow" / f"{i} (1).jpg", quality=50)
+    assert load(tmp_path).copies
+    source = load(tmp_path, keep_together=True)
+    assert not source.copies
+    for split in source.splits.values():
+        names = {name for name in split.names if name.startswith("crow")}
+        assert {name.replace(" (1)", "") for name in names} <= names
+
+
+def test_copies_of_training_photos_leave_the_test_folder(tmp_path):
+    make_scenes(tmp_path / "train")
+    make_scenes(tmp_path / "test", images=2)
+    scene(1000).save(tmp_path / "test" / "owl" / "new.jpg")
+    source = load(tmp_path, keep_together=True)
+    assert source.splits["test"].names == ("test/owl/new.jpg",)
+
+
+def test_one_file_in_two_classes_is_named(tmp_path):
+    make_scenes(tmp_path)
+    shutil.copy(tmp_path / "crow" / "0.jpg", tmp_path / "owl" / "copy.jpg")
+    source = load(tmp_path)
+    (note,) = (note for note in source.notes if "in two classes" in note)
+    assert note == (
+        "the same file in two classes: 1, one of whose labels is wrong, e.g. crow/0.jpg (crow) and "
+        "owl/copy.jpg (owl)"
+    )
+
+
+def moved(before, after):
+    """Return the photos that are in another split than before."""
+    where = {name: split for split, names in names_of(before).items() for name in names}
+    return {
+        name: (where[name], split)
+        for split, names in names_of(after).items()
+        for name in names
+        if where.get(name, split) != split
+    }
+
+
+@pytest.mark.parametrize("options", [{}, {"group_regex": "^(.)"}])
+def test_photos_that_come_and_go_move_no_other_one(tmp_path, options):
+    make_folder(tmp_path, images=30)
+    before = load(tmp_path, **options)
+    for name in ("crow", "owl"):
+        write_images(tmp_path / name, [f"{i}{c}" for c in "abcdef" for i in range(3)], (5, 5))
+    assert not moved(before, load(tmp_path, **options))
+    for name in list((tmp_path / "jay").iterdir())[::3]:
+        name.unlink()
+    assert not moved(before, load(tmp_path, **options))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_in_small_classes_a_new_photo_moves_none_out_of_train(tmp_path, seed):
+    make_folder(tmp_path, images=3)
+    before = load(tmp_path, seed=seed)
+    assert sizes(before) == {"train": 3, "validation": 3, "test": 3}
+    write_images(tmp_path / "owl", ["a", "b", "c", "d"], (5, 5))
+    assert "train" not in {old for old, _ in moved(before, load(tmp_path, seed=seed)).values()}
+
+
+def known_of(source):
+    return known.Known(known.rows_of(source))
+
+
+def test_what_a_run_knows_stays_in_its_split_whatever_it_is_called(tmp_path):
+    make_folder(tmp_path)
+    before = load(tmp_path)
+    trained, tested = before.splits["train"].names[0], before.splits["test"].names[0]
+    rows = known_of(before)
+    os.rename(tmp_path / trained, (tmp_path / trained).with_name("renamed.png"))
+    os.rename(tmp_path / tested, tmp_path / trained)  # under the other's name
+    write_images(tmp_path / "owl", ["new"], (7, 7))
+    (tmp_path / "jay" / "01.png").unlink()
+    source = load(tmp_path, known=rows)
+    names = names_of(source)
+    assert str(pathlib.PurePosixPath(trained).with_name("renamed.png")) in names["train"]
+    assert trained in names["test"]
+    assert source.changes == ("1 photo more than when the run began; 1 is gone",)
+    assert source.changes[0] in source.notes
+    assert load(tmp_path, known=known_of(source)).changes == ()
+
+
+def test_a_photo_that_was_edited_is_known_by_its_name(tmp_path):
+    make_folder(tmp_path)
+    before = load(tmp_path)
+    name = before.splits["train"].names[3]
+    Image.new("RGB", (9, 9)).save(tmp_path / name)
+    source = load(tmp_path, known=known_of(before), seed=5)
+    assert names_of(source) == names_of(before)
+    assert source.changes == ()
+
+
+def test_what_was_trained_on_leaves_the_test_folder(tmp_path):
+    for folder in ("train", "val", "test"):
+        make_scenes(tmp_path / folder, images=3)
+        scene(ord(folder[0])).save(tmp_path / folder / "owl" / "own.jpg")
+    before = load(tmp_path)
+    os.rename(tmp_path / "train" / "owl" / "own.jpg", tmp_path / "test" / "owl" / "moved.jpg")
+    source = load(tmp_path, known=known_of(before))
+    assert "test/owl/moved.jpg" in source.splits["train"].names
+
+
+def test_what_was_trained_on_and_is_gone_stays_known(tmp_path):
+    make_folder(tmp_path)
+    before = load(tmp_path)
+    name = before.splits["train"].names[0]
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).unlink()
+    rows = known.rows_of(load(tmp_path, known=known_of(before)), known_of(before).rows)
+    (tmp_path / name).with_name("back.png").write_bytes(content)
+    source = load(tmp_path, known=known.Known(rows))
+    assert str(pathlib.PurePosixPath(name).with_name("back.png")) in source.splits["train"].names
+
+
+def test_a_folder_without_train_is_measured_whole(tmp_path):
+    make_folder(tmp_path / "test")
+    make_folder(tmp_path / "bare")
+    with pytest.raises(ValueError, match=r"a folder train.*Received: test alone, which `python"):
+        load(tmp_path / "alone" if (tmp_path / "alone").is_dir() else lone(tmp_path))
+    for root in (lone(tmp_path), tmp_path / "bare"):
+        source = folder.load_all(root, ["crow", "owl", "wren"])
+        assert sizes(source) == {"test": 20}
+        assert source.splits["test"].labels.tolist() == [0] * 10 + [1] * 10
+        assert source.changes == ("left out, no class of the run: jay",)
+    with pytest.raises(ValueError, match="named as the run's classes"):
+        folder.load_all(tmp_path / "bare", ["wren", "emu"])
+
+
+def lone(root):
+    """Move the folder test of `root` into one of its own."""
+    if not (root / "alone").is_dir():
+        (root / "alone").mkdir()
+        os.rename(root / "test", root / "alone" / "test")
+    return root / "alone"
+
+
+def test_of_another_folder_what_was_trained_on_is_not_measured(tmp_path):
+    make_folder(tmp_path / "one")
+    before = load(tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
+    write_images(tmp_path / "other" / "owl", ["new"], (7, 7))
+    source = folder.load_all(tmp_path / "other", ["crow", "jay", "owl"], known_of(before))
+    assert names_of(source)["train"] == names_of(before)["train"]
+    assert names_of(source)["test"] == names_of(before)["test"] | {"owl/new.png"}
+    assert "which stay there: 18 train, 3 validation" in source.changes[0]
+
+
+SYSTEM = "@eaDir #recycle #snapshot $RECYCLE.BIN .thumbnails __MACOSX lost+found .@__thumb @Recycle"
+
+
+@pytest.mark.parametrize("name", [*SYSTEM.split(), "System Volume Information"])
+def test_folders_of_systems_are_left_out_and_counted(tmp_path, name):
+    make_folder(tmp_path)
+    for place in (tmp_path, tmp_path / "owl", tmp_path / "jay" / "deeper"):
+        write_images(place / name / "owl", ["00", "01"])
+    (tmp_path / "owl" / "._00.png").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "owl" / "Thumbs.db").write_bytes(b"x")
+    source = load(tmp_path, strict=True)
+    assert source.class_names == ("crow", "jay", "owl")
+    assert sum(sizes(source).values()) == 30
+    assert (
+        f"left out, files that systems keep for themselves: 6 in {name}, 2 hidden files"
+        in source.notes
+    )
+
+
+@pytest.mark.parametrize("name", ["@home", "#1", "trash", "Icons", "recycle"])
+def test_classes_that_are_called_almost_so_stay(tmp_path, name):
+    assert name in load(make_folder(tmp_path, classes=("crow", "jay", name))).class_names
+
+
+@pytest.mark.parametrize(
+    ("start", "ending", "says"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "heic", "HEIC, .*rra_keras.heic.|JPEG"),
+        (b"II*\0\x10\0\0\0CR\2\0", "cr2", "a camera's raw file, .*: save it as JPEG"),
+        (b"II*\0\x08\0\0\0", "tif", "TIFF or a camera's raw file, .*: save it as JPEG or PNG"),
+        (b"\0\0\0\x20ftypisom", "mp4", "a video, .*: save single pictures"),
+        (b"%PDF-1.7", "pdf", "PDF, .*: save its pages"),
+    ],
+)
+def test_a_class_in_another_format_says_which_and_what_to_do(tmp_path, start, ending, says):
+    make_folder(tmp_path)
+    (tmp_path / "wren").mkdir()
+    for i in range(4):
+        (tmp_path / "wren" / f"{i}.{ending}").write_bytes(start + bytes(500))
+    with pytest.raises(
+        ValueError, match=rf"of JPEG, PNG, GIF.*\(4 \.{ending}; the first is {says}"
+    ):
+        load(tmp_path)
+
+
+def test_avif_is_read(tmp_path):
+    make_scenes(tmp_path)
+    for file in (tmp_path / "owl").iterdir():
+        Image.open(file).save(file.with_suffix(".avif"))
+        file.unlink()
+    source = load(tmp_path)
+    assert sum(sizes(source).values()) == 24
+    for split in source.splits.values():
+        assert len(list(pipeline.evaluation_batches(split, 16, 1))) == split.size
 
 
 def test_a_link_out_of_the_folder_is_refused_by_name(tmp_path):
@@ -507,7 +747,7 @@ def test_missing_folders():
         ("(", r"Expected a regular expression. Received: group_regex='\('"),
         ("x(.)", r"a match in every file's name.*crow.00\.png"),
         (r"\d(x)?", r"a match in every file's name.*crow.00\.png"),
-        (r"(\.)", r"Received: 1 groups, none of which can go"),
+        (r"(\.)", r"30 images in 3 classes and 1 groups, none left for test and validation"),
     ],
 )
 def test_bad_group_regex(tmp_path, group_regex, message):

@@ -6,39 +6,61 @@ import pytest
 from rra_keras.data import splits
 
 
-def test_groups_are_held_out_while_they_get_nearer_to_the_share():
-    labels = np.zeros(100, int)
-    groups = ["big"] * 60 + [f"small{i // 5}" for i in range(40)]
-    drawn = splits.by_group(labels, groups, {"test": 0.20, "validation": 0.15}, seed=0)
+SHARES = {"test": 0.20, "validation": 0.15}
+
+
+def test_the_shares_are_met_where_there_are_many():
+    drawn = splits.by_key(np.zeros(10_000, int), range(10_000), SHARES, seed=0)
     assert {name: len(part) for name, part in drawn.items()} == {
-        "train": 65,
-        "test": 20,
-        "validation": 15,
+        "train": 6398,
+        "test": 2069,
+        "validation": 1533,
     }
+    other = splits.by_key(np.zeros(10_000, int), range(10_000), SHARES, seed=1)
+    both = len(set(drawn["test"]) & set(other["test"]))
+    assert 340 < both < 460  # 4 % of them by chance
 
 
-def test_groups_larger_than_twice_the_share_give_the_smallest():
-    groups = ["a"] * 5 + ["b"] * 4 + ["c"] * 3
-    drawn = splits.by_group(np.zeros(12, int), groups, {"validation": 0.1}, seed=0)
-    assert drawn["validation"].tolist() == [9, 10, 11]
+def test_names_are_one_in_either_of_their_spellings():
+    composed, decomposed = ["Gr\u00f6\u00dfe", "a", "b", "c"], ["Gro\u0308\u00dfe", "a", "b", "c"]
+    drawn = [splits.by_key([0] * 4, names, SHARES, seed=0) for names in (composed, decomposed)]
+    assert all((drawn[0][name] == drawn[1][name]).all() for name in drawn[0])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_class_keeps_one_in_each_split_where_it_has_three(seed):
+    labels = [0] + [1] * 2 + [2] * 3 + [3] * 10
+    drawn = splits.by_key(labels, range(16), SHARES, seed)
+    held_out = {
+        name: np.bincount(np.array(labels)[part], minlength=4) for name, part in drawn.items()
+    }
+    assert (held_out["train"] >= 1).all()
+    assert held_out["test"].tolist()[:3] == [0, 1, 1]
+    assert held_out["validation"].tolist()[:3] == [0, 0, 1]
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_group_with_all_images_of_a_class_stays_in_train(seed):
     labels = [0, 0, 0, 0, 0, 1]
-    drawn = splits.by_group(labels, list("abcdef"), {"test": 0.2, "validation": 0.15}, seed)
+    drawn = splits.by_key(labels, list("abcdef"), SHARES, seed)
     assert 5 in drawn["train"]
 
 
-def test_every_class_keeps_a_training_image():
-    labels = [0] + [1] * 2 + [2] * 3 + [3] * 10
-    drawn = splits.by_class(labels, {"test": 0.20, "validation": 0.15}, seed=0)
-    held_out = {
-        name: np.bincount(np.array(labels)[part], minlength=4) for name, part in drawn.items()
-    }
-    assert held_out["train"].tolist() == [1, 1, 1, 6]
-    assert held_out["test"].tolist() == [0, 1, 1, 2]
-    assert held_out["validation"].tolist() == [0, 0, 1, 2]
+@pytest.mark.parametrize("seed", range(8))
+def test_groups_over_several_classes_are_never_torn(seed):
+    rng = np.random.default_rng(seed)
+    labels, groups = rng.integers(0, 4, 60), rng.integers(0, 12, 60)
+    drawn = splits.by_key(labels, groups, SHARES, seed)
+    held = [set(groups[part]) for part in drawn.values()]
+    assert sum(map(len, held)) == len(set().union(*held)) == len(set(groups))
+    assert set(labels[drawn["train"]]) == {0, 1, 2, 3}
+
+
+def test_what_is_known_stays_where_it_was():
+    known = {"a": "test", "b": "train", "c": "validation"}
+    for seed in range(5):
+        drawn = splits.by_key([0] * 6, "abcdef", SHARES, seed, known)
+        assert 0 in drawn["test"] and 1 in drawn["train"] and 2 in drawn["validation"]
 
 
 def test_classes_take_turns_until_there_are_enough():

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from rra_keras import RRAClassifier, training
+from rra_keras import RRAClassifier, data, training
 from rra_keras.measures import predictions
 from rra_keras.runs import Run, files
 from rra_keras.training.config import configure
@@ -180,6 +180,7 @@ def test_a_run_without_exclusions_and_one_with_them_are_two(excluding, tmp_path)
     stored = {name: value for name, value in run.config.items() if name != "exclude"}
     run.path("config.json").write_text(json.dumps(stored))
     run.write_text("labels.txt", "blue\ngreen\nred\n")
+    run.write_splits(data.load(config.dataset))
     assert sum(split.size for split in run.load_data().splits.values()) == 30
     training.prepare(dataclasses.replace(config, exclude=None), run.directory, resume=True)
     assert not run.path("excluded.csv").exists()

@@ -5,7 +5,16 @@ from rra_keras.data.sources import Source, Split
 __all__ = ["Source", "Split", "load"]
 
 
-def load(name, data_dir=None, group_regex=None, seed=0, strict=False, exclude=()) -> Source:
+def load(
+    name,
+    data_dir=None,
+    group_regex=None,
+    seed=0,
+    strict=False,
+    exclude=(),
+    known=None,
+    keep_together=False,
+) -> Source:
     """Find a data set by name and split it into train, validation and test.
 
     Args:
@@ -17,6 +26,8 @@ def load(name, data_dir=None, group_regex=None, seed=0, strict=False, exclude=()
         seed: sets which images are held out.
         strict: for folders: a file that is no image is an error instead of being skipped.
         exclude: for folders: names of files, relative to PATH, to leave out of every split.
+        known: for folders: a `Known`, so that what a run knows stays in its split.
+        keep_together: for folders: images that show nearly the same stay in one split.
 
     Returns:
         A `Source` with the splits `"train"`, `"validation"` and `"test"`.
@@ -32,9 +43,13 @@ def load(name, data_dir=None, group_regex=None, seed=0, strict=False, exclude=()
     if colon and kind == "folder":
         from rra_keras.data import folder
 
-        return folder.load(path, group_regex, seed, strict, exclude)
+        return folder.load(path, group_regex, seed, strict, exclude, known, keep_together)
 
-    given = {"group_regex": group_regex, "exclude": f"{len(exclude)} files" if exclude else None}
+    given = {
+        "group_regex": group_regex,
+        "exclude": f"{len(exclude)} files" if exclude else None,
+        "keep_together": keep_together or None,
+    }
     for argument, value in given.items():
         if value is not None:
             raise ValueError(

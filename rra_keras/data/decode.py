@@ -13,12 +13,44 @@ import stat
 import warnings
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, features
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+try:
+    import pillow_heif
+except ImportError:  # an extra: `pip install 'rra_keras[heic]'`
+    pillow_heif = None
+else:
+    pillow_heif.register_heif_opener()
+
+FORMATS = (
+    *("JPEG", "PNG", "GIF", "BMP", "WEBP"),
+    *(("AVIF",) if features.check("avif") else ()),
+    *(("HEIF",) if pillow_heif else ()),
+)
 _JPEGS = ("JPEG", "MPO")  # MPO: a phone's JPEG with a second picture behind the first
+_WHOLE = ("WEBP", "AVIF", "HEIF")  # of which nothing opens but the whole file
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _RATIOS = (2, 4, 8)  # by which a JPEG's decoder can reduce it
+_SMALL_SIDE = 32  # pixels that a thumbnail is made of, at least
+_OTHER_FORMATS = (
+    (
+        rb".{4}ftyp(hei|hev|mif1|msf1)",
+        "HEIC",
+        "`pip install 'rra_keras[heic]'` reads it, or save it as JPEG",
+    ),
+    (rb".{4}ftypavi[fs]", "AVIF", "a newer Pillow reads it, or save it as JPEG"),
+    (
+        rb".{4}ftypcrx|II\*\0.{4}CR|FUJIFILMCCD-RAW|IIRO|IIU\0",
+        "a camera's raw file",
+        "save it as JPEG",
+    ),
+    (rb"II\*\0|MM\0\*", "TIFF or a camera's raw file", "save it as JPEG or PNG"),
+    (rb"\0\0\0\x0cJXL |\xff\x0a", "JPEG XL", "save it as JPEG"),
+    (rb"8BPS", "Photoshop", "save it as JPEG or PNG"),
+    (rb"\s*<(svg|\?xml)", "SVG or XML", "save it as PNG"),
+    (rb"%PDF", "PDF", "save its pages as JPEG or PNG"),
+    (rb".{4}ftyp", "a video", "save single pictures of it as JPEG"),
+)  # how files begin that people take for photos, what they are, and what to do
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -34,7 +66,7 @@ def needs_pillow(path):
     """Look at a file's header and end, and find out who decodes it.
 
     Pixels are decoded only where that alone shows whether a file is whole: GIF, BMP, and JPEG
-    that does not end as JPEG does. `check_jpeg` finds damage in a JPEG's middle.
+    that does not end as JPEG does. `thumbnail` finds damage in a file's middle.
 
     Args:
         path: an image file.
@@ -58,44 +90,50 @@ def needs_pillow(path):
                     image.verify()  # checksums; decoding would take forty times as long
                 elif image.format in _JPEGS and _ends_with(file, _JPEG_END):
                     pass
-                elif image.format != "WEBP":  # of which nothing opens but the whole file
+                elif image.format not in _WHOLE:
                     image.load()
                 return lies or image.format not in (*_JPEGS, "PNG")
         except Image.UnidentifiedImageError:
-            raise ValueError(f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from None
+            raise ValueError(_unreadable(path)) from None
         except Exception as error:  # what a damaged file raises is open-ended
             raise ValueError(_first_line(error)) from None
 
 
-def check_jpeg(path, pillow):
-    """Decode a JPEG at an eighth of its size, with what training will decode it with.
+def thumbnail(content, pillow):
+    """Decode a photo as training will, but as small as that goes, and shrink it to 16 × 17 grays.
 
-    It fails where the whole would fail, at half the cost. Other formats pass unread: `needs_pillow`
-    finds out what is wrong with them.
+    It fails where decoding the whole would fail. A JPEG is decoded at an eighth of its size, or
+    so much larger that 32 pixels are left of each side.
 
     Args:
-        path: an image file.
+        content: the file's bytes.
         pillow: what `needs_pillow` said of it.
+
+    Returns:
+        `(16, 17)` uint8, what `copies.pairs` compares.
 
     Raises:
         ValueError: saying why, if it cannot be decoded.
-        OSError: if it cannot be opened.
+
+    Example:
+        content = pathlib.Path(photos, "red/g0_0.png").read_bytes()
+        assert decode.thumbnail(content, pillow=False).shape == (16, 17)
     """
     import tensorflow as tf
 
-    with open(path, "rb") as file:
-        content = file.read()
-    if not content.startswith(_JPEG_START):
-        return
+    jpeg = content.startswith(_JPEG_START)
     try:
-        if pillow:
-            with Image.open(io.BytesIO(content), formats=_JPEGS) as image:
-                image.draft(None, (1, 1))  # the smallest scale there is
-                image.load()
+        if jpeg and not pillow:
+            with Image.open(io.BytesIO(content), formats=_JPEGS) as header:
+                side = min(header.size)
+            ratio = max(r for r in (1, *_RATIOS) if r == 1 or side // r >= _SMALL_SIDE)
+            image = Image.fromarray(tf.io.decode_jpeg(content, 3, ratio).numpy())
         else:
-            tf.io.decode_jpeg(content, ratio=8)
-    except Exception:  # what a damaged file raises is open-ended, and says less than this
-        raise ValueError("damaged JPEG data") from None
+            image = _open_upright(content, (_SMALL_SIDE, _SMALL_SIDE))
+        return np.asarray(image.convert("L").resize((17, 16), Image.Resampling.BOX))
+    except Exception as error:  # what a damaged file raises is open-ended
+        # TensorFlow's words for damage in a JPEG say less than this.
+        raise ValueError("damaged JPEG data" if jpeg else _first_line(error)) from None
 
 
 def upright(content, path, pillow):
@@ -193,19 +231,26 @@ def _upright_bmp(content, path):
     # Eager TensorFlow hands over 0-d arrays instead of bytes.
     content, path = (x.item() if isinstance(x, np.ndarray) else x for x in (content, path))
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            turn = _UPRIGHT.get(_orientation(image))
-            image.load()
-            if image.mode.startswith("I"):  # 16 bits a pixel, which `convert` would clip
-                image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
-            if turn is not None:
-                image = image.transpose(turn)
-            image.info.pop("transparency", None)  # `convert` would warn of what it drops
-            bmp = io.BytesIO()
-            image.convert("RGB").save(bmp, "BMP")
-            return bmp.getvalue()
+        bmp = io.BytesIO()
+        _open_upright(content).save(bmp, "BMP")
+        return bmp.getvalue()
     except Exception as error:  # what a damaged file raises is open-ended
         raise ValueError(f"cannot decode {os.fsdecode(path)!r}: {_first_line(error)}") from None
+
+
+def _open_upright(content, draft=None):
+    """A file's first picture, RGB, turned upright; a JPEG not much larger than `draft`."""
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        turn = _UPRIGHT.get(_orientation(image))
+        if draft:
+            image.draft(None, draft)
+        image.load()
+        if image.mode.startswith("I"):  # 16 bits a pixel, which `convert` would clip
+            image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
+        if turn is not None:
+            image = image.transpose(turn)
+        image.info.pop("transparency", None)  # `convert` would warn of what it drops
+        return image.convert("RGB")
 
 
 def _orientation(image):
@@ -214,6 +259,17 @@ def _orientation(image):
         return Image.Image.getexif(image).get(ExifTags.Base.Orientation)
     except Exception:  # a photo with damaged EXIF data is a photo still
         return None
+
+
+def _unreadable(path):
+    """Say what a file is that no decoder takes, as far as its first bytes tell."""
+    with open(path, "rb") as file:
+        start = file.read(32)
+    read = f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image"
+    for pattern, name, advice in _OTHER_FORMATS:
+        if re.match(pattern, start, re.DOTALL):
+            return f"{name}, {read}: {advice}"
+    return read
 
 
 def _ends_with(file, end):

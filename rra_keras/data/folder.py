@@ -11,20 +11,32 @@ import re
 import numpy as np
 from absl import logging
 
-from rra_keras.data import cache, decode, splits, walk
+from rra_keras.data import cache, copies, decode, splits, walk
+from rra_keras.data.known import EXCLUDED
 from rra_keras.data.sources import Source, Split
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Image:
     path: pathlib.Path
+    name: str  # relative to the data folder, with slashes
     label: int
     group: str | None
     pillow: bool  # whether Pillow has to read it
     size: int  # bytes
+    content: str  # a digest of them
+    thumbnail: np.ndarray
 
 
-def load(path, group_regex=None, seed=0, strict=False, exclude=()) -> Source:
+def load(
+    path,
+    group_regex=None,
+    seed=0,
+    strict=False,
+    exclude=(),
+    known=None,
+    keep_together=False,
+) -> Source:
     """Read a folder of images into train, validation and test.
 
     1. Split folders are `train`/`training`, `val`/`valid`/`validation`, `test`/`testing`, in any
@@ -32,10 +44,12 @@ def load(path, group_regex=None, seed=0, strict=False, exclude=()) -> Source:
        test split and 15 % of train are held out for validation. With one or none, 20 % are held
        out for test and 15 % for validation.
     2. Classes are the folders of the training images, sorted by name. What lies deeper belongs to
-       the class too.
-    3. Hold-outs are drawn from `seed`, class by class, or group by group with `group_regex`.
-    4. What is excluded is left out after that, so that all other images stay in their splits.
-    5. Every JPEG is decoded once, so that a damaged one is found now and not in mid-training.
+       the class too. Folders that systems keep for themselves are left out (`walk.is_system`).
+    3. Every file is read and decoded once, small, so that a damaged one is found now and not in
+       mid-training, and the same photo is found where it is there twice.
+    4. A hash of each photo's name and `seed` decides whether it is held out, or of its group with
+       `group_regex`: photos that are added, removed or excluded move no other one.
+    5. What a run knows stays where it was then, whatever its name or folder is now.
     6. Files that take little of the memory (`cache.SHARE`) stay there once they are read.
 
     Args:
@@ -45,11 +59,14 @@ def load(path, group_regex=None, seed=0, strict=False, exclude=()) -> Source:
         seed: sets which images are held out.
         strict: whether a file that is no image is an error; otherwise it is named and skipped.
         exclude: names of files, relative to `path`, to leave out of every split.
+        known: a `Known`, of a run that the images were split for before.
+        keep_together: whether all that show nearly the same go into one split: train, where the
+            split folders say otherwise.
 
     Returns:
-        A `Source` whose splits have `names`, relative to `path`. Its notes say what was skipped,
-        held out and excluded, which files appear in more than one split, and how many images the
-        classes have.
+        A `Source` whose splits have `names`, relative to `path`. Its notes say what was left out,
+        skipped, held out and excluded, which photos appear more than once, what changed since a
+        run knew them, and how many images the classes have.
 
     Raises:
         ValueError: naming what was expected and what was found; also for links that leave the
@@ -59,44 +76,129 @@ def load(path, group_regex=None, seed=0, strict=False, exclude=()) -> Source:
         source = folder.load(photos, group_regex="^(g[0-9])_", strict=True)
         assert source.class_names == ("blue", "green", "red")
     """
-    root = pathlib.Path(path).expanduser()
-    if not path or not root.is_dir():
-        raise ValueError(f"Expected `folder:PATH` with a folder that exists. Received: {path!r}")
+    root = _root(path)
     pattern = _compile(group_regex)
     folders = _split_folders(root)
     class_names = _class_names(folders["train"])
+    parts, skipped = _read_folders(folders, root, class_names, pattern)
 
-    skipped = {}
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        parts = {
-            name: _read_images(folder, root, class_names, pattern, skipped, pool)
-            for name, folder in folders.items()
-        }
-    exclude = _known(exclude, parts, skipped, root)
+    images = [image for part in parts.values() for image in part]
+    changes = known and known.splits_of([i.name for i in images], [i.content for i in images])
+    before = dict(zip(images, changes.splits, strict=True)) if known else {}
+    exclude = _known_names(exclude, images, skipped, root, strict=known is None)
+    exclude |= {image.path for image, split in before.items() if split == EXCLUDED}
     skipped = {file: why for file, why in skipped.items() if file not in exclude}
-    notes = _report_skipped(skipped, root, strict)
+    notes = _report_skipped(skipped, root, strict) + _report_left_out(root, folders)
     if pattern:
         notes += _report_groups(_without(parts, exclude))
 
+    found = copies.pairs([i.content for i in images], [i.thumbnail for i in images])
+    keys = {image: image.group or image.name for image in images}
+    if keep_together:
+        keys = _joined(images, keys, found)
+        parts = _together(parts, keys)
     if shares := splits.missing_shares(parts):
-        images = parts["train"]
-        labels, groups = zip(*((image.label, image.group) for image in images), strict=True)
-        if pattern:
-            drawn = splits.by_group(labels, groups, shares, seed)
-        else:
-            drawn = splits.by_class(labels, shares, seed)
-        parts |= {name: [images[i] for i in indices] for name, indices in drawn.items()}
+        held = parts["train"]
+        drawn = splits.by_key(
+            [image.label for image in held],
+            [keys[image] for image in held],
+            shares,
+            seed,
+            {keys[i]: before[i] for i in held if before.get(i) in ("train", *shares)},
+        )
+        parts |= {name: [held[i] for i in indices] for name, indices in drawn.items()}
         notes.append(f"held out of the training images with seed {seed}: {', '.join(shares)}")
+    parts = _where_they_were(parts, before)
+    changed = tuple(filter(None, [changes and changes.note()]))
+    notes += changed
 
     whole = {name: parts[name] for name in ("train", "validation", "test")}
     parts = _without(whole, exclude)
     if exclude:
         notes.append(_report_excluded(whole, parts, class_names))
-    notes += _report_duplicates(parts, root)
+    rows, told = _report_copies(parts, images, found, class_names)
+    notes += told
     notes.append(_report_balance(parts["train"], class_names))
     fits = cache.fits(sum(image.size for images in parts.values() for image in images))
-    parts = {name: _split(name, images, root, fits) for name, images in parts.items()}
-    return Source(f"folder:{path}", class_names, parts, tuple(notes))
+    return Source(
+        f"folder:{path}",
+        class_names,
+        {name: _split(name, images, fits) for name, images in parts.items()},
+        tuple(notes),
+        copies=tuple(rows),
+        excluded=tuple((image.name, image.content) for image in images if image.path in exclude),
+        changes=changed,
+    )
+
+
+def load_all(path, class_names, known=None) -> Source:
+    """Read a folder that has no train split, to measure a model that knows its classes.
+
+    All photos are the test split, but for those that a run knows: they stay where they were then.
+
+    Args:
+        path: the folder: one folder a class, or a lone split folder of them.
+        class_names: those of the model; other folders are left out and named.
+        known: a `Known`.
+
+    Returns:
+        A `Source` with the split `"test"`, and those of which the run knows photos that are here.
+
+    Raises:
+        ValueError: if there is no photo of these classes.
+
+    Example:
+        source = folder.load_all(photos, ["blue", "red"])
+        assert list(source.splits) == ["test"]
+    """
+    root = _root(path)
+    lone = [n for n in _folder_names(root) if n.lower() in splits.SPLIT_NAMES]
+    top = root / lone[0] if len(lone) == 1 and lone[0] not in class_names else root
+    there = _folder_names(top)
+    others = [name for name in there if name not in class_names]
+    mine = [name for name in class_names if name in there]
+    if not mine:
+        raise ValueError(
+            f"Expected folders named as the run's classes ({', '.join(class_names[:3])}, …) in "
+            f"{top}. Received: {', '.join(map(walk.shown, others)) or 'no folder'}"
+        )
+    changes = []
+    if others:
+        changes.append(f"left out, no class of the run: {', '.join(map(walk.shown, others))}")
+    skipped = {}
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        images = _read_images(top, root, tuple(class_names), None, skipped, pool, mine)
+    notes = _report_left_out(root, {}) + _report_skipped(skipped, root, strict=False)
+    parts = collections.defaultdict(list)
+    before = (
+        known.splits_of([i.name for i in images], [i.content for i in images]).splits
+        if known
+        else [None] * len(images)
+    )
+    for image, split in zip(images, before, strict=True):
+        parts["test" if split in (None, EXCLUDED) else split].append(image)
+    if held := [f"{len(part)} {name}" for name, part in parts.items() if name != "test"]:
+        changes.append(f"photos of the run's other splits, which stay there: {', '.join(held)}")
+    fits = cache.fits(sum(image.size for image in images))
+    ready = {name: _split(name, part, fits) for name, part in parts.items()}
+    notes += changes
+    return Source(f"folder:{path}", tuple(class_names), ready, tuple(notes), changes=tuple(changes))
+
+
+def has_train(path):
+    """Return whether a folder has split folders, one of them train.
+
+    Example:
+        assert not folder.has_train(photos)
+    """
+    return any(splits.SPLIT_NAMES.get(n.lower()) == "train" for n in _folder_names(_root(path)))
+
+
+def _root(path):
+    root = pathlib.Path(path).expanduser()
+    if not path or not root.is_dir():
+        raise ValueError(f"Expected `folder:PATH` with a folder that exists. Received: {path!r}")
+    return root
 
 
 def _compile(group_regex):
@@ -116,10 +218,34 @@ def _split_folders(root):
     # A class may happen to be called "test": without a train folder all must be split folders.
     if named != set(folders) and "train" not in {splits.SPLIT_NAMES[n.lower()] for n in named}:
         return {"train": root}
+    if len(named) == 1 and splits.SPLIT_NAMES[(lone := min(named)).lower()] != "train":
+        raise ValueError(
+            f"Expected class folders, or a folder train, in {root}. Received: {lone} alone, which "
+            f"`python -m rra_keras.evaluate --run=RUN --dataset=folder:{root}` measures"
+        )
     try:
         return {split: folders[n] for split, n in splits.assign(folders).items()} or {"train": root}
     except ValueError as error:
         raise ValueError(f"Invalid split folders in {root}. {error}") from None
+
+
+def _report_left_out(root, folders):
+    notes = []
+    if found := walk.left_out(root):
+        counts = ", ".join(f"{n} in {walk.shown(name)}" for name, n in found.items())
+        counts = counts.replace(f"{found['hidden files']} in hidden files", "")
+        hidden = f"{found['hidden files']} hidden files" if found["hidden files"] else ""
+        parts = [part for part in (counts.strip(", "), hidden) if part]
+        notes.append(f"left out, files that systems keep for themselves: {', '.join(parts)}")
+    if root not in folders.values() and folders:
+        used = {folder.name for folder in folders.values()}
+        if others := [name for name in _folder_names(root) if name not in used]:
+            notes.append(
+                f"passed over, as they are no split folders (train, val, test): "
+                f"{', '.join(map(walk.shown, others))}"
+            )
+            logging.warning("Folders %s", notes[-1])
+    return notes
 
 
 def _folder_names(folder):
@@ -142,32 +268,42 @@ def _class_names(folder):
     return names
 
 
-def _read_images(folder, root, class_names, pattern, skipped, pool):
+def _read_folders(folders, root, class_names, pattern):
+    """The images of each split, and file → why not for those that cannot be read."""
+    skipped = {}
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        parts = {
+            name: _read_images(folder, root, class_names, pattern, skipped, pool)
+            for name, folder in folders.items()
+        }
+    return parts, skipped
+
+
+def _read_images(folder, root, class_names, pattern, skipped, pool, wanted=None):
     """The images of one split, in the order of `walk`; adds file → why not to `skipped`."""
     images = []
-    for class_name in _folder_names(folder):
+    for class_name in wanted or _folder_names(folder):
         if class_name not in class_names:
             raise ValueError(
                 f"Expected only classes of the training images in {folder}. "
                 f"Received: {walk.shown(class_name)}"
             )
-        label, found, others = class_names.index(class_name), [], {}
-        for file in walk.files(folder / class_name, root):
-            try:
-                if not walk.is_writable(str(file.relative_to(root))):
-                    raise ValueError("its path has control characters or bytes that are no text")
-                pillow, size = decode.needs_pillow(file), file.stat().st_size
-            except (ValueError, OSError) as error:
-                others[file] = _reason(error)
+        label, others = class_names.index(class_name), {}
+        files = list(walk.files(folder / class_name, root))
+        found = []
+        for file, read in zip(files, pool.map(_examine, files), strict=True):
+            if isinstance(read, str):
+                others[file] = read
             else:
-                found.append(_Image(file, label, _group(file, pattern), pillow, size))
-        damages = dict(zip(found, pool.map(_damage, found), strict=True))
-        others |= {image.path: damage for image, damage in damages.items() if damage}
-        found = [image for image in found if not damages[image]]
+                name = file.relative_to(root).as_posix()
+                found.append(_Image(file, name, label, _group(file, pattern), **read))
         if not found:
+            endings = collections.Counter(file.suffix.lower() or "no ending" for file in others)
+            counts = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(3))
+            reason = f" ({counts}; the first is {next(iter(others.values()))})" if others else ""
             raise ValueError(
-                f"Expected at least one image in {folder / class_name}. "
-                f"Received: {len(others)} other files"
+                f"Expected at least one image in {folder / class_name}, of "
+                f"{', '.join(decode.FORMATS)}. Received: {len(others)} other files{reason}"
             )
         images += found
         skipped |= others
@@ -176,9 +312,19 @@ def _read_images(folder, root, class_names, pattern, skipped, pool):
     return images
 
 
-def _damage(image):
+def _examine(file):
+    """Read a file once: what an `_Image` knows of it, or why it is none."""
     try:
-        decode.check_jpeg(image.path, image.pillow)
+        if not walk.is_writable(str(file)):
+            raise ValueError("its path has control characters or bytes that are no text")
+        pillow = decode.needs_pillow(file)
+        content = file.read_bytes()
+        return {
+            "pillow": pillow,
+            "size": len(content),
+            "content": hashlib.blake2b(content, digest_size=16).hexdigest(),
+            "thumbnail": decode.thumbnail(content, pillow),
+        }
     except (ValueError, OSError) as error:
         return _reason(error)
 
@@ -200,17 +346,50 @@ def _group(file, pattern):
     return key
 
 
-def _known(exclude, parts, skipped, root):
-    """The paths to exclude, all of which are there."""
-    files = {image.path for images in parts.values() for image in images} | skipped.keys()
-    names = {file.relative_to(root).as_posix(): file for file in files}
-    if others := [name for name in exclude if name not in names]:
+def _known_names(exclude, images, skipped, root, strict):
+    """The paths to exclude; if `strict`, all of them have to be there."""
+    names = {image.name: image.path for image in images}
+    names |= {file.relative_to(root).as_posix(): file for file in skipped}
+    others = [name for name in exclude if name not in names]
+    if others and strict:
         shown = ", ".join(map(walk.shown, others[:3])) + (", …" if len(others) > 3 else "")
         raise ValueError(
             f"Invalid value for `exclude`. Expected files of {root}, relative to it, such as "
             f"{walk.shown(min(names))}. Received: {len(others)} others: {shown}"
         )
-    return {names[name] for name in exclude}
+    return {names[name] for name in exclude if name in names}
+
+
+def _joined(images, keys, found):
+    """Give all copies of a photo, and all of their groups, the least of their keys."""
+    groups = {}  # key → place of the first image that has it
+    links = list(found)
+    for place, image in enumerate(images):
+        first = groups.setdefault(keys[image], place)
+        if first != place:
+            links.append(copies.Copy(first, place, exact=False))
+    family = copies.families(len(images), links)
+    least = {}
+    for image, number in zip(images, family, strict=True):
+        least[number] = min(least.get(number, keys[image]), keys[image])
+    return {image: least[number] for image, number in zip(images, family, strict=True)}
+
+
+def _together(parts, keys):
+    """Move to train what shares a key with a training image."""
+    train = {keys[image] for image in parts["train"]}
+    moved = [i for name in parts if name != "train" for i in parts[name] if keys[i] in train]
+    kept = {n: [i for i in part if i not in set(moved)] for n, part in parts.items()}
+    return kept | {"train": parts["train"] + moved}
+
+
+def _where_they_were(parts, before):
+    """Put each image into the split that it is known to be of."""
+    placed = {name: [] for name in parts}
+    for name, images in parts.items():
+        for image in images:
+            placed[before[image] if before.get(image) in parts else name].append(image)
+    return placed
 
 
 def _without(parts, exclude):
@@ -258,31 +437,46 @@ def _report_groups(parts):
     return [f"groups: {len(set().union(*groups.values()))}", *notes]
 
 
-def _report_duplicates(parts, root):
-    """Find files that appear in more than one split; only those of the same size are read."""
-    by_size = collections.defaultdict(list)
-    for split, images in parts.items():
-        for image in images:
-            by_size[image.size].append((split, image.path))
-    firsts, found = {}, []
-    for candidates in by_size.values():
-        if len({split for split, _ in candidates}) == 1:
-            continue
-        for split, path in candidates:
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").digest()
-            first_split, first = firsts.setdefault(content, (split, path))
-            if split != first_split:
-                found.append((path.relative_to(root), split, first.relative_to(root), first_split))
-    if not found:
-        return []
-    path, split, first, first_split = found[0]
-    note = (
-        f"files that appear in more than one split: {len(found)}, e.g. {path} ({split}) and "
-        f"{first} ({first_split})"
-    )
-    logging.warning("Found %s", note)
-    return [note]
+def _report_copies(parts, images, found, class_names):
+    """Rows of what is in two splits or in two classes, and notes of it."""
+    split_of = {image: name for name, part in parts.items() for image in part}
+    rows, notes = [], []
+    for pair in found:
+        one, other = images[pair.first], images[pair.second]
+        if one not in split_of or other not in split_of:
+            continue  # excluded
+        apart = split_of[one] != split_of[other]
+        if apart or (pair.exact and one.label != other.label):
+            rows.append(
+                {
+                    "file": one.name,
+                    "split": split_of[one],
+                    "label": class_names[one.label],
+                    "other": other.name,
+                    "other_split": split_of[other],
+                    "other_label": class_names[other.label],
+                    "exact": pair.exact,
+                }
+            )
+    if apart := [row for row in rows if row["split"] != row["other_split"]]:
+        exact = sum(row["exact"] for row in apart)
+        notes.append(
+            f"the same photo in two splits: {len(apart)} ({exact} the same file, "
+            f"{len(apart) - exact} nearly the same), e.g. {_shown_pair(apart[0], 'split')}; "
+            "--keep_together puts them into one"
+        )
+    if torn := [row for row in rows if row["exact"] and row["label"] != row["other_label"]]:
+        notes.append(
+            f"the same file in two classes: {len(torn)}, one of whose labels is wrong, e.g. "
+            f"{_shown_pair(torn[0], 'label')}"
+        )
+    for note in notes:
+        logging.warning("Found %s", note)
+    return rows, notes
+
+
+def _shown_pair(row, key):
+    return f"{row['file']} ({row[key]}) and {row['other']} ({row[f'other_{key}']})"
 
 
 def _report_balance(images, class_names):
@@ -296,7 +490,7 @@ def _report_balance(images, class_names):
     )
 
 
-def _split(name, images, root, stays):
+def _split(name, images, stays):
     """A `Split`; `stays`: whether files stay in memory once they are read."""
     import tensorflow as tf
 
@@ -319,5 +513,6 @@ def _split(name, images, root, stays):
         image = decode.upright(content, entry["path"], entry["pillow"])
         return {"index": entry["index"], "image": image, "label": entry["label"]}
 
-    names = tuple(image.path.relative_to(root).as_posix() for image in images)
-    return Split(name, len(images), entries, read, names, lambda: labels)
+    names = tuple(image.name for image in images)
+    contents = tuple(image.content for image in images)
+    return Split(name, len(images), entries, read, names, lambda: labels, contents)

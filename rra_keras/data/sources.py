@@ -30,6 +30,7 @@ class Split:
         names: the file names in stored order, relative to the data folder; `None` where examples
             are not files.
         read_labels: how to read `labels`; `None` to take them from the entries.
+        contents: a digest of each file's bytes in stored order; `None` where there are no files.
 
     Example:
         cats = split.subset(np.flatnonzero(split.labels == 0))
@@ -42,6 +43,7 @@ class Split:
     read: Callable[[dict], dict] | None = None
     names: Sequence[str] | None = None
     read_labels: Callable[[], np.ndarray] | None = None
+    contents: Sequence[str] | None = None
 
     def examples(self, seed) -> tf.data.Dataset:
         """Return the examples, read as they are asked for.
@@ -127,6 +129,7 @@ class Split:
             entries=entries,
             names=self.names and tuple(self.names[i] for i in chosen),
             read_labels=lambda: self.labels[chosen],
+            contents=self.contents and tuple(self.contents[i] for i in chosen),
         )
 
 
@@ -139,6 +142,10 @@ class Source:
         class_names: the class of label `i` is `class_names[i]`.
         splits: `"train"`, `"validation"` and `"test"`.
         notes: lines worth telling: what was held out, which files were skipped.
+        copies: photos that are in two splits or two classes: dicts of `file`, `split`, `label`,
+            `other`, `other_split`, `other_label` and `exact`.
+        excluded: name and content of each file that was left out by name.
+        changes: lines on what is not as it was when a run began; empty if all is.
 
     Example:
         source = data.Source("mine", ("crow", "jay"), {"train": split, "test": split})
@@ -149,6 +156,9 @@ class Source:
     class_names: tuple[str, ...]
     splits: dict[str, Split]
     notes: tuple[str, ...] = ()
+    copies: tuple[dict, ...] = ()
+    excluded: tuple[tuple[str, str], ...] = ()
+    changes: tuple[str, ...] = ()
 
     def of_classes(self, names) -> Source:
         """Return the examples of some classes alone, as a `Source`; no image is read.

@@ -6,6 +6,9 @@ left under `"train"`.
 """
 
 import collections
+import hashlib
+import itertools
+import unicodedata
 
 import numpy as np
 
@@ -68,27 +71,85 @@ def by_image(size, shares, seed):
     return {"train": np.sort(order), **parts}
 
 
-def by_class(labels, shares, seed):
-    """Draw the share of every class, at least one image while one is left to train on."""
-    rng = np.random.default_rng(seed)
-    labels = np.asarray(labels)
+def by_key(labels, keys, shares, seed, known=None):
+    """Decide by each photo alone where it goes, so that others that come or go do not move it.
+
+    1. A hash of a photo's key and the seed is a number in [0, 1). The lowest ones, up to the
+       first share, are the first of the held-out splits, the next ones the second.
+    2. A class with photos of at least three keys has one in each split, one of two has one in
+       train and in the first: where that is missing, the key next to it by number goes there, if
+       it leaves no class without. In such small classes alone can a further photo move another
+       one: into train, never out of it.
+
+    Args:
+        labels: `(N,)`.
+        keys: of each photo; photos of one key stay in one split.
+        shares: split → share of the photos to hold out.
+        seed: sets the hash.
+        known: key → split, of those that stay where they are.
+
+    Returns:
+        A dict split name → sorted indices.
+
+    Raises:
+        ValueError: if a split would be empty.
+
+    Example:
+        drawn = splits.by_key([0] * 9, "abcdefghi", {"test": 0.2}, seed=0)
+        more = splits.by_key([0] * 8, "abcdefgh", {"test": 0.2}, seed=0)
+        assert set(more["test"]) <= set(drawn["test"])
+    """
+    known = known or {}
+    number = {key: _number(key, seed) for key in set(keys)}
+    split_of = {key: known.get(key) or _drawn(number[key], shares) for key in number}
+    classes, members = collections.defaultdict(set), collections.defaultdict(set)
+    for label, key in zip(labels, keys, strict=True):
+        classes[key].add(label)
+        members[label].add(key)
+    wanted = {label: ("train", *shares)[: len(own)] for label, own in members.items()}
+    count = collections.Counter((label, split_of[k]) for k in classes for label in classes[k])
+
+    def can_go(key):
+        split = split_of[key]
+        return key not in known and all(
+            count[label, split] > 1 or split not in wanted[label] for label in classes[key]
+        )
+
+    for label in sorted(members):
+        for split in wanted[label]:
+            if count[label, split]:
+                continue
+            order = sorted(members[label], key=number.get, reverse=split == "train")
+            for key in itertools.islice(filter(can_go, order), 1):
+                for other in classes[key]:
+                    count[other, split_of[key]] -= 1
+                    count[other, split] += 1
+                split_of[key] = split
+
     parts = {name: [] for name in ("train", *shares)}
-    for label in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        size = len(members)
-        for name, share in shares.items():
-            count = min(max(1, round(share * size)), len(members) - 1)
-            parts[name].extend(members[:count])
-            members = members[count:]
-        parts["train"].extend(members)
-    for name in shares:
-        if not parts[name]:
-            raise ValueError(
-                f"Expected a class of at least {len(shares) + 1} images, to hold out "
-                f"{' and '.join(shares)}. Received: {len(labels)} images in "
-                f"{len(np.unique(labels))} classes"
-            )
-    return {name: np.sort(part) for name, part in parts.items()}
+    for index, key in enumerate(keys):
+        parts[split_of[key]].append(index)
+    if empty := [name for name in ("train", *shares) if not parts[name]]:
+        raise ValueError(
+            f"Expected a class of at least {len(shares) + 1} images, or of as many groups, to hold "
+            f"out {' and '.join(shares)}. Received: {len(labels)} images in {len(members)} "
+            f"classes and {len(number)} groups, none left for {' and '.join(empty)}"
+        )
+    return {name: np.array(part, int) for name, part in parts.items()}
+
+
+def _number(key, seed):
+    # macOS and others spell one name in two ways.
+    name = unicodedata.normalize("NFC", f"{seed}/{key}").encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest()) / 2**64
+
+
+def _drawn(number, shares):
+    for split, share in shares.items():
+        if number < share:
+            return split
+        number -= share
+    return "train"
 
 
 def by_turns(labels, count, seed=0):
@@ -113,42 +174,3 @@ def by_turns(labels, count, seed=0):
         members = order[labels[order] == label]
         turns[members] = np.arange(len(members))
     return np.sort(order[np.argsort(turns[order], kind="stable")][:count])
-
-
-def by_group(labels, groups, shares, seed):
-    """Draw whole groups, in random order, while the number of images gets nearer to the share.
-
-    A group that holds the last training images of some class is passed over.
-    """
-    labels = np.asarray(labels)
-    members = collections.defaultdict(list)  # group → indices
-    for index, group in enumerate(groups):
-        members[group].append(index)
-    order = [str(group) for group in np.random.default_rng(seed).permutation(sorted(members))]
-    left = np.bincount(labels)  # training images a class
-    counts = {group: np.bincount(labels[members[group]], minlength=len(left)) for group in order}
-
-    def can_go(group):
-        return np.all((left > counts[group]) | (counts[group] == 0))
-
-    parts = {}
-    for name, share in shares.items():
-        target, size, chosen = share * len(labels), 0, []
-        for group in order:
-            grown = size + len(members[group])
-            if abs(grown - target) < abs(size - target) and can_go(group):
-                size = grown
-                chosen.append(group)
-                left -= counts[group]
-        if not chosen:  # every group that can go is more than twice the target
-            candidates = [group for group in order if can_go(group)]
-            if not candidates:
-                raise ValueError(
-                    f"Expected a group to hold out for {name} that leaves every class an image "
-                    f"to train on. Received: {len(members)} groups, none of which can go"
-                )
-            chosen = [min(candidates, key=lambda group: len(members[group]))]
-            left -= counts[chosen[0]]
-        order = [group for group in order if group not in chosen]
-        parts[name] = np.sort(np.concatenate([members[group] for group in chosen]))
-    return {"train": np.sort(np.concatenate([members[group] for group in order])), **parts}

@@ -1,19 +1,63 @@
 """What lies in a folder: names in order, links that stay inside, names that can be written down."""
 
+import collections
 import os
 import pathlib
 import unicodedata
+
+# What systems, network drives and photo programs keep beside people's photos: thumbnails of them,
+# deleted ones, copies of before. In any case; hidden names are left out as well.
+SYSTEM_NAMES = frozenset(
+    (
+        *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharebin", "@sharesnap"),  # NAS
+        *("#recycle", "#snapshot", "~snapshot", "network trash folder", "temporary items"),
+        *("$recycle.bin", "recycler", "recycled", "system volume information"),  # Windows
+        *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini"),
+        *("__macosx", "icon\r", "lost+found", "__pycache__"),
+        *("picasa.ini", "_gsdata_"),
+    )
+)
+_SYSTEM_ENDINGS = (".lrdata", ".photoslibrary", ".aplibrary")  # catalogs full of thumbnails
 
 # Control characters, line and paragraph separators, and bytes that are no text: they would break
 # the lines of `labels.txt` and tables, or tell a terminal what to do.
 _UNWRITABLE = ("Cc", "Cs", "Zl", "Zp")
 
 
+def is_system(name):
+    """Return whether a file or folder is hidden, or is kept by a system for itself.
+
+    Example:
+        assert walk.is_system("@eaDir") and not walk.is_system("@home")
+    """
+    name = name.lower()
+    return name.startswith(".") or name in SYSTEM_NAMES or name.endswith(_SYSTEM_ENDINGS)
+
+
 def listing(folder):
-    """Return the `os.DirEntry`s of a folder, by name, but for hidden ones."""
+    """Return the `os.DirEntry`s of a folder, by name, but for those of systems."""
     with os.scandir(folder) as entries:
-        shown = (entry for entry in entries if not entry.name.startswith("."))
+        shown = (entry for entry in entries if not is_system(entry.name))
         return sorted(shown, key=lambda entry: entry.name)
+
+
+def left_out(folder):
+    """Count the files that `files` leaves out, by the names of the folders that hold them.
+
+    Args:
+        folder: a folder, which is searched however deep; links are not followed.
+
+    Returns:
+        A `collections.Counter`; files that are hidden by themselves count as `"hidden files"`.
+    """
+    found = collections.Counter()
+    for place, folders, names in os.walk(folder):
+        for name in [name for name in folders if is_system(name)]:
+            folders.remove(name)
+            inside = os.walk(os.path.join(place, name))
+            found[name] += sum(len(others) for _, _, others in inside)
+        found["hidden files"] += sum(map(is_system, names))
+    return +found
 
 
 def files(folder, root):

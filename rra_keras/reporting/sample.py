@@ -6,39 +6,35 @@ from rra_keras.data import annotated_boxes as annotated
 from rra_keras.data import pipeline
 
 
-def load(run, dataset=None, data_dir=None, split="test", boxes=None, images=None):
-    """Load what a report is on.
+def load(source, split="test", boxes=None, images=None, data_dir=None):
+    """Choose what a report is on.
 
     Args:
-        run: a finished `Run`.
-        dataset: its own unless given.
-        data_dir: where named data sets are kept; the run's own unless given.
+        source: what `Run.load_data` returned.
         split: name of the split.
         boxes: file for `boxes.read_boxes`, with a folder of images.
         images: how many to keep, spread evenly; all for `None`.
+        data_dir: where named data sets are kept.
 
     Returns:
-        `(Split, Boxes or None, name of the data set)`.
+        `(Split, Boxes or None)`.
 
     Raises:
-        ValueError: if the data are not those the run was trained for, or the boxes do not fit.
+        ValueError: if the boxes do not fit.
         OSError: if files cannot be read.
     """
-    source = run.load_data(dataset, data_dir)
-    dataset = dataset or run.config["dataset"]
-    data_dir = data_dir or run.config["data_dir"]
     whole = source.splits[split]
     if whole.names is None:
         if boxes:
             raise ValueError(
                 "Invalid value for `--boxes`. Expected a file of boxes with `folder:PATH` alone, "
-                f"as only files have names. Received: {boxes} with {dataset}"
+                f"as only files have names. Received: {boxes} with {source.name}"
             )
-        found = annotated.stored_boxes(dataset, whole, data_dir)
+        found = annotated.stored_boxes(source.name, whole, data_dir)
     else:
         found = annotated.read_boxes(boxes, whole.names) if boxes else None
     chosen = spread(whole.size, images or whole.size)
-    return whole.subset(chosen), None if found is None else found[chosen], dataset
+    return whole.subset(chosen), None if found is None else found[chosen]
 
 
 def spread(size, count):

@@ -7,13 +7,14 @@ import shutil
 import keras
 
 from rra_keras import data
-from rra_keras.data import file_list
+from rra_keras.data import file_list, folder
+from rra_keras.data.known import Known, rows_of
 from rra_keras.models.base import Classifier
 from rra_keras.runs import files
 
 # What may differ between a run and the command that resumes it.
-_FREE_TO_CHANGE = ("data_dir", "checkpoint_every")
-_EXCLUDED = "excluded.csv"
+_FREE_TO_CHANGE = ("data_dir", "dataset_path", "checkpoint_every")
+_EXCLUDED, _SPLITS, _COPIES = "excluded.csv", "splits.csv", "copies.csv"
 
 
 class Run:
@@ -162,15 +163,20 @@ class Run:
             )
         return model
 
-    def load_data(self, dataset=None, data_dir=None):
+    def load_data(self, dataset=None, data_dir=None, split=None):
         """Load the data that the run was trained on, split as they were then, or others.
+
+        Photos of a folder are known by what they hold, whatever they are called now: each stays in
+        the split that it had, so that none is measured that was trained on.
 
         Args:
             dataset: other data with the same classes, as in `rra_keras.data.load`.
             data_dir: where named data sets are kept; as in training unless given.
+            split: the split that is wanted, if it is one: of another folder without a train
+                split, all photos are measured.
 
         Returns:
-            A `Source`.
+            A `Source`; its `changes` say what is not as it was when the run began.
 
         Raises:
             ValueError: if the data cannot be used, or have other classes than the run.
@@ -178,13 +184,21 @@ class Run:
         """
         config = self.config
         own = dataset is None or dataset == config["dataset"]
-        source = data.load(
-            dataset or config["dataset"],
-            data_dir=data_dir or config["data_dir"],
-            group_regex=config["group_regex"] if own else None,
-            seed=config["seed"],
-            exclude=self.excluded(config.get("exclude")) if own else (),
-        )
+        name = self._own_folder() if own else dataset
+        kind, _, path = name.partition(":")
+        known = self.known(by_name=own) if kind == "folder" else None
+        if kind == "folder" and not own and split and not folder.has_train(path):
+            source = folder.load_all(path, self.class_names, known)
+        else:
+            source = data.load(
+                name,
+                data_dir=data_dir or config["data_dir"],
+                group_regex=config["group_regex"] if own else None,
+                seed=config["seed"],
+                exclude=self.excluded(config.get("exclude")) if own else (),
+                known=known,
+                keep_together=own and config.get("keep_together", False),
+            )
         names = self.class_names
         if list(source.class_names) != names:
             raise ValueError(
@@ -192,7 +206,57 @@ class Run:
                 f"({', '.join(names[:3])}, …). Received: {len(source.class_names)} "
                 f"({', '.join(source.class_names[:3])}, …)"
             )
+        if split and split not in source.splits:
+            raise ValueError(
+                f"Invalid value for `--split`. Expected one of {', '.join(source.splits)}, which "
+                f"{source.name} has. Received: {split}"
+            )
         return source
+
+    def _own_folder(self):
+        """The name of the run's own data, found from whatever directory the command is called."""
+        config = self.config
+        kind, _, given = config["dataset"].partition(":")
+        if kind != "folder":
+            return config["dataset"]
+        # The absolute one first: another folder here may have the name that was given.
+        places = dict.fromkeys((config.get("dataset_path", given), given))
+        for place in places:
+            if pathlib.Path(place).expanduser().is_dir():
+                return f"folder:{place}"
+        raise ValueError(
+            "Invalid value for `--dataset`. Expected the folder that the run was trained on, or "
+            f"where it is now. Received: none, and {' and '.join(places)} "
+            f"{'are' if len(places) > 1 else 'is'} not there"
+        )
+
+    def known(self, by_name=True):
+        """Return what the run knows of its photos, a `Known`.
+
+        Args:
+            by_name: whether a file of the same name is the same photo.
+
+        Raises:
+            ValueError: if the run has no `splits.csv`.
+        """
+        if not self.path(_SPLITS).is_file():
+            raise ValueError(
+                f"Expected a run with {_SPLITS}, which says what it was trained on. "
+                f"Received: {self}, without"
+            )
+        return Known(files.read_table(self.path(_SPLITS)), by_name)
+
+    def write_splits(self, source, before=()):
+        """Keep which photo is in which split, and which are there twice; nothing without files.
+
+        Args:
+            source: a `Source`.
+            before: rows of `splits.csv` of before.
+        """
+        if rows := rows_of(source, before):
+            self.write_text(_SPLITS, files.table(rows))
+        if source.copies:
+            self.write_text(_COPIES, files.table(source.copies))
 
     def excluded(self, path, stored=True):
         """Return the names of the files that the run leaves out.

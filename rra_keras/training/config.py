@@ -25,6 +25,7 @@ class Config:
         group_regex: With `folder:PATH`, keeps all files whose names match the same first group in
             one split.
         strict: Refuse a folder with files that are no images.
+        keep_together: With `folder:PATH`, keeps photos that show nearly the same in one split.
         exclude: With `folder:PATH`, a table with a column `file`, or a list of one file a line, of
             photos to leave out, relative to PATH. A run keeps a copy, `excluded.csv`.
         preset: Where all defaults come from.
@@ -61,6 +62,7 @@ class Config:
     data_dir: str | None = None
     group_regex: str | None = None
     strict: bool = False
+    keep_together: bool = False
     exclude: str | None = None
     preset: str = "edge"
     model: dict

@@ -169,4 +169,6 @@ def read_objects(run, train):
     """
     index = {str(name): i for i, name in enumerate(train.names or range(train.size))}
     rows = files.read_table(run.path("objects.csv"))
-    return np.array([index[row["file"]] for row in rows]), *_boxes(run)
+    there = [i for i, row in enumerate(rows) if row["file"] in index]  # others were deleted since
+    places = np.array([index[rows[i]["file"]] for i in there])
+    return places, *(values[there] for values in _boxes(run))

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 
 import keras
 
@@ -37,7 +38,15 @@ class Prepared:
     strategy: object = None
 
 
-def prepare(config, run_dir, resume=False, overwrite=False, strategy=None, source=None):
+def prepare(
+    config,
+    run_dir,
+    resume=False,
+    overwrite=False,
+    strategy=None,
+    source=None,
+    new_photos=False,
+):
     """Check everything that input can get wrong, before any work is lost to it.
 
     Example:
@@ -52,6 +61,7 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None, sourc
         strategy: a `tf.distribute.Strategy` whose devices share each batch.
         source: a `Source`, such as some of the configuration's classes; the whole of its data set
             unless given.
+        new_photos: go on with a run whose folder is not as it was when the run began.
 
     Returns:
         `Prepared`.
@@ -62,6 +72,9 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None, sourc
     """
     number, devices = processes.number_and_count()
     stored = dataclasses.asdict(config)
+    kind, _, path = config.dataset.partition(":")
+    if kind == "folder":
+        stored["dataset_path"] = os.path.abspath(os.path.expanduser(path))
     clock, run = Clock(), Run(run_dir)
     if number == 0:
         run.check_available(stored, resume=resume, overwrite=overwrite)
@@ -73,6 +86,7 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None, sourc
         )
     if config.init_from:
         transfer.open_source(config.init_from)
+    known = _known(config, run, resume)
     clock.start("data")
     exclude = run.excluded(config.exclude, stored=resume)
     source = source or data.load(
@@ -82,15 +96,37 @@ def prepare(config, run_dir, resume=False, overwrite=False, strategy=None, sourc
         seed=config.seed,
         strict=config.strict,
         exclude=exclude,
+        known=known,
+        keep_together=config.keep_together,
     )
+    if resume and source.changes and not new_photos:
+        raise ValueError(
+            f"Invalid value for `--resume`. Expected the photos that the run began with. Received: "
+            f"{'; '.join(source.changes)}. --new_photos goes on with them, known ones staying in "
+            "their splits"
+        )
     _check_backbone(config)
     if number == 0:
         run = Run.create(run_dir, stored, resume=resume, overwrite=overwrite)
         if config.exclude:
             run.write_excluded(exclude)
+        run.write_splits(source, known.rows if known else ())
         _note_small_photos(source.splits["train"], config.model)
     clock.stop()
     return Prepared(run, source, clock, strategy)
+
+
+def _known(config, run, resume):
+    """What this run, or the one that it goes on from, knows of the photos; `None` for neither."""
+    if not config.dataset.startswith("folder:"):
+        return None
+    if resume and run.path("splits.csv").is_file():
+        return run.known()
+    if config.init_from:
+        other = Run.open(config.init_from)
+        if other.path("splits.csv").is_file():
+            return other.known(by_name=other.config["dataset"] == config.dataset)
+    return None
 
 
 def _check_backbone(config):
