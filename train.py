@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported: see `quiet`
@@ -155,6 +156,9 @@ def main(argv):
             draw_objects(run, prepared)
     except processes.LostProcessError as error:
         return end(1, f"error: {error}")
+    except KeyboardInterrupt as error:
+        status = 128 + (error.args[0] if error.args else signal.SIGINT)
+        return end(status, f"{run} stopped before the training; --resume goes on from there")
     except (ValueError, OSError, ImportError) as error:
         return end(2, f"error: {error}")
     try:

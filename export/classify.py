@@ -11,19 +11,63 @@ import io
 import json
 import math
 import os
+import re
+import stat
 import sys
+import tempfile
+import unicodedata
 import warnings
 import zipfile
 import zlib
 
 import numpy as np
 from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, HardwareAccelerator, Options
-from PIL import ExifTags, Image, ImageDraw, ImageFont
+from PIL import ExifTags, Image, ImageDraw, ImageFont, features
 
 _COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")  # one a fixation (Okabe and Ito)
 _SAME = 0.5  # IoU from which on two boxes are of the same object
 _STRIDE = 4  # pixels between samples of a crop, beyond which more are taken and averaged
-_PHOTOS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")  # of a folder
+try:
+    import pillow_heif
+except ImportError:  # `pip install pillow-heif` has it read HEIC
+    pillow_heif = None
+else:
+    pillow_heif.register_heif_opener()
+FORMATS = (
+    *("JPEG", "PNG", "GIF", "BMP", "WEBP"),
+    *(("AVIF",) if features.check("avif") else ()),
+    *(("HEIF",) if pillow_heif else ()),
+)
+OTHER_FORMATS = (
+    (
+        rb".{4}ftyp(hei|hev|mif1|msf1)",
+        "HEIC",
+        "`pip install pillow-heif` reads it, or save it as JPEG",
+    ),
+    (rb".{4}ftypavi[fs]", "AVIF", "a newer Pillow reads it, or save it as JPEG"),
+    (
+        rb".{4}ftypcrx|II\*\0.{4}CR|FUJIFILMCCD-RAW|IIRO|IIU\0",
+        "a camera's raw file",
+        "save it as JPEG",
+    ),
+    (rb"II\*\0|MM\0\*", "TIFF or a camera's raw file", "save it as JPEG or PNG"),
+    (rb"\0\0\0\x0cJXL |\xff\x0a", "JPEG XL", "save it as JPEG"),
+    (rb"8BPS", "Photoshop", "save it as JPEG or PNG"),
+    (rb"\s*<(svg|\?xml)", "SVG or XML", "save it as PNG"),
+    (rb"%PDF", "PDF", "save its pages as JPEG or PNG"),
+    (rb".{4}ftyp", "a video", "save single pictures of it as JPEG"),
+)  # how files begin that people take for photos, what they are, and what to do
+SYSTEM_NAMES = frozenset(
+    (
+        *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharebin", "@sharesnap"),
+        *("#recycle", "#snapshot", "~snapshot", "network trash folder", "temporary items"),
+        *("$recycle.bin", "recycler", "recycled", "system volume information"),
+        *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini"),
+        *("__macosx", "icon\r", "lost+found", "__pycache__"),
+        *("picasa.ini", "_gsdata_"),
+    )
+)  # in lower case: what systems keep beside photos; as in training (rra_keras/data/walk.py)
+SYSTEM_ENDINGS = (".lrdata", ".photoslibrary", ".aplibrary")
 _TOP = 5
 
 
@@ -273,7 +317,7 @@ def _read_metadata(path):
 def read_image(path, size=None):
     """Read a photo: turned upright by its EXIF orientation, the first picture of an animation, RGB.
 
-    Transparency is dropped and 16 bits are cut to 8, as in training.
+    What is transparent shows white, and 16 bits are cut to 8, as in training.
 
     Args:
         path: an image file.
@@ -289,22 +333,37 @@ def read_image(path, size=None):
         ValueError: if it is no image, a damaged one, or larger than Pillow decodes.
     """
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait for ever
+            raise ValueError("not a file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 if size:
                     image.draft("RGB", (2 * size, 2 * size))  # of JPEGs: no other knows it
                 turn = _UPRIGHT.get(_orientation(image))
                 image.load()
                 if image.mode.startswith("I"):  # 16 bits a pixel, which `convert` would clip
                     image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
-                image = image.convert("RGB")
+                image = _on_white(image).convert("RGB")
                 return image.transpose(turn) if turn is not None else image
     except FileNotFoundError:
-        raise FileNotFoundError(f"Expected an image file. Received: {path}, not found") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = str(error).splitlines()[0].replace(repr(os.fspath(path)), "it")
-        raise ValueError(f"Expected an image file. Received: {path} ({reason})") from None
+        raise FileNotFoundError(
+            f"Expected an image file. Received: {_shown(path)}, not found"
+        ) from None
+    except Image.UnidentifiedImageError:
+        reason = _unreadable(path)
+        raise ValueError(f"Expected an image file. Received: {_shown(path)} ({reason})") from None
+    except Exception as error:  # what a damaged file raises is open-ended
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = reason.replace(repr(os.fspath(path)), "it")
+        raise ValueError(f"Expected an image file. Received: {_shown(path)} ({reason})") from None
+
+
+def _on_white(image):
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
 _UPRIGHT = {
@@ -318,11 +377,33 @@ _UPRIGHT = {
 }  # EXIF orientation → what undoes it
 
 
+def _unreadable(path):
+    """Say what a file is that no decoder takes, as far as its first bytes tell."""
+    with open(path, "rb") as file:
+        start = file.read(32)
+    read = f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image"
+    for pattern, name, advice in OTHER_FORMATS:
+        if re.match(pattern, start, re.DOTALL):
+            return f"{name}, {read}: {advice}"
+    return read
+
+
 def _orientation(image):
     try:
-        return Image.Image.getexif(image).get(ExifTags.Base.Orientation)
+        # A PNG may keep it behind its pixels: its own method decodes it whole, to get there.
+        late = image.format == "PNG" and _mentions(image.fp, (b"eXIf", b"Raw profile type exif"))
+        exif = image.getexif() if late else Image.Image.getexif(image)
+        return exif.get(ExifTags.Base.Orientation)
     except Exception:  # a photo with damaged EXIF data is a photo still
         return None
+
+
+def _mentions(file, words):
+    position = file.tell()
+    file.seek(0)
+    content = file.read()
+    file.seek(position)
+    return any(word in content for word in words)
 
 
 def resize(image, size):
@@ -458,15 +539,69 @@ def _expand(name):
     if os.path.exists(name) and not os.path.isdir(name):
         return [name]
     if os.path.isdir(name):
-        found = (os.path.join(folder, file) for folder, _, files in os.walk(name) for file in files)
-        return sorted(path for path in found if path.lower().endswith(_PHOTOS))
+        found = []
+        for folder, folders, files in os.walk(name):
+            folders[:] = sorted(each for each in folders if not _is_system(each))
+            found += [os.path.join(folder, file) for file in files if not _is_system(file)]
+        return sorted(found)
     return sorted(glob.glob(name, recursive=True)) or [name]
+
+
+def _is_system(name):
+    """Whether a file or folder is hidden, or is kept by a system for itself."""
+    name = name.lower()
+    return name.startswith(".") or name in SYSTEM_NAMES or name.endswith(SYSTEM_ENDINGS)
+
+
+def _shown(path):
+    """Return a path as a line may hold it: as it is, or escaped."""
+    path = os.fspath(path)
+    unwritable = any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in path)
+    return ascii(path) if unwritable else path
+
+
+def _check_outputs(arguments):
+    """Raise `ValueError` unless the files that were asked for can be written."""
+    for flag, path in (("--csv", arguments.csv), ("--draw", arguments.draw)):
+        if not path:
+            continue
+        problem = None
+        if os.path.isdir(path):
+            problem = "a folder"
+        elif any(os.path.realpath(path) == os.path.realpath(photo) for photo in arguments.photos):
+            problem = "one of the photos"
+        else:
+            try:
+                with tempfile.TemporaryFile(dir=os.path.dirname(path) or "."):
+                    pass
+            except OSError as error:
+                problem = f"which cannot be written ({error.strerror})"
+        if problem:
+            raise ValueError(
+                f"argument {flag}: expected a file to write. Received: {path}, {problem}"
+            )
 
 
 def main(argv):
     """Classify the photos named on the command line; return the exit status."""
-    arguments = _parse(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal may not know a name's letters
+            stream.reconfigure(errors="backslashreplace")
     try:
+        status = _classify(_parse(argv))
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # nobody reads what is printed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return status
+
+
+def _classify(arguments):
+    try:
+        _check_outputs(arguments)
         classifier = Classifier(arguments.model, arguments.threads, arguments.gpu)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -483,10 +618,11 @@ def main(argv):
             print(f"error: {error}", file=sys.stderr)
             status = 2
             continue
+        name = _shown(path)
         if arguments.csv:
-            answers.append((path, result))
+            answers.append((name, result))
         else:
-            print(_line(path, result) if arguments.json else _text(path, result))
+            print(_line(name, result) if arguments.json else _text(name, result))
     if arguments.csv:
         try:
             _write_csv(arguments.csv, answers)

@@ -20,7 +20,9 @@ import logging
 import os
 import pathlib
 import re
+import signal
 import sys
+import tempfile
 import typing
 import warnings
 
@@ -41,6 +43,9 @@ def run(main):
     Args:
         main: takes the arguments that follow the program's name, returns the exit status.
     """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a terminal may not know a file's letters
+    signal.signal(signal.SIGTERM, _terminate)
     quiet.hush()
     quiet.load("tensorflow")  # which reads the data, whatever Keras runs on
     if not sys.warnoptions:
@@ -48,7 +53,41 @@ def run(main):
     _set_log_level(absl.logging.ERROR)
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")  # no progress bars in files
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(guarded(main, sys.argv[1:]))
+
+
+def guarded(main, argv):
+    """Run a command; what is not its fault ends it in a line, and never in a traceback.
+
+    Args:
+        main: takes arguments, returns the exit status.
+        argv: the arguments.
+
+    Returns:
+        What `main` returns; 2 where a file cannot be read or written, or a package is missing; 130
+        or 143 after Ctrl+C or SIGTERM; 141, without a word, where nobody reads what is printed.
+    """
+    try:
+        status = main(argv)
+        sys.stdout.flush()
+    except KeyboardInterrupt as error:
+        signum = error.args[0] if error.args else signal.SIGINT
+        print(f"stopped by {signal.Signals(signum).name}", file=sys.stderr)
+        return 128 + signum
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left to flush
+        return 128 + getattr(signal, "SIGPIPE", 13)
+    except ImportError as error:
+        print(f"error: {error}{quiet.advice(error)}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return status
+
+
+def _terminate(signum, _):
+    raise KeyboardInterrupt(signum)
 
 
 def _set_log_level(verbosity):
@@ -131,8 +170,10 @@ def bad_input_exits():
     """Turn the errors that input can cause into a line on standard error and exit status 2."""
     try:
         yield
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError) as error:
         fail(error)
+    except ImportError as error:
+        fail(f"{error}{quiet.advice(error)}")
 
 
 def require_tensorflow(what):
@@ -167,8 +208,8 @@ def check_output(flag, path):
         problem = "no file"
     elif not target.parent.is_dir():
         problem = f"and {target.parent} is no folder"
-    elif not os.access(target.parent, os.W_OK):
-        problem = f"and {target.parent} cannot be written to"
+    elif reason := _no_writing(target.parent):
+        problem = f"and {target.parent} cannot be written to ({reason})"
     elif target.is_file():
         with contextlib.suppress(ValueError, OSError):  # what is no photo may be replaced
             decode.needs_pillow(target)
@@ -189,12 +230,22 @@ def check_folder(flag, path):
     place = pathlib.Path(path)
     while not place.exists():
         place = place.parent
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        reason = "cannot be written to" if place.is_dir() else "is a file"
+    reason = _no_writing(place) if place.is_dir() else "a file"
+    if reason:
+        reason = f"cannot be written to ({reason})" if place.is_dir() else "is a file"
         raise ValueError(
             f"Invalid value for `--{flag}`. Expected a folder to write to. Received: {path}, and "
             f"{place} {reason}"
         )
+
+
+def _no_writing(folder):
+    """Return why no file can be made in a folder; `None` if one can."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return error.strerror
 
 
 def tell(lines):

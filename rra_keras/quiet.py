@@ -8,6 +8,7 @@ TensorFlow reads it while it is loaded, and logs two lines before that.
 import contextlib
 import importlib
 import os
+import pathlib
 import sys
 
 
@@ -21,6 +22,34 @@ def load(name):
     quiet = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") != "0" and name not in sys.modules
     with _native_stderr_to_null() if quiet else contextlib.nullcontext():
         importlib.import_module(name)
+
+
+_EXTRAS = {"ai_edge_litert": "rra_keras[export]", "pillow_heif": "rra_keras[heic]"}
+
+
+def advice(error):
+    """Return what to install after an `ImportError`, to be appended to it."""
+    name = (error.name or "").split(".")[0]
+    return f"; `pip install '{_EXTRAS.get(name, name)}'`" if name else ""
+
+
+def _load_keras():
+    """Import Keras; a backend that is not there ends a command in a line."""
+    try:
+        load("keras")
+    except (ImportError, ValueError) as error:
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        message = (
+            f"Keras cannot run on {backend!r}, what KERAS_BACKEND or ~/.keras/keras.json says: "
+            f"{error}. Expected one that is installed: tensorflow, or jax (`pip install jax`)"
+        )
+        if sys.argv[:1] != ["-m"] and pathlib.Path(sys.argv[0]).name not in _COMMANDS:
+            raise ImportError(message) from error
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(2)
+
+
+_COMMANDS = ("train.py", "rra")
 
 
 @contextlib.contextmanager
@@ -37,4 +66,4 @@ def _native_stderr_to_null():
 
 if sys.argv[:1] == ["-m"]:  # `python -m rra_keras.NAME`, while Python looks for NAME
     hush()
-load("keras")
+_load_keras()

@@ -1,4 +1,3 @@
-import collections
 import os
 import pathlib
 import re
@@ -13,7 +12,8 @@ from conftest import tensorflow_only
 from PIL import Image
 
 from rra_keras import data
-from rra_keras.data import cache, file_list, folder, known, pipeline
+from rra_keras.data import cache, file_list, known, pipeline
+from rra_keras.data.folder import load_all
 
 pytestmark = tensorflow_only("tf.data, the same whatever Keras runs on")
 
@@ -503,12 +503,12 @@ def test_a_folder_without_train_is_measured_whole(tmp_path):
     with pytest.raises(ValueError, match=r"a folder train.*Received: test alone, which `python"):
         load(tmp_path / "alone" if (tmp_path / "alone").is_dir() else lone(tmp_path))
     for root in (lone(tmp_path), tmp_path / "bare"):
-        source = folder.load_all(root, ["crow", "owl", "wren"])
+        source = load_all(root, ["crow", "owl", "wren"])
         assert sizes(source) == {"test": 20}
         assert source.splits["test"].labels.tolist() == [0] * 10 + [1] * 10
         assert source.changes == ("left out, no class of the run: jay",)
     with pytest.raises(ValueError, match="named as the run's classes"):
-        folder.load_all(tmp_path / "bare", ["wren", "emu"])
+        load_all(tmp_path / "bare", ["wren", "emu"])
 
 
 def lone(root):
@@ -524,7 +524,7 @@ def test_of_another_folder_what_was_trained_on_is_not_measured(tmp_path):
     before = load(tmp_path / "one")
     shutil.copytree(tmp_path / "one", tmp_path / "other")
     write_images(tmp_path / "other" / "owl", ["new"], (7, 7))
-    source = folder.load_all(tmp_path / "other", ["crow", "jay", "owl"], known_of(before))
+    source = load_all(tmp_path / "other", ["crow", "jay", "owl"], known_of(before))
     assert names_of(source)["train"] == names_of(before)["train"]
     assert names_of(source)["test"] == names_of(before)["test"] | {"owl/new.png"}
     assert "which stay there: 18 train, 3 validation" in source.changes[0]
@@ -557,7 +557,7 @@ def test_classes_that_are_called_almost_so_stay(tmp_path, name):
 @pytest.mark.parametrize(
     ("start", "ending", "says"),
     [
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "heic", "HEIC, .*rra_keras.heic.|JPEG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "heic", "HEIC, .*pillow-heif|JPEG"),
         (b"II*\0\x10\0\0\0CR\2\0", "cr2", "a camera's raw file, .*: save it as JPEG"),
         (b"II*\0\x08\0\0\0", "tif", "TIFF or a camera's raw file, .*: save it as JPEG or PNG"),
         (b"\0\0\0\x20ftypisom", "mp4", "a video, .*: save single pictures"),

@@ -16,6 +16,7 @@ import urllib.parse
 import urllib.request
 
 import numpy as np
+import odd_photos
 import pytest
 from conftest import tensorflow_only
 from PIL import Image
@@ -216,6 +217,32 @@ def test_resizes_shrinks_and_cuts_as_python_does(page, size):
     expected += [classify.zoom_crop(pixels, box, shape) for shape in ((9, 14), (40, 32))]
     for values, by_python in zip(others, expected, strict=True):
         np.testing.assert_allclose(np.reshape(values, by_python.shape), by_python, atol=0.01)
+
+
+def test_the_browser_reads_what_training_reads(page, tmp_path):
+    """Or refuses it: which formats it knows is the browser's."""
+    wrong = {}
+    for name, content in (odd_photos.photos() | odd_photos.others()).items():
+        url = "data:application/octet-stream;base64," + base64.b64encode(content).decode()
+        pixels = page.evaluate(
+            """async (url) => {
+                const {open} = await import("./open.js");
+                const {resize} = await import("./resize.js");
+                const photo = await open(await (await fetch(url)).blob()).catch(() => null);
+                return photo && Array.from(resize(photo, 32));
+            }""",
+            url,
+        )
+        if name in odd_photos.REFUSED or pixels is None:
+            if (pixels is None) != (name in odd_photos.REFUSED):
+                wrong[name] = "read" if pixels else "refused"
+            continue
+        (tmp_path / name).write_bytes(content)
+        expected = classify.resize(classify.read_image(tmp_path / name), 32).astype("float32")
+        difference = np.abs(np.reshape(pixels, (32, 32, 3)) - expected).mean()
+        if difference > 3:
+            wrong[name] = difference
+    assert wrong == {}
 
 
 def test_a_dropped_and_a_pasted_photo_are_looked_at(page, shots):

@@ -1,12 +1,11 @@
 // Where photos come from, and what happens with them: one run at a time.
 
 import {describe, load} from "./model.js";
+import {open} from "./open.js";
 import {resize} from "./resize.js";
 import * as view from "./view.js";
 
 const $ = (id) => document.getElementById(id);
-// Decoded as in Python: upright by EXIF, which is the default, and color profiles ignored.
-const AS_STORED = {colorSpaceConversion: "none"};
 const NO_CAMERA = {
   NotAllowedError: "The camera was not allowed.",
   NotFoundError: "No camera was found.",
@@ -100,7 +99,7 @@ async function openPhoto(blob) {
   const outdated = ask();
   let opened;
   try {
-    opened = await createImageBitmap(blob, AS_STORED);
+    opened = await open(blob);
   } catch {
     if (outdated()) return;
     view.say("That is not an image, or not one that this browser can read.");
@@ -146,7 +145,7 @@ async function startCamera() {
     looking = true;
     enqueue(async () => {
       if (camera !== stream) return;
-      const frame = await createImageBitmap(video, AS_STORED);
+      const frame = await open(video);
       photo?.close();
       photo = frame;
       await look(outdated, true);

@@ -58,7 +58,8 @@ export function resize(photo, size) {
   const narrow = new Uint8Array(height * size * 3);
   for (let top = 0; top < height; top += ROWS) {
     const rows = Math.min(ROWS, height - top);
-    context.clearRect(0, 0, width, rows);
+    context.fillStyle = "white"; // what shows where a photo is transparent
+    context.fillRect(0, 0, width, rows);
     context.drawImage(photo, 0, top, width, rows, 0, 0, width, rows);
     const {data} = context.getImageData(0, 0, width, rows);
     for (let y = 0; y < rows; y++) {

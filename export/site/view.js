@@ -79,6 +79,8 @@ function draw(canvas, image, left, top, width, height, side) {
   canvas.height = Math.max(1, Math.round(height * scale));
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
+  context.fillStyle = "white";
+  context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(image, left, top, width, height, 0, 0, canvas.width, canvas.height);
 }
 

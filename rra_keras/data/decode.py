@@ -1,8 +1,9 @@
 """From an image file to pixels: one way for training and for prediction.
 
 JPEG and PNG are TensorFlow's to decode, inside of the tf.data pipeline. What it does not read as
-people see it (a photo that lies on its side, WebP, BMP with a palette), Pillow reads and hands to
-it as a BMP. Which of the two is found out once a file, by `needs_pillow`, without TensorFlow.
+people see it (a photo that lies on its side, transparency, WebP, BMP with a palette), Pillow reads
+and hands to it as a BMP. Which of the two is found out once a file, by `needs_pillow`, without
+TensorFlow.
 """
 
 import functools
@@ -32,11 +33,11 @@ _WHOLE = ("WEBP", "AVIF", "HEIF")  # of which nothing opens but the whole file
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _RATIOS = (2, 4, 8)  # by which a JPEG's decoder can reduce it
 _SMALL_SIDE = 32  # pixels that a thumbnail is made of, at least
-_OTHER_FORMATS = (
+OTHER_FORMATS = (
     (
         rb".{4}ftyp(hei|hev|mif1|msf1)",
         "HEIC",
-        "`pip install 'rra_keras[heic]'` reads it, or save it as JPEG",
+        "`pip install pillow-heif` reads it, or save it as JPEG",
     ),
     (rb".{4}ftypavi[fs]", "AVIF", "a newer Pillow reads it, or save it as JPEG"),
     (
@@ -72,7 +73,8 @@ def needs_pillow(path):
         path: an image file.
 
     Returns:
-        Whether Pillow has to read it: it lies on its side, or is neither JPEG nor PNG.
+        Whether Pillow has to read it: it lies on its side, has transparency, or is neither JPEG
+        nor PNG.
 
     Raises:
         ValueError: saying why, if it is no image, a damaged one, or larger than Pillow's limit of
@@ -86,13 +88,16 @@ def needs_pillow(path):
         try:
             with Image.open(file, formats=FORMATS) as image:
                 lies = _orientation(image) in _UPRIGHT
-                if image.format == "PNG":
+                clear = image.has_transparency_data
+                if image.format == "PNG" and image.fp is None:
+                    pass  # decoded whole already
+                elif image.format == "PNG":
                     image.verify()  # checksums; decoding would take forty times as long
                 elif image.format in _JPEGS and _ends_with(file, _JPEG_END):
                     pass
                 elif image.format not in _WHOLE:
                     image.load()
-                return lies or image.format not in (*_JPEGS, "PNG")
+                return lies or clear or image.format not in (*_JPEGS, "PNG")
         except Image.UnidentifiedImageError:
             raise ValueError(_unreadable(path)) from None
         except Exception as error:  # what a damaged file raises is open-ended
@@ -158,7 +163,7 @@ def upright(content, path, pillow):
 
 
 def decode(encoded, size=None):
-    """Decode an image; transparency is dropped, and 16 bits are cut to 8.
+    """Decode an image; 16 bits are cut to 8.
 
     A JPEG so large that each side is at least four times the `size` is decoded at a half, a quarter
     or an eighth, but not below twice that: of 12 million pixels in half the time and a quarter of
@@ -249,16 +254,33 @@ def _open_upright(content, draft=None):
             image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
         if turn is not None:
             image = image.transpose(turn)
-        image.info.pop("transparency", None)  # `convert` would warn of what it drops
-        return image.convert("RGB")
+        return _on_white(image).convert("RGB")
+
+
+def _on_white(image):
+    """What is transparent shows white, as most programs show it: its own color nobody sees."""
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
 def _orientation(image):
     try:
-        # A PNG's own method would decode it whole, for EXIF data behind the pixels.
-        return Image.Image.getexif(image).get(ExifTags.Base.Orientation)
+        # A PNG may keep it behind its pixels: its own method decodes it whole, to get there.
+        late = image.format == "PNG" and _mentions(image.fp, (b"eXIf", b"Raw profile type exif"))
+        exif = image.getexif() if late else Image.Image.getexif(image)
+        return exif.get(ExifTags.Base.Orientation)
     except Exception:  # a photo with damaged EXIF data is a photo still
         return None
+
+
+def _mentions(file, words):
+    position = file.tell()
+    file.seek(0)
+    content = file.read()
+    file.seek(position)
+    return any(word in content for word in words)
 
 
 def _unreadable(path):
@@ -266,7 +288,7 @@ def _unreadable(path):
     with open(path, "rb") as file:
         start = file.read(32)
     read = f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image"
-    for pattern, name, advice in _OTHER_FORMATS:
+    for pattern, name, advice in OTHER_FORMATS:
         if re.match(pattern, start, re.DOTALL):
             return f"{name}, {read}: {advice}"
     return read

@@ -17,7 +17,7 @@ SYSTEM_NAMES = frozenset(
         *("picasa.ini", "_gsdata_"),
     )
 )
-_SYSTEM_ENDINGS = (".lrdata", ".photoslibrary", ".aplibrary")  # catalogs full of thumbnails
+SYSTEM_ENDINGS = (".lrdata", ".photoslibrary", ".aplibrary")  # catalogs full of thumbnails
 
 # Control characters, line and paragraph separators, and bytes that are no text: they would break
 # the lines of `labels.txt` and tables, or tell a terminal what to do.
@@ -31,7 +31,7 @@ def is_system(name):
         assert walk.is_system("@eaDir") and not walk.is_system("@home")
     """
     name = name.lower()
-    return name.startswith(".") or name in SYSTEM_NAMES or name.endswith(_SYSTEM_ENDINGS)
+    return name.startswith(".") or name in SYSTEM_NAMES or name.endswith(SYSTEM_ENDINGS)
 
 
 def listing(folder):

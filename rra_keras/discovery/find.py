@@ -1,6 +1,7 @@
 """From photos to their objects, and to a localizer that finds them: before any training."""
 
 import dataclasses
+import json
 import math
 
 import keras
@@ -10,9 +11,10 @@ from rra_keras.backbones import build_encoder, build_trunk, default_train_from
 from rra_keras.backbones.costs import graph_multiply_adds
 from rra_keras.discovery.crop_size import crop_size_for
 from rra_keras.discovery.fit import fit_localizer
-from rra_keras.discovery.hypotheses import FILLED, guess
+from rra_keras.discovery.hypotheses import FILLED, Guess, guess
 from rra_keras.discovery.match import PHOTOS as MATCHED
 from rra_keras.discovery.match import matched_boxes
+from rra_keras.discovery.memory import Memory
 from rra_keras.discovery.objects import Objects
 from rra_keras.discovery.probe import (
     FRAME,
@@ -49,6 +51,7 @@ def find_objects(
     one_object=False,
     rounds=2,
     seed=0,
+    memory=None,
 ):
     """Find the object in each photo without a box label, and teach a localizer to find it.
 
@@ -85,6 +88,8 @@ def find_objects(
         one_object: each photo shows one object: do not find out whether reading it pays.
         rounds: most rounds of teaching the localizer by what was read.
         seed: of everything random.
+        memory: a folder for the results of each step, so that a call that was stopped goes on from
+            there; delete it afterwards.
 
     Returns:
         `Objects`, for `RRAClassifier.from_preset(..., objects=objects)`.
@@ -106,7 +111,9 @@ def find_objects(
     )
     trunk = build_trunk(encoder, train_from)
     size = min(glance_size, side)
-    search = _Search(encoder, trunk, photos, labels, size, max_refinements, one_object, seed)
+    search = _Search(
+        *(encoder, trunk, photos, labels, size, max_refinements, one_object, seed), Memory(memory)
+    )
     found = search.run(rounds)
     boxes = found.boxes
     crop_size = crop_size_for(boxes, min(224, side) ** 2, side)
@@ -172,6 +179,7 @@ class _Search:
     max_refinements: int
     one_object: bool
     seed: int
+    memory: Memory = dataclasses.field(default_factory=Memory)
 
     def run(self, rounds):
         """Return what was found."""
@@ -194,20 +202,25 @@ class _Search:
     def guessed(self, several):
         """Return the best guess, or the whole photo, without a localizer."""
         photos, labels = self.photos, self.labels
-        guesses = guess(self.encoder, photos, labels, self.seed)
+        guesses = self.guesses()
         if self.one_object or not several:
             name = [name for name in guesses if name.startswith("set")][-1]
             return _Found(guesses[name].boxes, guesses[name].confidence, name, None)
         drawn = self.drawn(PROBED)
-        choice = choose_hypothesis(
-            self.encoder,
-            self.trunk,
-            photos[drawn],
-            labels[drawn],
-            {name: (each.boxes[drawn], each.views[drawn]) for name, each in guesses.items()},
-            size=self.size,
-            seed=self.seed,
-        )
+
+        def compute():
+            choice = choose_hypothesis(
+                self.encoder,
+                self.trunk,
+                photos[drawn],
+                labels[drawn],
+                {name: (each.boxes[drawn], each.views[drawn]) for name, each in guesses.items()},
+                size=self.size,
+                seed=self.seed,
+            )
+            return {"choice": json.dumps(dataclasses.asdict(choice))}
+
+        choice = Choice(**json.loads(self.memory.recall("choose", compute)["choice"].item()))
         if choice.name == FRAME:
             sure = np.ones(len(photos), "float32")
             return _Found(whole(len(photos)), sure, FRAME, choice)
@@ -224,9 +237,12 @@ class _Search:
         if len(teaching) > MATCHED:
             drawn = np.random.default_rng(self.seed).permutation(len(teaching))[:MATCHED]
             teaching = np.sort(teaching[drawn])
-        boxes, _ = matched_boxes(
-            self.encoder, self.photos[teaching], self.labels[teaching], self.seed
-        )
+
+        def compute():
+            photos, labels = self.photos[teaching], self.labels[teaching]
+            return {"boxes": matched_boxes(self.encoder, photos, labels, self.seed)[0]}
+
+        boxes = self.memory.recall("match", compute)["boxes"]
         localizer = self.fit(boxes, teaching)
         seen = self.read(localizer)
         if before.localizer is None:
@@ -318,31 +334,60 @@ class _Search:
         """Return a localizer that learned from boxes of the photos, or of some of them."""
         rows = np.arange(len(self.photos)) if rows is None else rows
         localizer = BoxLocalizer(name="localizer")
-        fit_localizer(
-            localizer,
-            self.trunk,
-            _Rows(self.photos, rows),
-            boxes,
-            size=self.size,
-            # As many steps for fewer photos.
-            epochs=round(EPOCHS * min(len(self.photos) / len(rows), 4)),
-            far_views=max(0, FAR_VIEWS * (self.max_refinements - 1)),
-            seed=self.seed,
-        )
+
+        def compute():
+            fit_localizer(
+                localizer,
+                self.trunk,
+                _Rows(self.photos, rows),
+                boxes,
+                size=self.size,
+                # As many steps for fewer photos.
+                epochs=round(EPOCHS * min(len(self.photos) / len(rows), 4)),
+                far_views=max(0, FAR_VIEWS * (self.max_refinements - 1)),
+                seed=self.seed,
+            )
+            return {f"arr_{i}": values for i, values in enumerate(localizer.get_weights())}
+
+        weights = self.memory.recall("fit", compute)
+        if not localizer.built:
+            localizer.build(self.trunk.output_shape)
+            localizer.set_weights([weights[f"arr_{i}"] for i in range(len(weights))])
         return localizer
 
     def read(self, localizer):
         """Return what is read at the places that a localizer finds in the photos."""
-        return read(
-            self.encoder,
-            self.trunk,
-            localizer,
-            self.photos,
-            self.labels,
-            self.fold,
-            self.size,
-            self.max_refinements,
-        )
+
+        def compute():
+            seen = read(
+                self.encoder,
+                self.trunk,
+                localizer,
+                self.photos,
+                self.labels,
+                self.fold,
+                self.size,
+                self.max_refinements,
+            )
+            return dataclasses.asdict(seen)
+
+        return Read(**self.memory.recall("read", compute))
+
+    def guesses(self):
+        """Return the guesses, by name."""
+
+        def compute():
+            found = guess(self.encoder, self.photos, self.labels, self.seed)
+            return {
+                f"{name}|{key}": values
+                for name, each in found.items()
+                for key, values in dataclasses.asdict(each).items()
+            }
+
+        kept = self.memory.recall("guess", compute)
+        names = dict.fromkeys(key.split("|")[0] for key in kept)
+        fields = [field.name for field in dataclasses.fields(Guess)]
+        return {n: Guess(**{key: kept[f"{n}|{key}"] for key in fields}) for n in names}
 
 
 class _Rows:

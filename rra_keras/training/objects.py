@@ -2,7 +2,8 @@
 
 import dataclasses
 import json
-import tempfile
+import os
+import shutil
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ from rra_keras.training import processes
 PHOTOS = 1000  # that are looked at: enough to fit a localizer
 BYTES = 4 * 2**30  # of disk for them, decoded: 790 photos of 1344 pixels
 LOCALIZER = "checkpoints/localizer.npz"
+_MEMORY = "checkpoints/objects"
 _COLUMNS = ("file", "y0", "x0", "y1", "x1", "confidence")
 
 
@@ -28,7 +30,8 @@ def objects_of(config, prepared):
     3. `objects.csv`, a box and a confidence for each photo, and `objects.json`, what each
        hypothesis is worth, are written to the run.
 
-    A run that did this before goes on with what was found then. Of several processes, number 0
+    A run that did this before goes on with what was found then; one that was stopped meanwhile,
+    with the photos that were decoded and the steps that were made. Of several processes, number 0
     finds the objects while the others wait.
 
     Args:
@@ -84,25 +87,25 @@ def _find(config, run, train):
     count = min(PHOTOS, BYTES // (3 * side**2))
     chosen = splits.by_turns(train.labels, count, config.seed)
     subset = train.subset(chosen)
-    batches = pipeline.evaluation_batches(subset, side, 1)
-    with tempfile.TemporaryFile(dir=run.directory) as file:
-        photos = np.memmap(file, "uint8", "w+", shape=(subset.size, side, side, 3))
-        for i, (images, _) in enumerate(batches.as_numpy_iterator()):
-            photos[i] = images[0].round().clip(0, 255)
-        print(f"Looking for the objects in {subset.size} training photos.", flush=True)
-        keras.utils.set_random_seed(config.seed)  # of the localizer's first weights
-        objects = find_objects(
-            photos,
-            subset.labels,
-            config.model["backbone"],
-            weights=config.weights,
-            train_from=config.model.get("train_from"),
-            glance_size=config.model["glance_size"],
-            max_refinements=config.model.get("max_refinements"),
-            one_object=config.one_object,
-            rounds=config.rounds,
-            seed=config.seed,
-        )
+    memory = run.path(_MEMORY)  # for a run that is stopped meanwhile
+    memory.mkdir(parents=True, exist_ok=True)
+    photos = _decoded(subset, side, memory / "photos")
+    print(f"Looking for the objects in {subset.size} training photos.", flush=True)
+    keras.utils.set_random_seed(config.seed)  # of the localizer's first weights
+    objects = find_objects(
+        photos,
+        subset.labels,
+        config.model["backbone"],
+        weights=config.weights,
+        train_from=config.model.get("train_from"),
+        glance_size=config.model["glance_size"],
+        max_refinements=config.model.get("max_refinements"),
+        one_object=config.one_object,
+        rounds=config.rounds,
+        seed=config.seed,
+        memory=memory,
+    )
+    del photos
     with run.replacing(LOCALIZER) as path, path.open("wb") as file:
         np.savez(file, *(objects.localizer or ()))
     rows = [
@@ -125,6 +128,23 @@ def _find(config, run, train):
             "rounds": [dataclasses.asdict(each) | {"kept": each.kept} for each in objects.rounds],
         },
     )
+
+    shutil.rmtree(memory)
+
+
+def _decoded(split, side, path):
+    """Return a split's photos `(N, S, S, 3)`, uint8, in a file that is there once it is whole."""
+    shape = (split.size, side, side, 3)
+    if not path.is_file():
+        partial = path.with_suffix(".partial")
+        photos = np.memmap(partial, "uint8", "w+", shape=shape)
+        batches = pipeline.evaluation_batches(split, side, 1)
+        for i, (images, _) in enumerate(batches.as_numpy_iterator()):
+            photos[i] = images[0].round().clip(0, 255)
+        photos.flush()
+        del photos
+        os.replace(partial, path)
+    return np.memmap(path, "uint8", "r", shape=shape)
 
 
 def _read(run, config):
