@@ -209,8 +209,9 @@ def report(run, source=None):
 def draw_focus(run, test, photos=4):
     """Draw what a run's model looks at in a few of the test photos."""
     from rra_keras.data import pipeline
-    from rra_keras.explain import focus
+    from rra_keras.explain import focus, fonts
 
+    cli.tell(fonts.lacking(run.class_names))
     model = run.load_model()
     some = test.subset(range(0, test.size, max(1, test.size // photos))[:photos])
     batches = pipeline.evaluation_batches(some, model.image_size, photos)

@@ -4,6 +4,7 @@ This file stands alone: copy it beside a model. It needs ai-edge-litert, NumPy a
 """
 
 import argparse
+import contextlib
 import csv
 import dataclasses
 import glob
@@ -69,6 +70,11 @@ SYSTEM_NAMES = frozenset(
 )  # in lower case: what systems keep beside photos; as in training (rra_keras/data/walk.py)
 SYSTEM_ENDINGS = (".lrdata", ".photoslibrary", ".aplibrary")
 _TOP = 5
+_LATIN = 0x24F  # the last of the letters that Pillow's own font has
+_FONTS = (
+    *("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DroidSansFallbackFull.ttf"),
+    *("msyh.ttc", "Arial Unicode.ttf", "PingFang.ttc", "DejaVuSans.ttf"),
+)  # with many scripts, by the names of their files on Linux, Windows and macOS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -497,11 +503,20 @@ def draw(image, result):
     text = f"{result.labels[0]} {result.probabilities[0]:.0%}"
     if not result.known:
         text = f"none of these (score {result.score:.2f})"
-    font = ImageFont.load_default(max(12, round(max(image.size) / 30)))
+    font = _font(text, max(12, round(max(image.size) / 30)))
     left, top, right, bottom = canvas.textbbox((width, width), text, font)
     canvas.rectangle((left - width, top - width, right + width, bottom + width), fill="black")
     canvas.text((width, width), text, "white", font)
     return image
+
+
+def _font(text, size):
+    """Return a font for a text; for other scripts than Latin one of the machine, if it has any."""
+    if max(map(ord, text)) > _LATIN:
+        for name in _FONTS:
+            with contextlib.suppress(OSError):
+                return ImageFont.truetype(name, size)
+    return ImageFont.load_default(size)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -128,6 +128,10 @@ def table(report):
                 f"{spent['average'] / 1e6:,.0f} M multiply-adds on average, "
                 f"{spent['most'] / 1e6:,.0f} M at most"
             )
+    if (count := report["images"]["compared"]) < limits.FEW:
+        lines.append(
+            f"{count} images are few to judge by: agreement was held to {limits.ROUGH:.0%} only"
+        )
     return "\n".join(lines)
 
 

@@ -68,6 +68,10 @@ def main(argv):
                 f"Received: {run}, without"
             )
         pictures = picture_names(photos) if _DRAW.value else {}
+        if pictures:
+            from rra_keras.explain import fonts
+
+            cli.tell(fonts.lacking(class_names))
     about = (class_names, model.calibration.temperature, model.calibration.known_from)
     answers, fixations, unread = [], [], 0
     seen_photos = predictions(model, list(photos), _BATCH_SIZE.value)

@@ -55,11 +55,12 @@ def main(argv):
         cli.require_tensorflow("a report, whose maps are tf-keras-vis'")
         run = Run.open(_RUN.value)
 
+        from rra_keras.explain import fonts
         from rra_keras.reporting import sample
         from rra_keras.reporting import write as reporting
 
         source = run.load_data(_DATASET.value, _DATA_DIR.value, _SPLIT.value)
-        cli.tell(source.changes)
+        cli.tell([*source.changes, *fonts.lacking(run.class_names)])
         data_dir = _DATA_DIR.value or run.config["data_dir"]
         split, boxes = sample.load(source, _SPLIT.value, _BOXES.value, _IMAGES.value, data_dir)
     reporting.write(

@@ -119,4 +119,4 @@ def test_one_image_may_be_more_than_a_share_allows():
     near = row(known_agreement=17 / 18, agreement=17 / 18)
     near["by_fixation"] = near["by_fixation"] | {"agreement": 17 / 18}
     assert not limits.failures("model_fp32.tflite", near, 0.8, 18)
-    assert limits.failures("model_fp32.tflite", near | {"known_agreement": 15 / 18}, 0.8, 18)
+    assert limits.failures("model_fp32.tflite", near | {"known_agreement": 12 / 18}, 0.8, 18)

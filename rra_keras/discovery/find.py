@@ -29,12 +29,14 @@ from rra_keras.discovery.views import make_viewer, see
 from rra_keras.layers import BoxLocalizer
 from rra_keras.layers.recursive_attention import refinements_for
 from rra_keras.measures.boxes import intersection_over_union, whole
+from rra_keras.measures.photos import check_photos
 
 PROBED = 600  # photos that hypotheses are compared on
 EPOCHS = 14  # of the localizer's training, where all photos teach it
 FAR_VIEWS = 12  # of each photo, for each refinement beyond the first
 ERRORS = 1.0  # standard errors by which matching has to be ahead: nothing else saw these photos
 FOLDS = 4  # the first of them is held out where localizers are compared
+CHECKED = 64  # photos whose pixels are checked
 LEAST = 40  # photos, below which nothing is held out
 MATCH = "match"  # the hypothesis of `matched_boxes`
 
@@ -78,8 +80,9 @@ def find_objects(
         boxes = objects.boxes  # (9, 4)
 
     Args:
-        photos: `(N, S, S, 3)`, RGB 0…255.
-        labels: `(N,)` integers, of the classes.
+        photos: `(N, S, S, 3)`, RGB 0…255: an array or tensor of any library, a list, or a
+            `tf.data.Dataset` of photos and labels.
+        labels: `(N,)` integers, of the classes, or one-hot.
         backbone: that of the model; see `RRAClassifier`.
         weights: its weights, see `RRAClassifier`.
         train_from: first trainable block of the model; by the backbone unless given.
@@ -96,6 +99,9 @@ def find_objects(
 
     Raises:
         ValueError: if photos or labels are not what is expected.
+
+    Warns:
+        UserWarning: if no pixel is above 1, as where photos were scaled to [0, 1].
     """
     photos, labels = _checked(photos, labels)
     side = int(photos.shape[1])
@@ -137,13 +143,20 @@ def find_objects(
 
 
 def _checked(photos, labels):
-    if not hasattr(photos, "shape"):
-        photos = np.asarray(photos)
+    """Photos and labels as arrays, whatever they came as."""
+    if hasattr(photos, "element_spec"):
+        photos, labels = _of_dataset(photos, labels)
+    photos = photos if isinstance(photos, np.ndarray) else np.asarray(photos)
+    photos = photos.astype("float32") if photos.dtype == "float64" else photos
     if len(photos.shape) != 4 or photos.shape[1] != photos.shape[2] or photos.shape[3] != 3:
         raise ValueError(
             "Invalid value for argument `photos`. Expected square RGB photos, (N, S, S, 3). "
             f"Received: shape {tuple(photos.shape)}"
         )
+    if not len(photos):
+        raise ValueError("Invalid value for argument `photos`. Expected photos. Received: none")
+    some = np.linspace(0, len(photos) - 1, min(len(photos), CHECKED)).astype(int)
+    check_photos(np.asarray(photos[some]), "photos")
     if labels is not None:
         labels = np.asarray(labels)
         labels = labels.argmax(-1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.ravel()
@@ -153,6 +166,21 @@ def _checked(photos, labels):
                 f"Received: {len(labels)} labels for {len(photos)} photos"
             )
     return photos, labels
+
+
+def _of_dataset(dataset, labels):
+    """The photos and labels of a `tf.data.Dataset`, of single ones or of batches."""
+    if labels is not None:
+        raise ValueError(
+            "Invalid value for argument `labels`. Expected None beside a data set, which holds "
+            "them. Received: labels"
+        )
+    examples = [
+        each if isinstance(each, tuple) else (each,) for each in dataset.as_numpy_iterator()
+    ]
+    join = np.stack if examples and np.ndim(examples[0][0]) == 3 else np.concatenate
+    columns = [join(column) for column in zip(*examples, strict=True)] or [np.zeros(0)]
+    return columns[0], columns[1] if len(columns) > 1 else None
 
 
 @dataclasses.dataclass(frozen=True)

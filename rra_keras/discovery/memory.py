@@ -37,7 +37,7 @@ class Memory:
         """
         self._step += 1
         if not self._folder:
-            return compute()
+            return {key: np.asarray(value) for key, value in compute().items()}
         path = self._folder / f"{self._step:02d}-{name}.npz"
         if not path.is_file():
             partial = path.with_suffix(".partial")

@@ -5,6 +5,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from rra_keras.explain import fonts
 from rra_keras.explain.explainer import Explainer, between_centers
 from rra_keras.layers.zoom_crop import zoom_crop
 from rra_keras.measures.boxes import WHOLE
@@ -59,11 +60,12 @@ def draw_strips(
     heights = [strip.height for strip in strips]
     figure = Figure(figsize=(width, sum(heights)), dpi=120)
     top = 0.0
-    for i, strip in enumerate(strips):
-        label = None if labels is None else int(labels[i])
-        strip.draw(figure, (width, sum(heights)), top, label, class_names)
-        top += strip.height
-    figure.savefig(path, format=format)
+    with fonts.for_names(class_names):
+        for i, strip in enumerate(strips):
+            label = None if labels is None else int(labels[i])
+            strip.draw(figure, (width, sum(heights)), top, label, class_names)
+            top += strip.height
+        figure.savefig(path, format=format)
 
 
 class _Strip:

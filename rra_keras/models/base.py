@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from rra_keras.models.checks import checked, told_as_value_errors
+
 _ON_PROBABILITIES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
 
 
@@ -19,6 +21,8 @@ class CrossEntropy(keras.losses.Loss):
         y_true: integers `(B,)` or `(B, 1)`, or a distribution over the classes, `(B, C)`.
         y_pred: logits `(B, C)`.
 
+    A label that is of no class makes the loss NaN.
+
     Example:
         loss = models.base.CrossEntropy()(np.array([0, 2]), np.zeros((2, 3)))  # log 3
     """
@@ -31,7 +35,11 @@ class CrossEntropy(keras.losses.Loss):
         classes = y_pred.shape[-1]
         y_true = _as_vector_or_one_hot(y_true, y_pred)
         if len(y_true.shape) == 1:
-            y_true = ops.one_hot(ops.cast(y_true, "int32"), classes, dtype=y_pred.dtype)
+            label = ops.cast(y_true, "int32")
+            y_true = ops.one_hot(label, classes, dtype=y_pred.dtype)
+            # A label of no class would teach nothing, in silence.
+            of_none = ops.logical_or(label < 0, label >= classes)[:, None]
+            y_true = ops.where(of_none, float("nan"), y_true)
         y_true = ops.cast(y_true, y_pred.dtype)
         y_true = (1.0 - self.label_smoothing) * y_true + self.label_smoothing / classes
         return -ops.sum(y_true * ops.log_softmax(y_pred, axis=-1), axis=-1)
@@ -109,6 +117,33 @@ class Classifier(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built and hasattr(self, "optimizer"):
             self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
+        """Train, as `keras.Model.fit`, on photos RGB 0…255 and labels in 0…C − 1.
+
+        Raises:
+            ValueError: if labels are of no class, or pixels are not finite or out of range; of a
+                `tf.data.Dataset`, when the batch comes.
+        """
+        x = checked(x, y, self.num_classes)
+        if isinstance(validation_data, (tuple, list)):
+            checked(*validation_data[:2], self.num_classes)
+        elif validation_data is not None:
+            validation_data = checked(validation_data, None, self.num_classes)
+        with told_as_value_errors():
+            return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """Measure, as `keras.Model.evaluate`; raises what `fit` raises."""
+        x = checked(x, y, self.num_classes)
+        with told_as_value_errors():
+            return super().evaluate(x, y, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """Return logits, as `keras.Model.predict`; raises what `fit` raises."""
+        x = checked(x, None, self.num_classes)
+        with told_as_value_errors():
+            return super().predict(x, *args, **kwargs)
 
     def view(self, *names):
         """Return a `keras.Model` from photos to a dict of named intermediates; see the class.

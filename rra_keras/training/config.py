@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import math
+import re
 
 from rra_keras import models
 from rra_keras.models.arguments import check_arguments
@@ -148,6 +149,8 @@ def configure(preset="edge", model=None, **overrides):
 
 def default_run_dir(config):
     """Return where a run goes unless told: `runs/DATASET-PRESET-seedN`."""
-    dataset = config.dataset.rstrip("/").rpartition("/")[2].removeprefix("folder:")
+    # Of a Windows path, too; no system takes the letters that are left out.
+    dataset = re.split(r"[/\\:]", config.dataset.rstrip("/\\"))[-1]
+    dataset = re.sub(r'[<>"|?*]', "", dataset) or "photos"
     plain = "localizer" in config.model and config.model["localizer"] is None
     return f"runs/{dataset}-{'plain' if plain else config.preset}-seed{config.seed}"

@@ -129,7 +129,7 @@ def _find(config, run, train):
         },
     )
 
-    shutil.rmtree(memory)
+    shutil.rmtree(memory, ignore_errors=True)  # Windows keeps a file that is still mapped
 
 
 def _decoded(split, side, path):

@@ -1,0 +1,72 @@
+"""What photos and labels must be."""
+
+import warnings
+
+import numpy as np
+
+INVALID = "Invalid value for argument "
+
+
+def check_photos(photos, name="x"):
+    """Raise or warn if photos are not RGB 0…255.
+
+    Args:
+        photos: `(N, H, W, 3)`.
+        name: what the caller's argument is called.
+
+    Raises:
+        ValueError: if a pixel is not finite, or below 0 or above 255 by more than rounding.
+
+    Warns:
+        UserWarning: if no pixel is above 1, as where photos were scaled to [0, 1].
+
+    Example:
+        check_photos(images)
+    """
+    photos = np.asarray(photos)
+    if photos.dtype.kind not in "fiub" and photos.dtype.name != "bfloat16":
+        raise ValueError(f"{INVALID}`{name}`. Expected photos. Received: dtype {photos.dtype}")
+    if not photos.size or (photos.dtype == np.uint8 and photos.max() > 1):
+        return
+    low, high = float(photos.min()), float(photos.max())  # NaN where one is
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(
+            f"{INVALID}`{name}`. Expected finite pixels, RGB 0…255. Received: NaN or infinity"
+        )
+    if low < -1 or high > 256:
+        raise ValueError(
+            f"{INVALID}`{name}`. Expected pixels in 0…255. Received: {low:g} to {high:g}; what a "
+            "backbone needs is done inside of the model"
+        )
+    if 0 < high <= 1:
+        warnings.warn(
+            f"Expected pixels in 0…255. Received: photos with none above {high:g}, as if they were "
+            "scaled to 0…1: multiply them by 255",
+            stacklevel=2,
+        )
+
+
+def check_labels(labels, num_classes):
+    """Raise if integer labels are of no class.
+
+    Args:
+        labels: integers `(N,)` or `(N, 1)`; others pass.
+        num_classes: classes C.
+
+    Raises:
+        ValueError: naming the range.
+
+    Example:
+        check_labels([0, 2, 1], num_classes=3)
+    """
+    labels = np.asarray(labels)
+    column = labels.ndim == 2 and labels.shape[1] == 1
+    if not labels.size or labels.dtype.kind not in "iuf" or not (labels.ndim == 1 or column):
+        return
+    low, high = labels.min(), labels.max()
+    if not (low >= 0 and high < num_classes):
+        hint = "; do they count from 1?" if (low, high) == (1, num_classes) else ""
+        raise ValueError(
+            f"{INVALID}`y`. Expected labels in 0…{num_classes - 1}, for {num_classes} classes. "
+            f"Received: {low:g} to {high:g}{hint}"
+        )
