@@ -25,7 +25,8 @@ TINY = {
 
 # Files that run the same code whatever Keras runs on: NumPy, tf.data, LiteRT, or TensorFlow alone.
 SAME_UNDER_JAX = (
-    "augment data_annotated_boxes data_decode data_folder data_named data_pipeline data_sources "
+    "augment data_boxes data_box_files data_decode data_folder data_named data_pipeline "
+    "data_sources odd_photos "
     "data_splits fgvc_aircraft synthetic_birds "  # tf.data
     "measures_calibration measures_doubts measures_faithfulness "
     "measures_localization measures_unknown "

@@ -25,6 +25,7 @@ from export import (
 )
 from export.classify import Classifier
 from export.write import metadata
+from rra_keras import data
 from rra_keras.layers.zoom_crop import zoom_crop
 from rra_keras.measures.calibration import probabilities
 from rra_keras.models import TwoStreamClassifier
@@ -88,8 +89,10 @@ def run(model, photos, tmp_path_factory):
 
     directory = tmp_path_factory.mktemp("run")
     written = Run(directory)
-    written.write_json("config.json", dataclasses.asdict(configure(dataset=f"folder:{photos}")))
+    config = configure(dataset=f"folder:{photos}")
+    written.write_json("config.json", dataclasses.asdict(config))
     written.write_text("labels.txt", "blue\ngreen\nred\n")
+    written.write_splits(data.load(config.dataset))
     model.save(directory / "model.keras")
     return directory
 

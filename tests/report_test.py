@@ -12,9 +12,9 @@ import pytest
 from conftest import command, last_line, tensorflow_only, vote_at_random
 from PIL import Image
 
-from rra_keras import report
+from rra_keras import data, report
 from rra_keras.data import file_list
-from rra_keras.data.annotated_boxes import Boxes
+from rra_keras.data.boxes import Boxes
 from rra_keras.explain import Explainer
 from rra_keras.measures import doubts
 from rra_keras.measures.calibration import calibration_errors, probabilities
@@ -57,6 +57,7 @@ def make_run(photos, build, tmp_path_factory):
         )
         run = Run.create(tmp_path_factory.mktemp("runs") / "run", dataclasses.asdict(config))
         run.write_text("labels.txt", "\n".join(NAMES) + "\n")
+        run.write_splits(data.load(config.dataset))
         keras.utils.set_random_seed(0)
         model = build(localizer=localizer, train_from="block_1")
         if localizer:
@@ -118,13 +119,18 @@ def written(run, photos):
 
 def test_the_figures_are_those_of_evaluation(written, run):
     figures, _ = written
-    split, _, _ = sample.load(run)
+    split, _ = sample.load(run.load_data())
     seen, labels = collect(run.load_model(), split)
     logits = seen["logits"]
     assert figures["accuracy"] == accuracies(logits, labels)
     wrong = int(np.sum(logits.argmax(-1) != labels))
-    assert figures["unknown"] == {"known_from": 9.5, "known": 0.0, "images": 6, "errors": wrong}
-    assert figures["images"] == split.size == 6
+    assert figures["unknown"] == {
+        "known_from": 9.5,
+        "known": 0.0,
+        "images": split.size,
+        "errors": wrong,
+    }
+    assert figures["images"] == split.size
     assert sum(row["images"] for row in figures["classes"]) == split.size
     assert [row["name"] for row in figures["classes"]] == NAMES
     assert sum(figures["calibration"]["count"]) == split.size
@@ -184,7 +190,7 @@ def test_the_command_is_the_one_that_was_given(written):
 
 def test_doubted_labels_are_listed(written, run):
     figures, read = written
-    split, _, _ = sample.load(run)
+    split, _ = sample.load(run.load_data())
     model = run.load_model()
     seen, labels = collect(model, split)
     shares = probabilities(seen["logits"], model.calibration.temperature)
@@ -216,7 +222,7 @@ def test_a_plain_backbone_has_a_report_too(make_run, photos, monkeypatch):
     ):
         assert figures[name] is None
     # Two labels stand for doubted ones: as rows, figures and thumbnails.
-    split, _, _ = sample.load(run, images=5)
+    split, _ = sample.load(run.load_data(), images=5)
     listed = file_list.read(run.path("label_issues.csv"))
     assert list(listed) == [split.names[4], split.names[1]]
     issues = figures["label_issues"]
@@ -280,9 +286,9 @@ def test_the_command_says_what_is_not_usual(flags, expected):
 
 
 def test_picked_images_are_the_split_s_own_in_order(photos, run):
-    split, boxes, _ = sample.load(run, boxes=photos / "boxes.csv", images=3)
+    split, boxes = sample.load(run.load_data(), boxes=photos / "boxes.csv", images=3)
     assert split.size == len(split.names) == len(boxes.objects) == 3
-    whole, _, _ = sample.load(run)
+    whole, _ = sample.load(run.load_data())
     indices = sample.spread(whole.size, 3)
     assert [whole.names[i] for i in indices] == list(split.names)
     images = sample.read(whole, 64, indices)
@@ -299,7 +305,7 @@ def test_a_fixation_holds_a_share_of_the_parts_that_decide(distinct, batch):
     seen = dataclasses.replace(seen, **about)
     inside, outside = [0.1, 0.1, 0.2, 0.2], [0.7, 0.7, 0.8, 0.8]
     parts = np.array([[inside, outside], [inside, inside]])
-    table = tables.localization_table(seen, Boxes(np.array([[0, 0, 1, 1.0]] * 2), parts))
+    table = tables.localization_table(seen, Boxes(np.array([[[0, 0, 1, 1.0]]] * 2), parts=parts))
     (row,) = (row for row in table if row["name"] == "chosen fixation")
     assert row["part_hit"] == 0.75
 
@@ -327,7 +333,7 @@ def test_each_refinement_is_worth_what_is_read_at_its_box(distinct, batch):
     last = seen.found[:, 0, -1].copy()
     last[0] = np.nan  # not known
     last[1] = [0.0, 0.0, 0.01, 0.01]  # elsewhere
-    table = tables.refinement_table(seen, labels, own, others, last)
+    table = tables.refinement_table(seen, labels, own, others, last[:, None])
     assert [row["name"] for row in table] == ["glance", "refinement 1", "refinement 2"]
     needed = [np.mean(seen.refinements[:, 0] >= k) for k in range(3)]
     assert [row["needed"] for row in table] == needed

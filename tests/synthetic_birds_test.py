@@ -13,7 +13,7 @@ from golden_files import FOLDER, birds
 from PIL import Image
 
 from rra_keras import data
-from rra_keras.data.annotated_boxes import stored_boxes
+from rra_keras.data.boxes import stored_boxes
 from rra_keras.datasets.synthetic_birds import SyntheticBirds
 from rra_keras.datasets.synthetic_birds.builder import generate
 from rra_keras.datasets.synthetic_birds.drawing import FAR, LARGE, NEAR, ORDINARY, draw_example

@@ -87,7 +87,7 @@ def needs_pillow(path):
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # an error at the limit
         try:
             with Image.open(file, formats=FORMATS) as image:
-                lies = _orientation(image) in _UPRIGHT
+                lies = orientation(image) in _UPRIGHT
                 clear = image.has_transparency_data
                 if image.format == "PNG" and image.fp is None:
                     pass  # decoded whole already
@@ -121,8 +121,8 @@ def thumbnail(content, pillow):
         ValueError: saying why, if it cannot be decoded.
 
     Example:
-        content = pathlib.Path(photos, "red/g0_0.png").read_bytes()
-        assert decode.thumbnail(content, pillow=False).shape == (16, 17)
+        example = next(iter(split.examples(seed=None)))
+        assert decode.thumbnail(example["image"].numpy(), pillow=False).shape == (16, 17)
     """
     import tensorflow as tf
 
@@ -246,7 +246,7 @@ def _upright_bmp(content, path):
 def _open_upright(content, draft=None):
     """A file's first picture, RGB, turned upright; a JPEG not much larger than `draft`."""
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        turn = _UPRIGHT.get(_orientation(image))
+        turn = _UPRIGHT.get(orientation(image))
         if draft:
             image.draft(None, draft)
         image.load()
@@ -265,7 +265,17 @@ def _on_white(image):
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
-def _orientation(image):
+def orientation(image):
+    """Return a photo's EXIF orientation, wherever its format keeps it; `None` without one.
+
+    Args:
+        image: a `PIL.Image.Image` as it was opened.
+
+    Example:
+        from PIL import Image
+
+        assert decode.orientation(Image.new("RGB", (4, 3))) is None
+    """
     try:
         # A PNG may keep it behind its pixels: its own method decodes it whole, to get there.
         late = image.format == "PNG" and _mentions(image.fp, (b"eXIf", b"Raw profile type exif"))

@@ -135,8 +135,8 @@ def steps_per_epoch(split, batch_size):
     What does not fill a batch is dropped; with fewer examples than a batch there is one of all.
 
     Example:
-        assert split.size == 18
-        assert pipeline.steps_per_epoch(split, batch_size=4) == 4
+        assert split.size == 22
+        assert pipeline.steps_per_epoch(split, batch_size=4) == 5
     """
     return max(split.size // batch_size, 1)
 

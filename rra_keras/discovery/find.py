@@ -9,8 +9,9 @@ import numpy as np
 
 from rra_keras.backbones import build_encoder, build_trunk, default_train_from
 from rra_keras.backbones.costs import graph_multiply_adds
+from rra_keras.discovery.consistent import consistent_boxes
 from rra_keras.discovery.crop_size import crop_size_for
-from rra_keras.discovery.fit import fit_localizer
+from rra_keras.discovery.fit import Rows, fit_localizer
 from rra_keras.discovery.hypotheses import FILLED, Guess, guess
 from rra_keras.discovery.match import PHOTOS as MATCHED
 from rra_keras.discovery.match import matched_boxes
@@ -38,6 +39,9 @@ ERRORS = 1.0  # standard errors by which matching has to be ahead: nothing else 
 FOLDS = 4  # the first of them is held out where localizers are compared
 CHECKED = 64  # photos whose pixels are checked
 LEAST = 40  # photos, below which nothing is held out
+TEACHING = 2  # times that what it finds consistently teaches the localizer as well
+GROWTH = 1.05  # of the photos in which it does, for another time
+GIVEN = "given"  # boxes by somebody
 MATCH = "match"  # the hypothesis of `matched_boxes`
 
 
@@ -52,6 +56,7 @@ def find_objects(
     max_refinements=None,
     one_object=False,
     rounds=2,
+    boxes=None,
     seed=0,
     memory=None,
 ):
@@ -69,6 +74,11 @@ def find_objects(
        one most like the photo's own class is most likely the object. If that is often elsewhere, a
        localizer is taught anew by the surest half of them, and kept while the margin of
        held-out photos grows.
+
+    With `boxes`, of all photos or of a few, 1 to 4 are left out: the boxes teach the localizer.
+    Where they are of some photos, it then finds the objects in the others; those that it finds
+    again in the mirrored and in the moved photo teach it as well, and the given ones half as much
+    as all of these. Whole photos are taken where held-out photos are read better so.
 
     Without labels there is only what all photos share. `one_object` says that each photo shows one:
     then the whole photo is no hypothesis.
@@ -90,6 +100,8 @@ def find_objects(
         max_refinements: most closer views of an object; by the photos' size unless given.
         one_object: each photo shows one object: do not find out whether reading it pays.
         rounds: most rounds of teaching the localizer by what was read.
+        boxes: `(N, 4)`, or several of a photo `(N, M, 4)`: `y0 x0 y1 x1` in [0, 1]; NaN where there
+            is none.
         seed: of everything random.
         memory: a folder for the results of each step, so that a call that was stopped goes on from
             there; delete it afterwards.
@@ -104,6 +116,7 @@ def find_objects(
         UserWarning: if no pixel is above 1, as where photos were scaled to [0, 1].
     """
     photos, labels = _checked(photos, labels)
+    boxes = None if boxes is None else _checked_boxes(boxes, len(photos))
     side = int(photos.shape[1])
     train_from = default_train_from(backbone) if train_from == "auto" else train_from
     max_refinements = refinements_for(side) if max_refinements is None else max_refinements
@@ -120,7 +133,7 @@ def find_objects(
     search = _Search(
         *(encoder, trunk, photos, labels, size, max_refinements, one_object, seed), Memory(memory)
     )
-    found = search.run(rounds)
+    found = search.run(rounds) if boxes is None else search.shown(boxes)
     boxes = found.boxes
     crop_size = crop_size_for(boxes, min(224, side) ** 2, side)
     return Objects(
@@ -166,6 +179,27 @@ def _checked(photos, labels):
                 f"Received: {len(labels)} labels for {len(photos)} photos"
             )
     return photos, labels
+
+
+def _checked_boxes(boxes, count):
+    """Given boxes as `(N, M, 4)`."""
+    boxes = np.asarray(boxes, "float32")
+    boxes = boxes[:, None] if boxes.ndim == 2 else boxes
+    if boxes.ndim != 3 or boxes.shape[0] != count or boxes.shape[2] != 4:
+        raise ValueError(
+            f"Invalid value for argument `boxes`. Expected ({count}, 4) or ({count}, M, 4). "
+            f"Received: shape {boxes.shape}"
+        )
+    some = boxes[~np.isnan(boxes).any(axis=-1)]
+    if not len(some):
+        raise ValueError("Invalid value for argument `boxes`. Expected a box. Received: none")
+    inside = (some >= -1e-6).all() and (some <= 1 + 1e-6).all()
+    if not (inside and (some[:, 2:] > some[:, :2]).all()):
+        raise ValueError(
+            "Invalid value for argument `boxes`. Expected y0 x0 y1 x1 in [0, 1], y0 < y1 and "
+            f"x0 < x1. Received: {some[np.argmax(np.abs(some).max(axis=1))].tolist()} and others"
+        )
+    return boxes
 
 
 def _of_dataset(dataset, labels):
@@ -226,6 +260,48 @@ class _Search:
         if found.localizer is None or not rounds:
             return found
         return self.taught(found, seen or self.read(found.localizer), rounds)
+
+    def shown(self, boxes):
+        """Return what a localizer finds that given boxes have taught, `(N, M, 4)`."""
+        given = np.flatnonzero(~np.isnan(boxes[:, :, 0]).all(axis=1))
+        localizer, sure = self.fit(boxes[given], given), 0
+        for _ in range(TEACHING if len(given) < len(boxes) else 0):
+            found, same = self.consistent(localizer)
+            same[given] = False
+            if same.sum() <= GROWTH * sure:
+                break  # as many as before: it would learn what it knows
+            sure = int(same.sum())
+            localizer = self.fit(*_beside(boxes, given, found, np.flatnonzero(same)))
+        areas = np.prod(boxes[..., 2:] - boxes[..., :2], axis=-1)
+        largest = boxes[np.arange(len(boxes)), np.nan_to_num(areas, nan=-1.0).argmax(axis=1)]
+        told = self.labels is not None and len(self.photos) >= LEAST
+        if told and np.unique(self.labels, return_counts=True)[1].max() > 1:
+            seen = self.read(localizer)
+            found = _Found(largest, np.ones(len(boxes), "float32"), GIVEN, None, localizer)
+            found = self.boxed(found, seen)
+            as_whole = self.whole_right()
+            accuracy = {GIVEN: float(seen.right.mean()), FRAME: float(as_whole.mean())}
+            area = {GIVEN: _area(largest[given]), FRAME: 1.0}
+            if not self.one_object and beats(as_whole, seen.right, ERRORS):
+                sure = np.ones(len(boxes), "float32")
+                return _Found(whole(len(boxes)), sure, FRAME, Choice(FRAME, accuracy, area))
+            found = dataclasses.replace(found, choice=Choice(GIVEN, accuracy, area))
+        else:
+            places, same = self.consistent(localizer)
+            found = _Found(places, same.astype("float32"), GIVEN, None, localizer)
+        found.boxes[given], found.confidence[given] = largest[given], 1.0
+        return found
+
+    def consistent(self, localizer):
+        """Return the first place in each photo, and whether it is found again."""
+
+        def compute():
+            boxes, same = consistent_boxes(
+                self.trunk, localizer, self.photos, self.size, self.max_refinements
+            )
+            return {"boxes": boxes, "same": same}
+
+        return tuple(self.memory.recall("consistent", compute).values())
 
     def guessed(self, several):
         """Return the best guess, or the whole photo, without a localizer."""
@@ -367,7 +443,7 @@ class _Search:
             fit_localizer(
                 localizer,
                 self.trunk,
-                _Rows(self.photos, rows),
+                Rows(self.photos, rows),
                 boxes,
                 size=self.size,
                 # As many steps for fewer photos.
@@ -418,18 +494,16 @@ class _Search:
         return {n: Guess(**{key: kept[f"{n}|{key}"] for key in fields}) for n in names}
 
 
-class _Rows:
-    """Some rows of an array, which may be on disk: only those that are asked for are read."""
+def _beside(boxes, given, found, rows):
+    """Return given boxes beside those that were found, and of which photos each is.
 
-    def __init__(self, array, rows):
-        self.array, self.rows = array, rows
-        self.shape, self.dtype = (len(rows), *array.shape[1:]), array.dtype
-
-    def __len__(self):
-        return len(self.rows)
-
-    def __getitem__(self, index):
-        return self.array[self.rows[index]]
+    The given ones are repeated until they are half as many.
+    """
+    times = max(1, round(len(rows) / 2 / len(given)))
+    alone = np.full((len(rows), *boxes.shape[1:]), np.nan, "float32")
+    alone[:, 0] = found[rows]
+    joined = np.concatenate([np.tile(boxes[given], (times, 1, 1)), alone])
+    return joined, np.concatenate([np.tile(given, times), rows])
 
 
 def _area(boxes):

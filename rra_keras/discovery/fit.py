@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from keras import ops
 from tqdm import tqdm
 
 from rra_keras.discovery.views import make_viewer, relative_boxes, see
@@ -62,8 +63,8 @@ class Batches(keras.utils.PyDataset):
     """Batches of features and boxes, in an order that the seed and the epoch set.
 
     Args:
-        features: `(M, h, w, D)`.
-        boxes: `(M, 4)`.
+        features: `(R, h, w, D)`.
+        boxes: `(R, M, 4)`, any of which is right.
         batch_size: rows a batch; what does not fill one is left out, unless there are no more.
         seed: sets the order.
     """
@@ -118,7 +119,8 @@ def fit_localizer(
         localizer: a layer from features `(B, h, w, D)` to boxes `(B, 4)`, such as `BoxLocalizer`.
         trunk: a `keras.Model` from images `(B, size, size, 3)`, 0…255, to features.
         photos: `(N, S, S, 3)`, 0…255.
-        boxes: `(N, 4)`, `y0 x0 y1 x1` in [0, 1].
+        boxes: `(N, 4)`, `y0 x0 y1 x1` in [0, 1], or several of each photo, `(N, M, 4)`, NaN where
+            there are fewer: then the one nearest to what the localizer says is right.
         size: side of what the trunk sees, pixels.
         views: views of each photo, `V`.
         epochs: times that each view is trained on.
@@ -136,17 +138,56 @@ def fit_localizer(
     """
     rng = np.random.default_rng(seed)
     boxes = np.asarray(boxes, "float32")
-    places = random_views(boxes, views, rng, far=far_views)  # (N, V, 4)
+    boxes = boxes.reshape(len(boxes), -1, 4)  # (N, M, 4)
+    photo, own = np.nonzero(~np.isnan(boxes[..., 0]))  # (R,) each: the boxes, one after the other
+    places = random_views(boxes[photo, own], views, rng, far=far_views)  # (R, V, 4)
     views = places.shape[1]
-    targets = relative_boxes(boxes[:, None], places)
-    turned = rng.uniform(size=(len(boxes), views, 1)) < 0.5
-    targets = np.where(turned, mirrored(targets), targets)
+    targets = relative_boxes(boxes[photo][:, None], places[:, :, None])  # (R, V, M, 4)
+    middle = (targets[..., :2] + targets[..., 2:]) / 2
+    elsewhere = np.any((middle < 0) | (middle > 1), axis=-1)
+    elsewhere[np.arange(len(own)), :, own] = False
+    targets[elsewhere] = np.nan
+    turned = rng.uniform(size=(len(own), views, 1)) < 0.5
+    targets = np.where(turned[..., None], mirrored(targets), targets)
     places = np.where(turned, places[..., [0, 3, 2, 1]], places)  # from right to left
     viewer = make_viewer(trunk, photos, views, size)
-    features = see(viewer, photos, places, description="Seeing views")
+    seen = photos if len(own) == len(photos) else Rows(photos, photo)
+    features = see(viewer, seen, places, description="Seeing views")
     features = features.reshape(-1, *features.shape[2:])
-    batches = Batches(features, targets.reshape(-1, 4), batch_size, seed)
+    batches = Batches(features, targets.reshape(-1, *targets.shape[2:]), batch_size, seed)
     return fit_on_features(localizer, batches, epochs, learning_rate)
+
+
+def nearest_box_loss(targets, boxes):
+    """Return `box_loss` of the nearest target, `(B,)`.
+
+    Args:
+        targets: `(B, M, 4)`, NaN where there are fewer.
+        boxes: `(B, 4)`.
+    """
+    if targets.shape[1] == 1:
+        return box_loss(targets[:, 0], boxes)
+    losses = []
+    for target in ops.unstack(targets, axis=1):
+        none = ops.isnan(target[:, :1])
+        # The gradient of what is not chosen is 0 times it: NaN must not come in.
+        loss = box_loss(ops.where(none, 0.5, target), boxes)
+        losses.append(ops.where(none[:, 0], 1e9, loss))
+    return ops.min(ops.stack(losses, axis=1), axis=1)
+
+
+class Rows:
+    """Some rows of an array, which may be on disk: only those that are asked for are read."""
+
+    def __init__(self, array, rows):
+        self.array, self.rows = array, rows
+        self.shape, self.dtype = (len(rows), *array.shape[1:]), array.dtype
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return self.array[self.rows[index]]
 
 
 def fit_on_features(localizer, batches, epochs, learning_rate):
@@ -164,7 +205,7 @@ def fit_on_features(localizer, batches, epochs, learning_rate):
     inputs = keras.Input(batches.features.shape[1:])
     model = keras.Model(inputs, localizer(inputs))
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(batches))
-    model.compile(keras.optimizers.AdamW(rate), loss=box_loss)
+    model.compile(keras.optimizers.AdamW(rate), loss=nearest_box_loss)
     with tqdm(total=epochs, desc="Learning where", unit="epoch", disable=None) as bar:
         progress = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: bar.update())
         return model.fit(batches, epochs=epochs, callbacks=[progress], shuffle=False, verbose=0)

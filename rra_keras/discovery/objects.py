@@ -21,8 +21,8 @@ class Objects:
             whole.
         confidence: `(N,)` float32 in [0, 1], how sure each box is.
         name: where the boxes come from: `"set"`, `"class"` or `"norm"` (see `hypothesize`), with
-            `_2`, `_3` or `_4` for such a depth; `"match"` (`matched_boxes`); `"frame"`, the whole
-            photo.
+            `_2`, `_3` or `_4` for such a depth; `"match"` (`matched_boxes`); `"given"`, boxes by
+            somebody; `"frame"`, the whole photo.
         choice: what the hypotheses were worth, or `None` where no labels told.
         crop_size: `(height, width)`, pixels: the objects' shape.
         plain_size: side of the photo at which the plain backbone costs about as much, pixels.

@@ -19,7 +19,7 @@ def for_names(names):
 
     Example:
         with fonts.for_names(["siskin", "写真"]):
-            figure = Figure()
+            assert fonts.lacking(["siskin"]) == []
     """
     first = matplotlib.rcParams["font.family"]
     families, _ = _fallbacks("".join(sorted(set("".join(names)))), tuple(first))

@@ -21,6 +21,8 @@ def check_photos(photos, name="x"):
         UserWarning: if no pixel is above 1, as where photos were scaled to [0, 1].
 
     Example:
+        from rra_keras.measures.photos import check_photos
+
         check_photos(images)
     """
     photos = np.asarray(photos)
@@ -57,6 +59,8 @@ def check_labels(labels, num_classes):
         ValueError: naming the range.
 
     Example:
+        from rra_keras.measures.photos import check_labels
+
         check_labels([0, 2, 1], num_classes=3)
     """
     labels = np.asarray(labels)

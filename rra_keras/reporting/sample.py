@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rra_keras.data import annotated_boxes as annotated
+from rra_keras.data import boxes as box_data
 from rra_keras.data import pipeline
 
 
@@ -12,7 +12,7 @@ def load(source, split="test", boxes=None, images=None, data_dir=None):
     Args:
         source: what `Run.load_data` returned.
         split: name of the split.
-        boxes: file for `boxes.read_boxes`, with a folder of images.
+        boxes: of `boxes.of_split`; those that the data set brings unless given.
         images: how many to keep, spread evenly; all for `None`.
         data_dir: where named data sets are kept.
 
@@ -24,15 +24,9 @@ def load(source, split="test", boxes=None, images=None, data_dir=None):
         OSError: if files cannot be read.
     """
     whole = source.splits[split]
-    if whole.names is None:
-        if boxes:
-            raise ValueError(
-                "Invalid value for `--boxes`. Expected a file of boxes with `folder:PATH` alone, "
-                f"as only files have names. Received: {boxes} with {source.name}"
-            )
-        found = annotated.stored_boxes(source.name, whole, data_dir)
-    else:
-        found = annotated.read_boxes(boxes, whole.names) if boxes else None
+    found = box_data.of_split(source, split, boxes, data_dir) if boxes else None
+    if found is None and whole.names is None:
+        found = box_data.stored_boxes(source.name, whole, data_dir)
     chosen = spread(whole.size, images or whole.size)
     return whole.subset(chosen), None if found is None else found[chosen]
 

@@ -65,7 +65,7 @@ def refinement_table(seen, labels, own, others, boxes=None):
         labels: `(N,)` integers.
         own: `(N, 1 + R, C)`, logits of the photos read at the box of each.
         others: `(N, 1 + R, C)`, the same at another photo's box.
-        boxes: `(N, 4)`, the objects' true boxes where they are known, or `None`.
+        boxes: `(N, M, 4)`, the objects' true boxes, NaN where there are fewer; or `None`.
 
     Returns:
         A list of dicts: `name`; `needed`, by which share of the photos; `area` of the box, a mean
@@ -95,7 +95,7 @@ def fixation_table(seen, labels, temperature, boxes=None):
         seen: the `Explanation` of N photos.
         labels: `(N,)` integers.
         temperature: of the attention over fixations.
-        boxes: `(N, 4)`, the objects' true boxes where they are known, or `None`.
+        boxes: `(N, M, 4)`, the objects' true boxes, NaN where there are fewer; or `None`.
 
     Returns:
         `rows`, a list of dicts: `name`; `read`, for which share of the photos; `weight`, the mean
@@ -103,7 +103,9 @@ def fixation_table(seen, labels, temperature, boxes=None):
         `accuracy`, of the answers of so many fixations; `found`, the share of photos in which one
         of so many has an IoU of at least 0.5 with the true box. And `reads`, the mean; `first`, how
         often the first alone has the right answer; `entropy` of the weights by the most that it can
-        be, over the photos with several (0: one dominates; 1: all the same), `None` without any.
+        be, over the photos with several (0: one dominates; 1: all the same), `None` without any;
+        `objects_found`, the share of all true boxes that what was read found, of photos with
+        several objects too.
     """
     count = seen.objects.shape[1]
     read = seen.weights > 0
@@ -135,6 +137,7 @@ def fixation_table(seen, labels, temperature, boxes=None):
         "reads": float(read.sum(axis=1).mean()),
         "first": rows[0]["accuracy"],
         "entropy": uneven,
+        "objects_found": _objects_found(np.where(read[..., None], seen.objects, 0.0), boxes),
     }
 
 
@@ -172,11 +175,24 @@ def cost_curve(logits, distinct, labels, temperature, points=12):
 
 
 def _found(found, boxes):
-    """Return the share of photos in which one of the boxes `(N, K, 4)` is the true one."""
-    if boxes is None or not (known := ~np.isnan(boxes).any(axis=1)).any():
+    """Return the share of photos in which one of the boxes `(N, K, 4)` is one of the true ones."""
+    if boxes is None or not (known := ~np.isnan(boxes[..., 0]).all(axis=1)).any():
         return None
-    overlap = intersection_over_union(found[known], boxes[known, None])  # (N, K)
-    return float(np.mean(overlap.max(axis=1) >= FOUND))
+    return float(np.mean(_overlaps(found[known], boxes[known]).max(axis=(1, 2)) >= FOUND))
+
+
+def _objects_found(found, boxes):
+    """Return the share of the true boxes `(N, M, 4)` that one of `(N, K, 4)` is."""
+    if boxes is None or np.isnan(boxes).all():
+        return None
+    best = _overlaps(found, boxes).max(axis=1)  # (N, M)
+    return float(np.mean(best[~np.isnan(boxes[..., 0])] >= FOUND))
+
+
+def _overlaps(found, boxes):
+    """Return IoUs `(N, K, M)`; 0 where there is no true box."""
+    overlap = intersection_over_union(found[:, :, None], np.nan_to_num(boxes)[:, None])
+    return np.where(np.isnan(boxes[:, None, :, 0]), 0.0, overlap)
 
 
 def step_table(seen, labels):
@@ -212,13 +228,13 @@ def localization_table(seen, boxes, seed=0, progress=iter):
         and `part_hit` (the share of the parts that distinguish classes which a box encloses whole);
         `None` for what does not apply.
     """
-    known = np.flatnonzero(~np.isnan(boxes.objects).any(axis=1))
-    objects = boxes.objects[known]
+    known = np.flatnonzero(boxes.known)
+    objects = boxes.largest[known]
     parts = None if boxes.parts is None else boxes.parts[known]
     largest, best, points = [], [], []
     for index in progress(known):
         values = seen[[index]].answer_map(_SIDE)
-        found = localization.threshold_ious(values, boxes.objects[[index]])
+        found = localization.threshold_ious(values, boxes.largest[[index]])
         largest.append(found[0])
         best.append(found[1])
         points.append(localization.peaks(values))

@@ -236,7 +236,7 @@ def _pairs(matrix, labels, probabilities, names):
 
 
 def _localization(seen, boxes):
-    known = int((~np.isnan(boxes.objects).any(axis=1)).sum())
+    known = int(boxes.known.sum())
     bar = functools.partial(tqdm, desc="Comparing with boxes", unit="photo")
     rows = tables.localization_table(seen, boxes, progress=bar)
     return {"images": known, "parts": boxes.parts is not None, "rows": rows}

@@ -36,6 +36,9 @@ class Config:
             its knowledge of where to look and, by name, of the classes that stay.
         one_object: Each photo shows one object: read it, without finding out from the labels
             whether that pays.
+        boxes: Where the objects are in all training photos or in any few: a box file (CSV, COCO or
+            Label Studio JSON, a folder of VOC XML or YOLO txt), or `dataset` for those that a TFDS
+            set brings. A run keeps a copy, `boxes.csv`.
         rounds: Most rounds in which what was read teaches where to look.
         augment: Augmentation: `none`, `light`, `rand` or `mix`.
         epochs: Passes over the training images.
@@ -70,6 +73,7 @@ class Config:
     weights: str = "imagenet"
     init_from: str | None = None
     one_object: bool = False
+    boxes: str | None = None
     rounds: int = 2
     augment: str
     epochs: int
@@ -106,6 +110,15 @@ class Config:
             ("precision", PRECISIONS),
         ):
             self._check(getattr(self, name) in known, name, f"one of {known}")
+        if self.boxes is not None:
+            self._check(
+                self.init_from is None, "boxes", "None with init_from, whose localizer stays"
+            )
+            self._check(
+                self.model.get("localizer") == "box",
+                "boxes",
+                "None for a model without a localizer",
+            )
 
     def _check(self, passed, name, expected):
         if not passed:

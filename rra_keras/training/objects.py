@@ -8,8 +8,10 @@ import shutil
 import keras
 import numpy as np
 
+from rra_keras.data import boxes as box_data
 from rra_keras.data import pipeline, splits
 from rra_keras.discovery import Objects, find_objects
+from rra_keras.discovery.probe import FRAME, Choice
 from rra_keras.discovery.rounds import Round
 from rra_keras.runs import files
 from rra_keras.training import processes
@@ -65,7 +67,7 @@ def objects_of(config, prepared):
         processes.wait_for(run.path("objects.json"))
     elif not run.path("objects.json").is_file():
         with processes.alone():
-            _find(config, run, prepared.source.splits["train"])
+            _find(config, run, prepared.source)
     objects = _read(run, config)
     prepared.clock.stop()
     return objects
@@ -74,7 +76,13 @@ def objects_of(config, prepared):
 def describe(objects, model):
     """Say in one line what was found, and what `model` makes of it."""
     if objects.whole:
-        size = model.image_size
+        size, accuracy = model.image_size, objects.choice.accuracy
+        if "given" in accuracy:
+            return (
+                f"Read in the given boxes, {accuracy['given']:.0%} of held-out photos are named "
+                f"rightly, as a whole {accuracy[FRAME]:.0%}: training the plain backbone at {size} "
+                "pixels. --one_object has it use the boxes all the same."
+            )
         return f"No single main object found: training the plain backbone at {size} pixels."
     size = "×".join(map(str, model.crop_size))
     rounds = "".join(f"Round {n}: {each}.\n" for n, each in enumerate(objects.rounds, start=1))
@@ -82,10 +90,36 @@ def describe(objects, model):
     return f"{rounds}The objects cover {area} of the photos on average: read at {size} pixels."
 
 
-def _find(config, run, train):
+def _given(config, run, source):
+    """The given boxes of the training photos, or `None`; says which could not be used."""
+    if not config.boxes:
+        return None
+    boxes = box_data.of_split(source, "train", config.boxes, config.data_dir)
+    for note in boxes.notes:
+        print(f"{note[0].upper()}{note[1:]}.", flush=True)
+    train, known = source.splits["train"], int(boxes.known.sum())
+    print(f"Boxes of {known} of {train.size} training photos are given.", flush=True)
+    names = train.names or range(train.size)
+    rows = [
+        [name, *(f"{edge:.6f}" for edge in box)]
+        for name, some in zip(names, boxes.objects, strict=True)
+        for box in some[~np.isnan(some[:, 0])]
+    ]
+    run.write_text("boxes.csv", files.table(rows, _COLUMNS[:-1]))
+    return boxes
+
+
+def _find(config, run, source):
+    train = source.splits["train"]
     side = config.model["image_size"]
     count = min(PHOTOS, BYTES // (3 * side**2))
+    boxes = _given(config, run, source)
     chosen = splits.by_turns(train.labels, count, config.seed)
+    if boxes is not None:
+        # All photos that have a box, and others as far as there is room.
+        first = np.flatnonzero(boxes.known)[:count]
+        rest = np.setdiff1d(chosen, first)[: max(count - len(first), 0)]
+        chosen = np.sort(np.concatenate([first, rest]))
     subset = train.subset(chosen)
     memory = run.path(_MEMORY)  # for a run that is stopped meanwhile
     memory.mkdir(parents=True, exist_ok=True)
@@ -103,6 +137,7 @@ def _find(config, run, train):
         one_object=config.one_object,
         rounds=config.rounds,
         seed=config.seed,
+        boxes=None if boxes is None else boxes.objects[chosen],
         memory=memory,
     )
     del photos
@@ -157,7 +192,7 @@ def _read(run, config):
         boxes=boxes,
         confidence=confidence,
         name=found["hypothesis"],
-        choice=None,
+        choice=Choice(found["hypothesis"], found["accuracy"], found["area"]),
         crop_size=tuple(found["crop_size"]),
         plain_size=found["plain_size"],
         localizer=localizer or None,

@@ -8,6 +8,7 @@ import keras
 
 from rra_keras import data
 from rra_keras.backbones import build_encoder, build_trunk
+from rra_keras.data import boxes
 from rra_keras.data.sources import Source
 from rra_keras.runs import Run
 from rra_keras.training import processes, transfer
@@ -105,6 +106,8 @@ def prepare(
             f"{'; '.join(source.changes)}. --new_photos goes on with them, known ones staying in "
             "their splits"
         )
+    if config.boxes and not (resume and run.path("boxes.csv").is_file()):
+        boxes.of_split(source, "train", config.boxes, config.data_dir)
     _check_backbone(config)
     if number == 0:
         run = Run.create(run_dir, stored, resume=resume, overwrite=overwrite)

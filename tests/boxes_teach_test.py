@@ -1,0 +1,116 @@
+"""Boxes, of all photos or of a few, teach the localizer."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from rra_keras import BoxLocalizer, discovery, find_objects
+from rra_keras.discovery import find, fit
+from rra_keras.layers.boxes import box_loss
+
+
+def boxes_of(*edges):
+    return np.array(edges, "float32")
+
+
+def test_any_of_several_boxes_is_right_and_the_nearest_counts():
+    near, far = boxes_of(0.1, 0.1, 0.4, 0.4), boxes_of(0.6, 0.6, 0.9, 0.9)
+    none = np.full(4, np.nan, "float32")
+    said = boxes_of([0.1, 0.1, 0.4, 0.5], [0.6, 0.6, 0.9, 0.9], [0.1, 0.1, 0.4, 0.5])
+    targets = np.stack([[near, far], [near, far], [none, far]])
+    losses = ops.convert_to_numpy(fit.nearest_box_loss(ops.convert_to_tensor(targets), said))
+    expected = [box_loss(near, said[0]), 0.0, box_loss(far, said[2])]
+    np.testing.assert_allclose(losses, np.array(list(map(float, expected))), atol=1e-5)
+
+
+def test_a_missing_box_moves_nothing():
+    from conftest import gradient
+
+    targets = np.full((1, 2, 4), np.nan, "float32")
+    targets[0, 1] = [0.1, 0.1, 0.4, 0.5]
+    targets = ops.convert_to_tensor(targets)
+    slope = gradient(
+        lambda said: ops.sum(fit.nearest_box_loss(targets, said)), boxes_of([0.3, 0.3, 0.9, 0.9])
+    )
+    assert np.isfinite(slope).all()
+    assert np.abs(slope).max() > 0.1
+
+
+def test_one_box_in_either_shape_teaches_the_same(monkeypatch):
+    photos = np.random.default_rng(0).integers(0, 255, (6, 32, 32, 3)).astype("uint8")
+    boxes = np.tile(boxes_of(0.2, 0.3, 0.6, 0.8), (6, 1))
+    inputs = keras.Input((16, 16, 3))
+    trunk = keras.Model(inputs, keras.layers.AveragePooling2D(4)(inputs))
+    weights = []
+    for given in (boxes, boxes[:, None], np.pad(boxes[:, None], [(0, 0), (0, 1), (0, 0)])):
+        if given.ndim == 3 and given.shape[1] == 2:
+            given[:, 1] = np.nan
+        keras.utils.set_random_seed(0)
+        localizer = BoxLocalizer(filters=(4,))
+        discovery.fit_localizer(localizer, trunk, photos, given, size=16, epochs=2)
+        weights.append(localizer.get_weights())
+    for one, two, three in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-6)
+        np.testing.assert_allclose(one, three, atol=1e-5)
+
+
+def test_given_boxes_weigh_half_of_those_that_were_found():
+    boxes = np.full((5, 2, 4), np.nan, "float32")
+    boxes[1] = [[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]]
+    found = np.tile(boxes_of(0.2, 0.2, 0.4, 0.4), (5, 1))
+    joined, rows = find._beside(boxes, np.array([1]), found, np.array([0, 2, 3, 4]))
+    assert rows.tolist() == [1, 1, 0, 2, 3, 4]
+    np.testing.assert_array_equal(joined[:2], boxes[[1, 1]])
+    np.testing.assert_array_equal(joined[2:, 0], found[:4])
+    assert np.isnan(joined[2:, 1]).all()
+
+
+def marked(count, seed=0):
+    """Photos with one bright square each, of two colors by class; their boxes."""
+    rng = np.random.default_rng(seed)
+    photos = rng.integers(0, 60, (count, 64, 64, 3)).astype("uint8")
+    boxes = np.empty((count, 4), "float32")
+    for i in range(count):
+        y, x = rng.integers(0, 40, 2)
+        photos[i, y : y + 20, x : x + 20, i % 2] = 250
+        boxes[i] = np.array([y, x, y + 20, x + 20]) / 64
+    return photos, np.arange(count) % 2, boxes
+
+
+@pytest.mark.parametrize("known", [48, 12])
+def test_boxes_of_all_or_of_some_photos_are_found_in_the_others(known):
+    photos, labels, boxes = marked(48)
+    given = np.full_like(boxes, np.nan)
+    given[:known] = boxes[:known]
+    objects = find_objects(
+        photos,
+        labels,
+        "mobilenet",
+        weights="random",
+        train_from="conv_pw_3",
+        glance_size=64,
+        boxes=given,
+        one_object=True,
+    )
+    assert objects.name == find.GIVEN
+    np.testing.assert_array_equal(objects.boxes[:known], boxes[:known])
+    assert (objects.confidence[:known] == 1).all()
+    assert set(objects.choice.accuracy) == {"given", "frame"}
+    assert objects.localizer is not None
+    assert objects.rounds == ()
+
+
+@pytest.mark.parametrize(
+    ("boxes", "said"),
+    [
+        (np.zeros((3, 4)), r"\(4, 4\) or \(4, M, 4\)"),
+        (np.full((4, 4), np.nan), "Received: none"),
+        (np.tile([0.5, 0.1, 0.2, 0.9], (4, 1)), "y0 < y1"),
+        (np.tile([0.1, 0.1, 0.2, 90.0], (4, 1)), r"in \[0, 1\]"),
+    ],
+)
+def test_boxes_that_are_none_are_refused(boxes, said):
+    photos, labels, _ = marked(4)
+    with pytest.raises(ValueError, match=r"`boxes`\. Expected .*" + said):
+        find_objects(photos, labels, "mobilenet", weights="random", boxes=boxes)
