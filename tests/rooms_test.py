@@ -15,6 +15,7 @@ ROOMS = {
     "models": {"layers", "backbones", "measures"},
     "datasets": set(),
     "data": {"datasets"},
+    "annotate": {"data"},
     "runs": {"models", "data", "measures"},
     "training": {"runs", "models", "discovery", "layers", "backbones", "data", "measures"},
     "explain": {"runs", "layers", "measures"},
