@@ -152,7 +152,7 @@ def main(argv):
         objects = training.objects_of(config, prepared)
         model = training.build(config, prepared, objects)
         if objects and processes.number_and_count()[0] == 0:
-            print(describe(objects, model), flush=True)
+            print(describe(objects, model, run), flush=True)
             draw_objects(run, prepared)
     except processes.LostProcessError as error:
         return end(1, f"error: {error}")

@@ -20,8 +20,7 @@ _SPLIT = flags.DEFINE_enum(
 _BOXES = flags.DEFINE_string(
     "boxes",
     None,
-    "With folder:PATH, a CSV file of where the objects are: columns file, y0, x0, y1, x1; file "
-    "names relative to PATH, fractions of the image's height and width.",
+    "Where the objects are, for measuring: a box file, as in training.",
     flag_values=FLAGS,
 )
 _IMAGES = flags.DEFINE_integer(
@@ -61,8 +60,7 @@ def main(argv):
 
         source = run.load_data(_DATASET.value, _DATA_DIR.value, _SPLIT.value)
         cli.tell([*source.changes, *fonts.lacking(run.class_names)])
-        data_dir = _DATA_DIR.value or run.config["data_dir"]
-        split, boxes = sample.load(source, _SPLIT.value, _BOXES.value, _IMAGES.value, data_dir)
+        split, boxes = sample.load(source, _SPLIT.value, _BOXES.value, _IMAGES.value)
     reporting.write(
         run,
         _DATASET.value or run.config["dataset"],

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from rra_keras import data
-from rra_keras.data.boxes import stored_boxes
+from rra_keras.data.boxes import of_split
 from rra_keras.datasets.synthetic_birds.builder import generate
 from rra_keras.datasets.synthetic_birds.drawing import draw_example
 from rra_keras.datasets.synthetic_birds.species import SPECIES, distinguishing_parts
@@ -17,9 +18,9 @@ def birds(tmp_path_factory):
 
 
 def test_stored_boxes_and_parts_are_those_of_their_images(birds):
-    source, folder = birds
+    source, _ = birds
     split = source.splits["test"]
-    found = stored_boxes("synthetic_birds/tiny", split, folder)
+    found = split.boxes
     drawn = {generate("test", i)["image"].read(): i for i in range(split.size)}
     pairs = [(e["image"].numpy(), int(e["label"])) for e in split.examples(None)]
     assert found.objects.shape == (len(drawn), 1, 4) == (20, 1, 4)
@@ -37,9 +38,9 @@ def test_stored_boxes_and_parts_are_those_of_their_images(birds):
 
 
 def test_every_split_of_a_set_s_own_has_its_boxes(birds):
-    source, folder = birds
+    source, _ = birds
     for split in source.splits.values():
-        found = stored_boxes("synthetic_birds/tiny", split, folder)
+        found = split.boxes
         assert len(found.objects) == split.size
         inside = (found.largest[:, :2] <= found.parts[:, 0, :2] + 1e-6).all()
         assert inside
@@ -73,16 +74,32 @@ def store(folder, splits, boxed):
     return data.load("crates", data_dir=folder).splits
 
 
-def test_boxes_without_parts_and_none_for_what_was_held_out(tmp_path):
+def test_boxes_without_parts_and_of_what_was_held_out(tmp_path):
     splits = store(tmp_path, {"train": 20, "test": 4}, boxed=True)
-    found = stored_boxes("crates", splits["test"], tmp_path)
+    found = splits["test"].boxes
     expected = [[i / 100, 0.25, 0.5, 1.0] for i in range(4)]
     np.testing.assert_allclose(found.largest, expected, atol=1e-6)
     assert found.parts is None
+    both = {}
     for name in ("train", "validation"):  # the one was held out of the other
-        assert stored_boxes("crates", splits[name], tmp_path) is None
+        split = splits[name].subset(range(1, splits[name].size))
+        colors = [tf.io.decode_image(e["image"])[0, 0, 0].numpy() for e in split.examples(None)]
+        np.testing.assert_allclose(split.boxes.largest[:, 0], np.array(colors) / 100, atol=1e-6)
+        both[name] = set(colors)
+    assert not both["train"] & both["validation"]
+    assert len(both["train"] | both["validation"]) == 18
+
+
+def test_boxes_of_the_set_are_used_only_if_asked_for(birds):
+    source, _ = birds
+    found = of_split(source, "train", "dataset")
+    np.testing.assert_array_equal(found.objects, source.splits["train"].boxes.objects)
+    with pytest.raises(
+        ValueError, match=r"'dataset', or a folder of photos: only files have names"
+    ):
+        of_split(source, "train", "boxes.csv")
 
 
 def test_a_set_without_boxes_has_none(tmp_path):
     splits = store(tmp_path, {"train": 8, "validation": 4, "test": 4}, boxed=False)
-    assert stored_boxes("crates", splits["test"], tmp_path) is None
+    assert splits["test"].boxes is None

@@ -13,7 +13,6 @@ from golden_files import FOLDER, birds
 from PIL import Image
 
 from rra_keras import data
-from rra_keras.data.boxes import stored_boxes
 from rra_keras.datasets.synthetic_birds import SyntheticBirds
 from rra_keras.datasets.synthetic_birds.builder import generate
 from rra_keras.datasets.synthetic_birds.drawing import FAR, LARGE, NEAR, ORDINARY, draw_example
@@ -224,7 +223,7 @@ def test_pairs_are_stored_with_both_of_their_parts(tmp_path, monkeypatch):
     monkeypatch.setattr(SyntheticBirds, "builder_configs", {"pairs": few})
     source = data.load("synthetic_birds/pairs", data_dir=tmp_path)
     assert source.class_names == tuple(TWO_PART_SPECIES)
-    found = stored_boxes("synthetic_birds/pairs", source.splits["test"], tmp_path)
+    found = source.splits["test"].boxes
     assert found.parts.shape == (6, 2, 4)
     for boxes, entry in zip(found.parts, source.splits["test"].examples(None), strict=True):
         index = int(entry["label"])  # the species follow one another

@@ -33,6 +33,8 @@ class Annotations:
         save: called with `drawn` after each change; it writes the file whole.
 
     Example:
+        from rra_keras import annotate
+
         drawn = annotate.Annotations(photos, ["red/g0_0.png"], [None], {}, print)
         drawn.put("red/g0_0.png", [[0.1, 0.2, 0.5, 0.9]])
     """
@@ -100,6 +102,8 @@ def make_server(annotations, port=0):
         address.
 
     Example:
+        from rra_keras import annotate
+
         drawn = annotate.Annotations(photos, ["red/g0_0.png"], [None], {}, print)
         server, address = annotate.make_server(drawn)
         server.server_close()

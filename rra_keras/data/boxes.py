@@ -285,14 +285,13 @@ def sizes_in(folder):
     return size_of
 
 
-def of_split(source, split, path, data_dir=None):
+def of_split(source, split, path):
     """Return the boxes of a split's photos.
 
     Args:
         source: a `Source`.
         split: the split's name.
         path: a box file, see `box_files.READ`; `"dataset"` for those that the set itself brings.
-        data_dir: where named sets are kept.
 
     Returns:
         `Boxes`.
@@ -303,13 +302,12 @@ def of_split(source, split, path, data_dir=None):
     """
     whole = source.splits[split]
     if path == "dataset":
-        found = stored_boxes(source.name, whole, data_dir) if whole.names is None else None
-        if found is None:
+        if whole.boxes is None:
             raise ValueError(
                 "Invalid value for `boxes`. Expected a box file, as these photos bring no boxes. "
                 f"Received: boxes='dataset', {source.name}, {split}"
             )
-        return found
+        return whole.boxes
     if whole.names is None:
         raise ValueError(
             "Invalid value for `boxes`. Expected 'dataset', or a folder of photos: only files have "
@@ -328,47 +326,3 @@ def of_split(source, split, path, data_dir=None):
             f"{whole.names[0]}. Received: {path}, with {int(found.known.sum())} of others"
         )
     return mine
-
-
-def stored_boxes(dataset, split, data_dir=None):
-    """Read the boxes that a set of TensorFlow Datasets stores with its images.
-
-    Args:
-        dataset: the set's name.
-        split: a `Split` of it.
-        data_dir: where it is kept.
-
-    Returns:
-        `Boxes`, with parts for `synthetic_birds`; `None` if the set has none, or if the split is
-        held out of another and not one of its own.
-    """
-    import tensorflow_datasets as tfds
-
-    from rra_keras.data import named, splits
-
-    builder = tfds.builder(dataset, data_dir=data_dir)
-    features = builder.info.features
-    key = next(
-        (k for k in features if isinstance(features[k], tfds.features.BBoxFeature)),
-        None,
-    )
-    own = splits.assign(named.SPLITS.get(builder.name) or tuple(builder.info.splits))
-    if key is None or split.name not in own:
-        return None
-    wanted = {name: True for name in (key, "parts", "distinguishing_part") if name in features}
-    stored = builder.as_dataset(
-        split=own[split.name],
-        decoders=tfds.decode.PartialDecoding(wanted),
-        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
-    )
-    examples = list(stored.as_numpy_iterator())
-    if len(examples) != split.size:  # some of them were held out
-        return None
-    objects = np.array([example[key] for example in examples], "float64")
-    if "distinguishing_part" not in wanted:
-        return Boxes(objects[:, None])
-    parts = []
-    for example in examples:
-        boxes = dict(zip(example["parts"]["name"], example["parts"]["box"], strict=True))
-        parts.append([boxes[name] for name in example["distinguishing_part"].split(b", ")])
-    return Boxes(objects[:, None], parts=np.array(parts, "float64"))  # (N, P, 4)

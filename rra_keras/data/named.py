@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from rra_keras.data import cache, splits
+from rra_keras.data.boxes import Boxes
 from rra_keras.data.sources import Source, Split
 
 # Splits as published; those of other sets are read from the set once it is prepared.
@@ -79,12 +80,17 @@ def load(name, data_dir=None, seed=0) -> Source:
         split: functools.cache(functools.partial(_labels, builder, tfds_split, label_key))
         for split, tfds_split in assigned.items()
     }
+    boxes = {
+        split: functools.cache(functools.partial(_boxes, builder, tfds_split))
+        for split, tfds_split in assigned.items()
+    }
     if shares := splits.missing_shares(assigned):
         indices = splits.by_image(sizes["train"], shares, seed)
-        whole, whole_labels = stored["train"], labels["train"]
+        whole, whole_labels, whole_boxes = stored["train"], labels["train"], boxes["train"]
         for split, chosen in indices.items():
             stored[split] = _pick(whole, sizes["train"], chosen)
             labels[split] = lambda chosen=chosen: whole_labels()[chosen]
+            boxes[split] = lambda chosen=chosen: whole_boxes() and whole_boxes()[chosen]
         sizes |= {split: len(chosen) for split, chosen in indices.items()}
         notes.append(f"held out of the training images with seed {seed}: {', '.join(shares)}")
 
@@ -93,7 +99,7 @@ def load(name, data_dir=None, seed=0) -> Source:
         name=name,
         class_names=tuple(builder.info.features[label_key].names),
         splits={
-            split: _split(split, sizes[split], stored[split], labels[split], stays)
+            split: _split(split, sizes[split], stored[split], labels[split], boxes[split], stays)
             for split in ("train", "validation", "test")
         },
         notes=tuple(notes),
@@ -188,6 +194,26 @@ def _labels(builder, split, label_key):
     return np.concatenate(list(labels.batch(1024).as_numpy_iterator()))
 
 
+def _boxes(builder, split):
+    """The boxes of a split's photos, `Boxes`, in stored order; `None` if the set has none."""
+    features = builder.info.features
+    key = next((k for k in features if isinstance(features[k], tfds.features.BBoxFeature)), None)
+    if key is None:
+        return None
+    wanted = {name: True for name in (key, "parts", "distinguishing_part") if name in features}
+    decoders = tfds.decode.PartialDecoding(wanted)
+    stored = builder.as_dataset(split=split, decoders=decoders, read_config=_in_order())
+    examples = list(stored.as_numpy_iterator())
+    objects = np.array([example[key] for example in examples], "float64")[:, None]  # (N, 1, 4)
+    if "distinguishing_part" not in wanted:
+        return Boxes(objects)
+    parts = []
+    for example in examples:
+        named = dict(zip(example["parts"]["name"], example["parts"]["box"], strict=True))
+        parts.append([named[name] for name in example["distinguishing_part"].split(b", ")])
+    return Boxes(objects, parts=np.array(parts, "float64"))  # (N, P, 4)
+
+
 def _in_order():
     """One file after the other: the order must not depend on the machine."""
     return tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
@@ -220,7 +246,7 @@ def _shuffle(dataset, buffer_size, seed):
     return tf.data.experimental.from_variant(variant, dataset.element_spec)
 
 
-def _split(name, size, stored, read_labels, stays):
+def _split(name, size, stored, read_labels, read_boxes, stays):
     """A `Split`; `stays`: whether its images stay in memory once they are read."""
     if stays and name != "test":  # which is read once
         stored = stored.cache()
@@ -238,4 +264,4 @@ def _split(name, size, stored, read_labels, stays):
             }
         )
 
-    return Split(name, size, entries, read_labels=read_labels)
+    return Split(name, size, entries, read_labels=read_labels, read_boxes=read_boxes)

@@ -31,6 +31,7 @@ class Split:
             are not files.
         read_labels: how to read `labels`; `None` to take them from the entries.
         contents: a digest of each file's bytes in stored order; `None` where there are no files.
+        read_boxes: how to read `boxes`; `None` where the set brings none.
 
     Example:
         cats = split.subset(np.flatnonzero(split.labels == 0))
@@ -44,6 +45,7 @@ class Split:
     names: Sequence[str] | None = None
     read_labels: Callable[[], np.ndarray] | None = None
     contents: Sequence[str] | None = None
+    read_boxes: Callable | None = None
 
     def examples(self, seed) -> tf.data.Dataset:
         """Return the examples, read as they are asked for.
@@ -70,6 +72,11 @@ class Split:
             return self.read_labels()
         labels = self.entries(None).map(lambda entry: entry["label"]).batch(max(self.size, 1))
         return np.concatenate([np.empty(0, "int64"), *labels.as_numpy_iterator()])
+
+    @functools.cached_property
+    def boxes(self):
+        """The `Boxes` that the set brings for its photos, in stored order; `None` without any."""
+        return self.read_boxes() if self.read_boxes else None
 
     def aspects(self) -> np.ndarray:
         """Return each photo's width by its height, `(N,)`; their headers alone are read."""
@@ -130,6 +137,7 @@ class Split:
             names=self.names and tuple(self.names[i] for i in chosen),
             read_labels=lambda: self.labels[chosen],
             contents=self.contents and tuple(self.contents[i] for i in chosen),
+            read_boxes=self.read_boxes and (lambda: self.boxes and self.boxes[chosen]),
         )
 
 

@@ -39,6 +39,7 @@ ERRORS = 1.0  # standard errors by which matching has to be ahead: nothing else 
 FOLDS = 4  # the first of them is held out where localizers are compared
 CHECKED = 64  # photos whose pixels are checked
 LEAST = 40  # photos, below which nothing is held out
+SAMPLED = 100  # photos in which it is found out how sure the localizer is
 TEACHING = 2  # times that what it finds consistently teaches the localizer as well
 GROWTH = 1.05  # of the photos in which it does, for another time
 GIVEN = "given"  # boxes by somebody
@@ -152,6 +153,7 @@ def find_objects(
             "train_from": train_from,
         },
         rounds=found.rounds,
+        consistency=search.consistency(found.localizer),
     )
 
 
@@ -292,16 +294,22 @@ class _Search:
         found.boxes[given], found.confidence[given] = largest[given], 1.0
         return found
 
-    def consistent(self, localizer):
-        """Return the first place in each photo, and whether it is found again."""
+    def consistent(self, localizer, rows=None):
+        """Return the first place in each photo, or in some, and whether it is found again."""
+        photos = self.photos if rows is None else Rows(self.photos, rows)
 
         def compute():
-            boxes, same = consistent_boxes(
-                self.trunk, localizer, self.photos, self.size, self.max_refinements
-            )
-            return {"boxes": boxes, "same": same}
+            found = consistent_boxes(self.trunk, localizer, photos, self.size, self.max_refinements)
+            return dict(zip(("boxes", "same"), found, strict=True))
 
-        return tuple(self.memory.recall("consistent", compute).values())
+        kept = self.memory.recall("consistent", compute)
+        return kept["boxes"], kept["same"]
+
+    def consistency(self, localizer):
+        """Return the share of some photos in which the object is found again, or `None`."""
+        if localizer is None:
+            return None
+        return float(self.consistent(localizer, self.drawn(SAMPLED))[1].mean())
 
     def guessed(self, several):
         """Return the best guess, or the whole photo, without a localizer."""

@@ -29,6 +29,8 @@ class Objects:
         localizer: the weights of the taught `BoxLocalizer`; `None` where photos are read whole.
         arguments_used: the arguments of the model that they were found with.
         rounds: what each round of teaching by what was read gained, a tuple of `Round`s.
+        consistency: share of photos in which the localizer finds the same object once more when
+            they are mirrored and moved (`consistent_boxes`); `None` without one.
     """
 
     boxes: np.ndarray
@@ -40,6 +42,7 @@ class Objects:
     localizer: tuple[np.ndarray, ...] | None
     arguments_used: dict[str, Any]
     rounds: tuple = ()
+    consistency: float | None = None
 
     @property
     def whole(self):

@@ -6,7 +6,7 @@ from rra_keras.data import boxes as box_data
 from rra_keras.data import pipeline
 
 
-def load(source, split="test", boxes=None, images=None, data_dir=None):
+def load(source, split="test", boxes=None, images=None):
     """Choose what a report is on.
 
     Args:
@@ -14,7 +14,6 @@ def load(source, split="test", boxes=None, images=None, data_dir=None):
         split: name of the split.
         boxes: of `boxes.of_split`; those that the data set brings unless given.
         images: how many to keep, spread evenly; all for `None`.
-        data_dir: where named data sets are kept.
 
     Returns:
         `(Split, Boxes or None)`.
@@ -24,9 +23,7 @@ def load(source, split="test", boxes=None, images=None, data_dir=None):
         OSError: if files cannot be read.
     """
     whole = source.splits[split]
-    found = box_data.of_split(source, split, boxes, data_dir) if boxes else None
-    if found is None and whole.names is None:
-        found = box_data.stored_boxes(source.name, whole, data_dir)
+    found = box_data.of_split(source, split, boxes) if boxes else whole.boxes
     chosen = spread(whole.size, images or whole.size)
     return whole.subset(chosen), None if found is None else found[chosen]
 

@@ -18,6 +18,7 @@ from rra_keras.training import processes
 
 PHOTOS = 1000  # that are looked at: enough to fit a localizer
 BYTES = 4 * 2**30  # of disk for them, decoded: 790 photos of 1344 pixels
+SURE = 0.75  # least consistency of objects that nothing is said about
 LOCALIZER = "checkpoints/localizer.npz"
 _MEMORY = "checkpoints/objects"
 _COLUMNS = ("file", "y0", "x0", "y1", "x1", "confidence")
@@ -73,8 +74,8 @@ def objects_of(config, prepared):
     return objects
 
 
-def describe(objects, model):
-    """Say in one line what was found, and what `model` makes of it."""
+def describe(objects, model, run):
+    """Say in a few lines what was found, how sure it is, and what `model` makes of it."""
     if objects.whole:
         size, accuracy = model.image_size, objects.choice.accuracy
         if "given" in accuracy:
@@ -87,14 +88,22 @@ def describe(objects, model):
     size = "×".join(map(str, model.crop_size))
     rounds = "".join(f"Round {n}: {each}.\n" for n, each in enumerate(objects.rounds, start=1))
     area = f"{objects.area:.0%}"
-    return f"{rounds}The objects cover {area} of the photos on average: read at {size} pixels."
+    said = f"{rounds}The objects cover {area} of the photos on average: read at {size} pixels."
+    if objects.consistency < SURE:
+        said += (
+            f"\nThe objects are uncertain: in {1 - objects.consistency:.0%} of the photos another "
+            f"place is found once they are mirrored or moved. Look at {run.path('objects.jpg')}. "
+            "Boxes in two dozen photos help, drawn in two minutes: "
+            f"python -m rra_keras.boxes --run={run}"
+        )
+    return said
 
 
 def _given(config, run, source):
     """The given boxes of the training photos, or `None`; says which could not be used."""
     if not config.boxes:
         return None
-    boxes = box_data.of_split(source, "train", config.boxes, config.data_dir)
+    boxes = box_data.of_split(source, "train", config.boxes)
     for note in boxes.notes:
         print(f"{note[0].upper()}{note[1:]}.", flush=True)
     train, known = source.splits["train"], int(boxes.known.sum())
@@ -160,6 +169,7 @@ def _find(config, run, source):
             "crop_size": objects.crop_size,
             "plain_size": objects.plain_size,
             "max_refinements": objects.arguments_used["max_refinements"],
+            "consistency": objects.consistency,
             "rounds": [dataclasses.asdict(each) | {"kept": each.kept} for each in objects.rounds],
         },
     )
@@ -199,6 +209,7 @@ def _read(run, config):
         arguments_used={name: config.model.get(name) for name in used}
         | {"max_refinements": found["max_refinements"]},
         rounds=tuple(_round(each) for each in found["rounds"]),
+        consistency=found["consistency"],
     )
 
 

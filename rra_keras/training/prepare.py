@@ -107,7 +107,7 @@ def prepare(
             "their splits"
         )
     if config.boxes and not (resume and run.path("boxes.csv").is_file()):
-        boxes.of_split(source, "train", config.boxes, config.data_dir)
+        boxes.of_split(source, "train", config.boxes)
     _check_backbone(config)
     if number == 0:
         run = Run.create(run_dir, stored, resume=resume, overwrite=overwrite)
