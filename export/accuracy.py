@@ -29,9 +29,11 @@ def main(argv):
     """Print a table; return the exit status."""
     cli.parse(FLAGS, argv)
     args = FLAGS
-    from export import flatbuffer, measure, output_folder
+    from export import output_folder
     from export.classify import Classifier
-    from export.reference import keras_reference
+    from export.convert import flatbuffer
+    from export.verify import measure
+    from export.verify.reference import keras_reference
     from rra_keras.runs import Run
 
     path = pathlib.Path(args.model)

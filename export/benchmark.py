@@ -110,8 +110,8 @@ def photos_of(split, size, count):
 
 def exported_file(file, threads, photos):
     """Return a file that `python -m export` wrote, piece by piece and in one call."""
-    from export import costs, flatbuffer
     from export.classify import Classifier
+    from export.convert import costs, flatbuffer
 
     contents = flatbuffer.read(file.read_bytes())
     counts = flatbuffer.histogram(contents)["full"]
@@ -137,7 +137,7 @@ def exported_file(file, threads, photos):
 
 def plain_backbone(model, size, threads, folder, files):
     """Return the backbone alone, in the precisions of `files`."""
-    from export import inference, tflite
+    from export.convert import inference, tflite
     from export.write import metadata
     from rra_keras import RRAClassifier
     from rra_keras.models.arguments import revived
@@ -161,7 +161,7 @@ def naive_export(model):
     """Return the model as it is, converted with whatever TensorFlow ops it takes."""
     import tensorflow as tf
 
-    from export import flatbuffer, inference, saved_model
+    from export.convert import flatbuffer, inference, saved_model
 
     signatures = inference.Signatures(inference.rebuild(model, "tf_image"))
     with tempfile.TemporaryDirectory() as folder:

@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 
-from export import inference, limits, measure, saved_model, tflite
-from export.reference import BATCH_SIZE, keras_reference
+from export.convert import inference, saved_model, tflite
+from export.verify import limits, measure
+from export.verify.reference import BATCH_SIZE, keras_reference
 from rra_keras.data import pipeline
 from rra_keras.data.splits import by_turns
 from rra_keras.models import costs

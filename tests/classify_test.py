@@ -13,8 +13,9 @@ import pytest
 from conftest import tensorflow_only
 from PIL import Image
 
-from export import classify, tflite
+from export import classify
 from export.classify import Classifier, read_image, resize
+from export.convert import tflite
 from export.write import metadata
 
 pytestmark = tensorflow_only("export")

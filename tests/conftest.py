@@ -257,7 +257,7 @@ def distinct(build, batch):
 @pytest.fixture(scope="session")
 def tflite_contents(distinct, batch):
     """The content of each TFLite file of `distinct`, by precision."""
-    from export import inference, tflite
+    from export.convert import inference, tflite
 
     signatures = inference.Signatures(inference.rebuild(distinct, "gather"))
     return tflite.convert(signatures, images=list(batch[0][:4, None].astype("float32")))
@@ -266,7 +266,7 @@ def tflite_contents(distinct, batch):
 @pytest.fixture(scope="session")
 def plain(build):
     """A tiny plain backbone, and the content of its float32 TFLite file."""
-    from export import inference, tflite
+    from export.convert import inference, tflite
 
     keras.utils.set_random_seed(0)
     model = build(localizer=None)

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from conftest import tensorflow_only
 
-from export import benchmark, costs, limits, measure
-from export.reference import Reference
+from export import benchmark
+from export.convert import costs
+from export.verify import limits, measure
+from export.verify.reference import Reference
 
 pytestmark = tensorflow_only("export")
 

@@ -12,18 +12,10 @@ import numpy as np
 import pytest
 from conftest import tensorflow_only, vote_at_random
 
-from export import (
-    __main__,
-    accuracy,
-    benchmark,
-    flatbuffer,
-    gpu,
-    inference,
-    output_folder,
-    quantize,
-    tflite,
-)
+from export import __main__, accuracy, benchmark, output_folder
 from export.classify import Classifier
+from export.convert import flatbuffer, inference, quantize, tflite
+from export.verify import gpu
 from export.write import metadata
 from rra_keras import data
 from rra_keras.layers.zoom_crop import zoom_crop

@@ -64,8 +64,8 @@ def write_tflite(folder):
     """Write `model_fp16.tflite` and `model_int8.tflite`, and `tflite.json` with what they say."""
     from PIL import Image
 
-    from export import inference, quantize, tflite
     from export.classify import Classifier
+    from export.convert import inference, quantize, tflite
     from export.write import metadata
 
     photo, model = image(), build()

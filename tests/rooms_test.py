@@ -67,7 +67,7 @@ def test_a_device_needs_the_one_file():
 
 
 def test_no_modules_import_each_other():
-    files = [*PACKAGE.rglob("*.py"), *(ROOT / "export").glob("*.py")]
+    files = [*PACKAGE.rglob("*.py"), *(ROOT / "export").rglob("*.py")]
     modules = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in files}
     below = {name: (imported(path) & modules.keys()) - {name} for name, path in modules.items()}
     while below:

@@ -22,8 +22,9 @@ from conftest import tensorflow_only
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-from export import classify, demo, tflite, web
+from export import classify, demo, web
 from export.classify import Classifier
+from export.convert import tflite
 from export.write import metadata
 
 pytestmark = tensorflow_only("export")

@@ -7,29 +7,11 @@ import warnings
 
 import keras
 
-from rra_keras.backbones.efficientnet_lite import efficientnet_lite, load_imagenet_weights
+from rra_keras.backbones.families import FAMILIES
 from rra_keras.backbones.fold import fold_frozen
 from rra_keras.backbones.preprocessing import preprocess_input
 
-# Mode of `preprocess_input` that each network was trained on; None: its model does it inside.
-# NASNet is left out: built for open input sizes, its padding is wrong.
-_MODES = {
-    **dict.fromkeys(("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"), "lite"),
-    **dict.fromkeys(("vgg19_no_pool", "VGG16", "VGG19"), "caffe"),
-    **dict.fromkeys(("ResNet50", "ResNet101", "ResNet152"), "caffe"),
-    **dict.fromkeys(("ResNet50V2", "ResNet101V2", "ResNet152V2"), "tf"),
-    **dict.fromkeys(("InceptionResNetV2", "InceptionV3", "Xception"), "tf"),
-    **dict.fromkeys(("MobileNet", "MobileNetV2"), "tf"),
-    **dict.fromkeys(("MobileNetV3Large", "MobileNetV3Small"), None),
-    **dict.fromkeys(("DenseNet121", "DenseNet169", "DenseNet201"), "torch"),
-    **dict.fromkeys((f"EfficientNetB{i}" for i in range(8)), None),
-    **dict.fromkeys((f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3")), None),
-    **dict.fromkeys((f"EfficientNetV2{size}" for size in "SML"), None),
-    **dict.fromkeys((f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large")), None),
-    "ConvNeXtXLarge": None,
-}
-_TRAIN_FROM = {"efficientnet_lite0": "block_11"}  # what is before finds objects, and stays
-_MINIMUM_SIZES = {"vgg19_no_pool": 16, "Xception": 71, "InceptionV3": 75, "InceptionResNetV2": 75}
+_BY_NAME = {name: family for family in FAMILIES for name in family.names}
 
 
 def backbone_names():
@@ -38,7 +20,7 @@ def backbone_names():
     Example:
         assert "efficientnet_lite0" in backbones.backbone_names()
     """
-    return list(_MODES)
+    return list(_BY_NAME)
 
 
 def _canonical(backbone):
@@ -48,7 +30,7 @@ def _canonical(backbone):
             "Invalid value for `backbone`. Expected a name or a `keras.Model`. "
             f"Received: backbone={backbone!r}"
         )
-    table = {name.lower().replace("_", ""): name for name in _MODES}
+    table = {name.lower().replace("_", ""): name for name in _BY_NAME}
     key = backbone.lower().replace("_", "")
     if key not in table:
         nearest = [table[match] for match in difflib.get_close_matches(key, table, cutoff=0.4)]
@@ -72,7 +54,7 @@ def minimum_size(backbone):
     if isinstance(backbone, keras.Model):
         _check_model(backbone)
         return max(size or 1 for size in backbone.inputs[0].shape[1:3])
-    return _MINIMUM_SIZES.get(_canonical(backbone), 32)
+    return _BY_NAME[_canonical(backbone)].minimum_size
 
 
 def default_train_from(backbone):
@@ -81,39 +63,17 @@ def default_train_from(backbone):
     Example:
         assert backbones.default_train_from("efficientnet_lite0") == "block_11"
     """
-    return _TRAIN_FROM.get(_canonical(backbone)) if isinstance(backbone, str) else None
-
-
-def _application(name, weights):
-    """Build a `keras.applications` network without its top."""
-    try:
-        with warnings.catch_warnings():
-            # MobileNets, of open input sizes: they load the weights of 224 pixels, as they should.
-            warnings.filterwarnings("ignore", "`input_shape` is undefined")
-            return getattr(keras.applications, name)(include_top=False, weights=weights)
-    except Exception as error:  # Keras raises a bare Exception when a download fails
-        if not isinstance(error, OSError) and "URL fetch failure" not in str(error):
-            raise
-        raise OSError(
-            f"The ImageNet weights of {name} need a download, and this machine could not fetch "
-            f"them; those of efficientnet_lite0 come with the package. ({error})"
-        ) from None
+    return _BY_NAME[_canonical(backbone)].train_from if isinstance(backbone, str) else None
 
 
 def _from_name(name, weights):
     """Build a named backbone, `(B, H, W, 3)` → `(B, h, w, D)`, on preprocessed images."""
-    pretrained = weights if weights == "imagenet" else None
-    if _MODES[name] == "lite":
-        variant = name.removeprefix("efficientnet_")
-        model = efficientnet_lite(variant)
-        if pretrained:
-            load_imagenet_weights(model, variant)
-    else:
-        model = _application(name.replace("vgg19_no_pool", "VGG19"), pretrained)
-    if not pretrained:
+    family = _BY_NAME[name]
+    model = family.build(name, weights == "imagenet")
+    if weights != "imagenet":
         _load_file(model, weights)
-    if name == "vgg19_no_pool":
-        return keras.Model(model.input, model.get_layer("block5_conv4").output, name=name)
+    if family.output:
+        return keras.Model(model.input, model.get_layer(family.output).output, name=name)
     return model
 
 
@@ -249,7 +209,7 @@ def build_encoder(
             )
         backbone = _canonical(backbone)
         base = _from_name(backbone, weights)
-        before = functools.partial(preprocess_input, mode=_MODES[backbone])
+        before = functools.partial(preprocess_input, mode=_BY_NAME[backbone].preprocessing)
     if train_from is not None:
         _freeze_before(base, train_from)
         base = fold_frozen(base)

@@ -8,9 +8,10 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from export import costs, flatbuffer, gpu
 from export.classify import Classifier
-from export.reference import concatenate
+from export.convert import costs, flatbuffer
+from export.verify import gpu
+from export.verify.reference import concatenate
 from rra_keras.measures.unknown import is_known
 
 

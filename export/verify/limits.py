@@ -44,7 +44,7 @@ def failures(name, report, accuracy, images, compared=None, recursive=False):
 
     Args:
         name: the file's.
-        report: what was measured of it, by `export.measure`.
+        report: what was measured of it, by `export.verify.measure`.
         accuracy: Keras' on the validation split.
         images: the validation split's.
         compared: all images that were compared; `images` unless given.

@@ -8,7 +8,7 @@ import zlib
 
 import tensorflow as tf
 
-from export import quantize, saved_model
+from export.convert import quantize, saved_model
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -18,7 +18,7 @@ def convert(signatures, precisions=PRECISIONS, images=()):
 
     Args:
         signatures: `Signatures` of a model whose crop is `"gather"`.
-        precisions: some of `PRECISIONS`; see `export.quantize` for the smaller ones.
+        precisions: some of `PRECISIONS`; see `export.convert.quantize` for the smaller ones.
         images: representative ones for int8, `(1, S, S, 3)` float32 arrays.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Run a file on a GPU accelerator: `python -m export.gpu model.tflite images.npy outputs.npz`.
+"""Run a file on a GPU: `python -m export.verify.gpu model.tflite images.npy outputs.npz`.
 
 In a process of its own: the first environment settles which GPU a process sees, and a driver that
 fails takes its process with it.
@@ -41,11 +41,11 @@ def measure(path, images):
             inputs, outputs = pathlib.Path(folder, "in.npy"), pathlib.Path(folder, "out.npz")
             np.save(inputs, images)
             done = subprocess.run(
-                [sys.executable, "-m", "export.gpu", os.path.abspath(path), inputs, outputs],
+                [sys.executable, "-m", "export.verify.gpu", os.path.abspath(path), inputs, outputs],
                 capture_output=True,
                 text=True,
                 env=environment,
-                cwd=pathlib.Path(__file__).parents[1],
+                cwd=pathlib.Path(__file__).parents[2],
             )
             adapter = re.search(r"Selected adapter: ([^,\n]+)", done.stderr)
             if done.returncode == 0 and adapter:

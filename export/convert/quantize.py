@@ -10,8 +10,8 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
-from export import flatbuffer
 from export.classify import shrink, zoom_crop
+from export.convert import flatbuffer
 
 _OPERATIONS = qtyping.TFLOperationName
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
@@ -68,7 +68,7 @@ def int8(content, images, stride=8):
        file and made half of the error; a box in steps of 1/256 would move the crop by two pixels.
 
     Args:
-        content: the file's content, with the signatures of `export.inference.Signatures`.
+        content: the file's content, with the signatures of `export.convert.inference.Signatures`.
         images: representative ones, `(1, S, S, 3)` float32 arrays.
         stride: of the feature maps, up to which the encoder stays float32.
 

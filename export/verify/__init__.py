@@ -1,0 +1,1 @@
+"""Whether exported files say what Keras says, and what they cost."""
