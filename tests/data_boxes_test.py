@@ -7,7 +7,7 @@ from rra_keras import data
 from rra_keras.data.boxes import of_split
 from rra_keras.datasets.synthetic_birds.builder import generate
 from rra_keras.datasets.synthetic_birds.drawing import draw_example
-from rra_keras.datasets.synthetic_birds.species import SPECIES, distinguishing_parts
+from rra_keras.datasets.synthetic_birds.species import SPECIES, distinguishing_part
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_stored_boxes_and_parts_are_those_of_their_images(birds):
         example = draw_example(name, np.random.default_rng([2, index]))
         left, top, right, bottom = example["box"] / 448
         np.testing.assert_allclose(found.objects[row, 0], [top, left, bottom, right], atol=1e-6)
-        (part,) = distinguishing_parts(name)
+        part = distinguishing_part(name)
         left, top, right, bottom = example["parts"][part] / 448
         np.testing.assert_allclose(found.parts[row, 0], [top, left, bottom, right], atol=1e-6)
 

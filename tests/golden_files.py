@@ -45,9 +45,9 @@ def birds():
     from rra_keras.datasets.synthetic_birds import SyntheticBirds, builder
 
     thumbnails = []
-    for name in ("full", "far", "near", "pairs"):
+    for name in ("full", "far", "near", "decoys"):
         config = SyntheticBirds.builder_configs[name]
-        example = builder.generate("train", 0, config.framing, config.species)
+        example = builder.generate("train", 0, config.framing)
         photo = Image.open(example["image"])
         thumbnails.append(np.asarray(photo.reduce(photo.width // 56)))
     return np.concatenate(thumbnails, axis=1)

@@ -1,7 +1,6 @@
 """The synthetic birds: a table of species, drawings that differ where it does, the builder."""
 
 import collections
-import dataclasses
 import io
 import itertools
 
@@ -12,53 +11,45 @@ from conftest import tensorflow_only
 from golden_files import FOLDER, birds
 from PIL import Image
 
-from rra_keras import data
 from rra_keras.datasets.synthetic_birds import SyntheticBirds
 from rra_keras.datasets.synthetic_birds.builder import generate
-from rra_keras.datasets.synthetic_birds.drawing import FAR, LARGE, NEAR, ORDINARY, draw_example
+from rra_keras.datasets.synthetic_birds.drawing import DECOYS, FAR, NEAR, ORDINARY, draw_example
 from rra_keras.datasets.synthetic_birds.geometry import Frame, smooth
-from rra_keras.datasets.synthetic_birds.scene import Scene, draw_occluders
 from rra_keras.datasets.synthetic_birds.species import (
     PARTS,
     SPECIES,
-    TWO_PART_SPECIES,
+    STRANGERS,
     differing_parts,
-    distinguishing_parts,
-    neighbors,
+    distinguishing_part,
     parts_of,
 )
 
 pytestmark = tensorflow_only("tf.data, the same whatever Keras runs on")
 
 
+def neighbor(name):
+    """Return the one species that differs in one part alone."""
+    (other,) = (other for other in SPECIES if len(differing_parts(name, other)) == 1)
+    return other
+
+
 def test_species_are_ten_pairs_apart_in_one_part():
     assert len(SPECIES) == 20
     for name in SPECIES:
-        (other,) = neighbors(name)
-        assert neighbors(other) == (name,)
-        assert len(differing_parts(name, other)) == 1
-        assert differing_parts(name, other) == distinguishing_parts(name)
+        assert neighbor(neighbor(name)) == name
+        assert differing_parts(name, neighbor(name)) == (distinguishing_part(name),)
     for name, other in itertools.combinations(SPECIES, 2):
-        assert other in neighbors(name) or len(differing_parts(name, other)) >= 3
+        assert other == neighbor(name) or len(differing_parts(name, other)) >= 3
 
 
-def test_species_told_by_two_parts_are_five_groups_of_each_with_each():
-    assert len(TWO_PART_SPECIES) == 20
-    assert not set(TWO_PART_SPECIES) & set(SPECIES)
-    names = list(TWO_PART_SPECIES)
-    groups = [names[i : i + 4] for i in range(0, 20, 4)]
-    for a, b, c, d in groups:
-        assert differing_parts(a, b) == differing_parts(c, d) == ("tail_tip",)
-        assert differing_parts(a, c) == differing_parts(b, d) == ("bill",)
-        assert neighbors(a) == neighbors(d) == (b, c)
-        assert {distinguishing_parts(name) for name in (a, b, c, d)} == {("bill", "tail_tip")}
-    for group, other_group in itertools.combinations(groups, 2):
-        for name, other in itertools.product(group, other_group):
-            assert len({*differing_parts(name, other)} - {"bill", "tail_tip"}) >= 3
+def test_strangers_are_like_no_species():
+    assert not set(STRANGERS) & set(SPECIES)
+    for stranger, name in itertools.product(STRANGERS, SPECIES):
+        assert len(differing_parts(stranger, name)) >= 2
 
 
 def test_every_part_tells_some_pair_apart():
-    assert {distinguishing_parts(name) for name in SPECIES} == {(part,) for part in PARTS}
+    assert {distinguishing_part(name) for name in SPECIES} == set(PARTS)
 
 
 def test_a_row_of_the_table():
@@ -70,8 +61,7 @@ def test_a_row_of_the_table():
         "tail_tip": "none",
         "legs": "orange",
     }
-    assert neighbors("meadow_warbler") == ("heath_warbler",)
-    assert distinguishing_parts("meadow_warbler") == ("eye_ring",)
+    assert distinguishing_part("meadow_warbler") == "eye_ring"
 
 
 def changes(drawn, other, part):
@@ -84,7 +74,7 @@ def changes(drawn, other, part):
 
 @pytest.mark.parametrize("name", list(SPECIES)[::2])
 def test_neighbors_differ_in_the_distinguishing_part_alone(name):
-    (other_name,), (part,) = neighbors(name), distinguishing_parts(name)
+    other_name, part = neighbor(name), distinguishing_part(name)
     for seed in range(3):
         drawn, other = (
             draw_example(species, np.random.default_rng(seed)) for species in (name, other_name)
@@ -93,36 +83,17 @@ def test_neighbors_differ_in_the_distinguishing_part_alone(name):
         assert whole == within >= 30
 
 
-@pytest.mark.parametrize("first", [0, 12])
-def test_a_group_differs_in_bill_and_tail_tip_alone(first):
-    a, b, c, d = (
-        draw_example(name, np.random.default_rng(first), LARGE)
-        for name in list(TWO_PART_SPECIES)[first : first + 4]
+def test_a_decoy_stands_away_from_the_bird_and_does_not_depend_on_its_species():
+    name, other = "heath_warbler", "meadow_warbler"
+    drawn, twin = (
+        draw_example(species, np.random.default_rng(4), DECOYS) for species in (name, other)
     )
-    for one, other, part in ((a, b, "tail_tip"), (c, d, "tail_tip"), (a, c, "bill")):
-        whole, within = changes(one, other, part)
-        assert whole == within >= 30
-    whole, in_bill = changes(a, d, "bill")
-    assert whole == in_bill + changes(a, d, "tail_tip")[1]
-    # The rest is as in any framing: sizes of the frame, the bird and its parts.
-    assert a["image"].shape == (1344, 1344, 3)
-    ends = [a["parts"][part].reshape(2, 2).mean(axis=0) for part in ("bill", "tail_tip")]
-    assert 540 <= np.linalg.norm(np.subtract(*ends)) <= 900  # from middle to middle
-    for drawn, part in itertools.product((a, d), ("bill", "tail_tip")):
-        box = drawn["parts"][part]
-        assert 16 <= max(box[2:] - box[:2]) <= 24
-    assert np.all(a["box"] >= 0)
-    assert np.all(a["box"] <= 1344)
-
-
-def test_nothing_in_front_hides_a_part_of_a_large_bird():
-    part = 2 * LARGE.part[0]  # of a canvas of twice the size
-    near = slice(round(300 - 0.65 * part), round(300 + 0.65 * part))
-    for seed in range(200):
-        rng, canvas = np.random.default_rng(seed), Image.new("RGB", (600, 600))
-        site = np.array([[300.0, 300.0]])
-        draw_occluders(canvas, rng, Scene(rng), (200, 200, 400, 400), site, LARGE.clearance * part)
-        assert not np.asarray(canvas)[near, near].any()
+    assert drawn["image"].shape == (1344, 1344, 3)
+    whole, within = changes(drawn, twin, "eye_ring")
+    assert whole == within >= 30
+    # Without the stranger, most of the frame is what it was before the camera's noise.
+    alone = draw_example(name, np.random.default_rng(4), FAR)
+    np.testing.assert_array_equal(alone["box"], drawn["box"])
 
 
 def test_parts_are_small_and_inside_the_bird_inside_the_image():
@@ -195,7 +166,7 @@ def test_builder_round_trip(tmp_path):
         (ORDINARY, (0.28, 0.6)),
         (FAR, (0.09, 0.2)),
         (NEAR, (0.5, 0.9)),
-        (LARGE, (0.33, 0.67)),
+        (DECOYS, (0.09, 0.2)),
     ],
 )
 def test_birds_take_as_much_of_the_frame_as_its_framing_says(framing, shares):
@@ -212,26 +183,6 @@ def test_the_whole_set_is_the_default():
     builder = tfds.builder("synthetic_birds")
     assert builder.builder_config.name == "full"
     assert builder.builder_config.sizes == (1200, 200, 500)
-
-
-def test_pairs_are_stored_with_both_of_their_parts(tmp_path, monkeypatch):
-    config = SyntheticBirds.builder_configs["pairs"]
-    assert config.sizes == (1200, 200, 500)
-    assert config.framing == LARGE
-    few = dataclasses.replace(config, sizes=(1, 1, 6), framing=ORDINARY)
-    monkeypatch.setattr(SyntheticBirds, "BUILDER_CONFIGS", (few,))
-    monkeypatch.setattr(SyntheticBirds, "builder_configs", {"pairs": few})
-    source = data.load("synthetic_birds/pairs", data_dir=tmp_path)
-    assert source.class_names == tuple(TWO_PART_SPECIES)
-    found = source.splits["test"].boxes
-    assert found.parts.shape == (6, 2, 4)
-    for boxes, entry in zip(found.parts, source.splits["test"].examples(None), strict=True):
-        index = int(entry["label"])  # the species follow one another
-        drawn = generate("test", index, ORDINARY, few.species)
-        assert drawn["distinguishing_part"] == "bill, tail_tip"
-        stored = {part["name"]: part["box"] for part in drawn["parts"]}
-        expected = [tuple(stored[part]) for part in ("bill", "tail_tip")]
-        np.testing.assert_allclose(boxes, expected, atol=1e-6)
 
 
 def test_images_are_what_they_were():

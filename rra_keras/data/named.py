@@ -210,8 +210,8 @@ def _boxes(builder, split):
     parts = []
     for example in examples:
         named = dict(zip(example["parts"]["name"], example["parts"]["box"], strict=True))
-        parts.append([named[name] for name in example["distinguishing_part"].split(b", ")])
-    return Boxes(objects, parts=np.array(parts, "float64"))  # (N, P, 4)
+        parts.append([named[example["distinguishing_part"]]])
+    return Boxes(objects, parts=np.array(parts, "float64"))  # (N, 1, 4)
 
 
 def _in_order():

@@ -12,8 +12,8 @@ import tqdm
 from PIL import Image
 
 from rra_keras.datasets.synthetic_birds.drawing import (
+    DECOYS,
     FAR,
-    LARGE,
     NEAR,
     ORDINARY,
     Framing,
@@ -22,15 +22,13 @@ from rra_keras.datasets.synthetic_birds.drawing import (
 from rra_keras.datasets.synthetic_birds.species import (
     PARTS,
     SPECIES,
-    TWO_PART_SPECIES,
-    distinguishing_parts,
+    distinguishing_part,
 )
 
 _DESCRIPTION = """
 Drawn birds on clutter: twenty species in ten pairs, the two of a pair alike in every
 part but one (bill, eye ring, wing bar, crown, tail tip or legs), which is 8 to 24 pixels long.
-In the config `pairs`, five groups of four, alike in every part but the bill and the tail tip, each
-of which has two forms: neither alone tells the species.
+In the config `decoys`, a bird of a species that is no class stands elsewhere in each image.
 Posture, plumage, size, place, light and what stands in front are the same for all species.
 `box`, `parts` and `distinguishing_part` are for measuring, not for training.
 """
@@ -40,30 +38,27 @@ _JPEG_QUALITY = 92
 
 @dataclasses.dataclass(kw_only=True)
 class SyntheticBirdsConfig(tfds.core.BuilderConfig):
-    """How many images to draw, how large, and of which species.
+    """How many images to draw, and how large.
 
     Args:
         sizes: images in train, validation and test.
         framing: sizes of the image and of the bird in it.
-        species: the classes, names of one table's rows.
     """
 
     sizes: tuple[int, int, int]
     framing: Framing = ORDINARY
-    species: tuple[str, ...] = tuple(SPECIES)
 
 
 class SyntheticBirds(tfds.core.GeneratorBasedBuilder):
-    """Drawn birds whose species differ in one small part, or in two that are far apart (`pairs`).
+    """Drawn birds whose species differ in one small part.
 
     Features of an example:
-        image: `(448, 448, 3)` uint8; `(1344, 1344, 3)` in `far` and `pairs`.
+        image: `(448, 448, 3)` uint8; `(1344, 1344, 3)` in `far` and `decoys`.
         label: one of 20 species.
         box: the bird, `(ymin, xmin, ymax, xmax)` in [0, 1].
         parts: sequence of `name` and `box`, one for each telling part. A part that the species
             lacks (no eye ring) has the box of its place.
-        distinguishing_part: the name of the part that separates the species from its neighbor;
-            in `pairs`, of the two that together do: `"bill, tail_tip"`.
+        distinguishing_part: the name of the part that separates the species from its neighbor.
 
     Example:
         birds = builder.SyntheticBirds(config="tiny", data_dir=".")
@@ -86,11 +81,10 @@ class SyntheticBirds(tfds.core.GeneratorBasedBuilder):
             framing=NEAR,
         ),
         SyntheticBirdsConfig(
-            name="pairs",
-            description="Large birds in frames of 1344 pixels: bill and tail tip tell together.",
+            name="decoys",
+            description="Far birds, each with a bird elsewhere whose species is no class.",
             sizes=(1200, 200, 500),
-            framing=LARGE,
-            species=tuple(TWO_PART_SPECIES),
+            framing=DECOYS,
         ),
         SyntheticBirdsConfig(name="tiny", description="A few, for tests.", sizes=(40, 20, 20)),
     )
@@ -104,7 +98,7 @@ class SyntheticBirds(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict(
                 {
                     "image": tfds.features.Image(shape=(side, side, 3), encoding_format="jpeg"),
-                    "label": tfds.features.ClassLabel(names=list(self.builder_config.species)),
+                    "label": tfds.features.ClassLabel(names=list(SPECIES)),
                     "box": box,
                     "parts": tfds.features.Sequence({"name": tfds.features.Text(), "box": box}),
                     "distinguishing_part": tfds.features.Text(),
@@ -118,8 +112,7 @@ class SyntheticBirds(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(split, size) for split, size in sizes}
 
     def _generate_examples(self, split, size):
-        config = self.builder_config
-        draw = functools.partial(generate, split, framing=config.framing, species=config.species)
+        draw = functools.partial(generate, split, framing=self.builder_config.framing)
         # Threads do: Pillow lets go of Python's lock for what takes long.
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             drawn = pool.map(draw, range(size))
@@ -128,14 +121,13 @@ class SyntheticBirds(tfds.core.GeneratorBasedBuilder):
             yield from enumerate(bar)
 
 
-def generate(split, index, framing=ORDINARY, species=tuple(SPECIES)):
+def generate(split, index, framing=ORDINARY):
     """Return image `index` of a split as `SyntheticBirds` stores it: the same bytes every time.
 
     Args:
         split: `"train"`, `"validation"` or `"test"`.
         index: place in the split; species follow one another, so classes are balanced.
         framing: a `Framing`.
-        species: the names to take in turn.
 
     Returns:
         dict of the builder's features, `image` as a file of JPEG bytes.
@@ -144,7 +136,7 @@ def generate(split, index, framing=ORDINARY, species=tuple(SPECIES)):
         example = builder.generate("test", index=3)
         assert example["label"] == "quarry_siskin"
     """
-    name = species[index % len(species)]
+    name = list(SPECIES)[index % len(SPECIES)]
     drawn = draw_example(name, np.random.default_rng([_SPLITS.index(split), index]), framing)
     jpeg = io.BytesIO()
     Image.fromarray(drawn["image"]).save(jpeg, "jpeg", quality=_JPEG_QUALITY)
@@ -157,7 +149,7 @@ def generate(split, index, framing=ORDINARY, species=tuple(SPECIES)):
             {"name": part, "box": _bbox(drawn["parts"][part] / framing.image_size)}
             for part in PARTS
         ],
-        "distinguishing_part": ", ".join(distinguishing_parts(name)),
+        "distinguishing_part": distinguishing_part(name),
     }
 
 

@@ -14,7 +14,7 @@ from rra_keras.datasets.synthetic_birds.scene import (
     draw_perch,
     photograph,
 )
-from rra_keras.datasets.synthetic_birds.species import PARTS, parts_of
+from rra_keras.datasets.synthetic_birds.species import PARTS, STRANGERS, parts_of
 
 SUPERSAMPLING = 2
 
@@ -30,34 +30,34 @@ class Framing:
         bird: length of the smallest and of the largest bird. From the bill's tip to the tail's, a
             bird takes 0.75 to 0.93 of it, by its posture.
         part: longer side of a telling part, on the smallest bird and on the largest.
-        clearance: how far what stands in front stays from a part's middle, in lengths of a part.
+        strangers: birds of species that are no classes, elsewhere in the image.
     """
 
     image_size: int = 448
     bird: tuple[int, int] = (170, 290)
     part: tuple[int, int] = (12, 20)
-    clearance: float = 1.0
+    strangers: int = 0
 
 
 ORDINARY = Framing()
 FAR = Framing(image_size=1344)  # the same birds before nine times the surroundings
 NEAR = Framing(bird=(350, 410), part=(24, 28))
-# From bill to tail 560 to 900, with parts of 16 to 24. Blades in front are kept away by points on
-# them, so far apart that a part has room between two: hence the clearance.
-LARGE = Framing(image_size=1344, bird=(745, 970), part=(21, 22), clearance=1.5)
+DECOYS = Framing(image_size=1344, strangers=1)
+_TRIES = 50  # places that a stranger is drawn at before it may stand beside the bird
+_APART = 0.25  # of the canvas, between their middles
 
 
 def draw_example(species, rng, framing=ORDINARY):
-    """Draw one bird.
+    """Draw one bird, and strangers that stand elsewhere.
 
     1. Posture, plumage and surroundings from `rng`, whose draws never depend on the species.
-    2. Background, perch, bird, leaves in front, on a canvas of twice the size.
+    2. Background, strangers, perch, bird, leaves in front, on a canvas of twice the size.
     3. Light, focus and noise of the camera.
 
     So two species drawn from equal generators differ only where their parts do.
 
     Args:
-        species: name of a row of `SPECIES` or `TWO_PART_SPECIES`.
+        species: name of a row of `SPECIES`.
         rng: `np.random.Generator`.
         framing: a `Framing`.
 
@@ -79,15 +79,32 @@ def draw_example(species, rng, framing=ORDINARY):
     foot, _ = posture.feet()
 
     canvas = draw_background(rng, scene, canvas_size)
+    for _ in range(framing.strangers):
+        _draw_stranger(canvas, rng, scene, (length, part, canvas_size), foot)
     draw_perch(canvas, rng, scene, foot, length * rng.uniform(0.06, 0.12))
     draw_plain_bird(canvas, rng, posture, plumage)
     parts = draw_parts(canvas, posture, plumage, parts_of(species))
     silhouette = np.concatenate([posture.body(posture.outline()), posture.tail()])
     box = bounds(np.concatenate([silhouette, *(np.reshape(b, (2, 2)) for b in parts.values())]))
     sites = np.array([frame.origin for frame in part_frames(posture).values()])
-    draw_occluders(canvas, rng, scene, bounds(silhouette), sites, framing.clearance * part)
+    draw_occluders(canvas, rng, scene, bounds(silhouette), sites, part)
     return {
         "image": photograph(canvas, rng, framing.image_size),
         "box": np.array(box) / SUPERSAMPLING,
         "parts": {part: np.array(parts[part]) / SUPERSAMPLING for part in PARTS},
     }
+
+
+def _draw_stranger(canvas, rng, scene, size, foot):
+    """Draw a bird of a species that is no class, away from a foot `(x, y)`."""
+    name = list(STRANGERS)[rng.integers(len(STRANGERS))]
+    length, _, canvas_size = size
+    for _ in range(_TRIES):
+        posture = Posture(rng, *size)
+        own, _ = posture.feet()
+        if np.linalg.norm(np.subtract(own, foot)) > _APART * canvas_size:
+            break
+    plumage = Plumage(rng)
+    draw_perch(canvas, rng, scene, own, length * rng.uniform(0.06, 0.12))
+    draw_plain_bird(canvas, rng, posture, plumage)
+    draw_parts(canvas, posture, plumage, parts_of(name))

@@ -1,4 +1,4 @@
-"""The species, twenty to a table: one literal row each, and what follows from the rows."""
+"""The species, a literal row each, and what follows from the rows."""
 
 PARTS = ("bill", "eye_ring", "wing_bar", "crown", "tail_tip", "legs")
 
@@ -28,34 +28,15 @@ SPECIES = {
     "upland_shrike": ("hook_black", "none", "white", "white", "orange", "split_orange"),
 }
 
-# Five groups of four. Different groups differ in three or more of eye ring, wing bar, crown and
-# legs. The four of a group have each of two bills with each of two tail tips: either part alone
-# leaves two species, and the two parts are as far apart as a bird is long. Cone and hook have about
-# the same area, and so have one band and two: little of either survives a lower resolution.
-TWO_PART_SPECIES = {
-    # name: (bill, eye_ring, wing_bar, crown, tail_tip, legs)
+# No classes: birds that stand about in `synthetic_birds/decoys`. Each differs from every species in
+# two parts or more.
+STRANGERS = {
     "atoll_bulbul": ("cone_black", "white", "white", "red", "white", "blue"),
-    "cove_bulbul": ("cone_black", "white", "white", "red", "split_white", "blue"),
-    "fjord_bulbul": ("hook_black", "white", "white", "red", "white", "blue"),
-    "strait_bulbul": ("hook_black", "white", "white", "red", "split_white", "blue"),
     "glade_flycatcher": ("cone_orange", "yellow", "none", "none", "white", "orange"),
-    "grove_flycatcher": ("cone_orange", "yellow", "none", "none", "split_white", "orange"),
-    "hedge_flycatcher": ("hook_orange", "yellow", "none", "none", "white", "orange"),
-    "thicket_flycatcher": ("hook_orange", "yellow", "none", "none", "split_white", "orange"),
-    "bluff_oriole": ("cone_black", "yellow", "white", "crest", "orange", "black"),
-    "gorge_oriole": ("cone_black", "yellow", "white", "crest", "split_orange", "black"),
     "mesa_oriole": ("hook_black", "yellow", "white", "crest", "orange", "black"),
-    "ridge_oriole": ("hook_black", "yellow", "white", "crest", "split_orange", "black"),
-    "bog_starling": ("cone_orange", "none", "yellow", "red", "yellow", "black"),
-    "fen_starling": ("cone_orange", "none", "yellow", "red", "split_yellow", "black"),
     "marsh_starling": ("hook_orange", "none", "yellow", "red", "yellow", "black"),
-    "moor_starling": ("hook_orange", "none", "yellow", "red", "split_yellow", "black"),
-    "prairie_sunbird": ("cone_black", "white", "yellow", "white", "orange", "orange"),
-    "savanna_sunbird": ("cone_black", "white", "yellow", "white", "split_orange", "orange"),
-    "scrub_sunbird": ("hook_black", "white", "yellow", "white", "orange", "orange"),
-    "steppe_sunbird": ("hook_black", "white", "yellow", "white", "split_orange", "orange"),
 }
-_ROWS = SPECIES | TWO_PART_SPECIES
+_ROWS = SPECIES | STRANGERS
 
 
 def parts_of(name):
@@ -77,24 +58,12 @@ def differing_parts(name, other):
     return tuple(part for part, value, other_value in pairs if value != other_value)
 
 
-def neighbors(name):
-    """Return the species nearest to `name`: those of its table that differ in the fewest parts.
+def distinguishing_part(name):
+    """Return the part in which a species differs from its neighbor, the nearest of the others.
 
     Example:
-        assert species.neighbors("heath_warbler") == ("meadow_warbler",)
-        assert species.neighbors("cove_bulbul") == ("atoll_bulbul", "strait_bulbul")
+        assert species.distinguishing_part("heath_warbler") == "eye_ring"
     """
-    table = SPECIES if name in SPECIES else TWO_PART_SPECIES
-    counts = {other: len(differing_parts(name, other)) for other in table if other != name}
-    return tuple(other for other in counts if counts[other] == min(counts.values()))
-
-
-def distinguishing_parts(name):
-    """Return the parts that together tell a species: those in which it differs from its neighbors.
-
-    Example:
-        assert species.distinguishing_parts("heath_warbler") == ("eye_ring",)
-        assert species.distinguishing_parts("cove_bulbul") == ("bill", "tail_tip")
-    """
-    differing = {part for other in neighbors(name) for part in differing_parts(name, other)}
-    return tuple(part for part in PARTS if part in differing)
+    others = (differing_parts(name, other) for other in SPECIES if other != name)
+    (part,) = min(others, key=len)
+    return part
