@@ -79,7 +79,7 @@ def fit_attention(logits, distinct, labels):
     whole, _ = judged(temperature)
     evidence = np.where(np.asarray(distinct) > 0, logits.max(axis=-1), -np.inf)
     ordered = np.sort(evidence[:, 0])
-    places = np.unique(np.linspace(1, len(ordered) - 1, 41).round().astype(int))
+    places = np.unique(np.linspace(1, len(ordered), 42).round().astype(int))[:-1]
     # Half-way between two photos' evidence: rounding, as on a device, moves none to the other side.
     candidates = [ordered[0] - 1.0, *((ordered[places] + ordered[places - 1]) / 2)]
     for sure_from in candidates:
