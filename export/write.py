@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from export.convert import inference, saved_model, tflite
+from export.convert import inference, quantize, saved_model, tflite
 from export.verify import limits, measure
 from export.verify.reference import BATCH_SIZE, keras_reference
 from rra_keras.data import pipeline
@@ -54,6 +54,8 @@ def write(model, run, source, folder, options):
     batches = pipeline.evaluation_batches(calibration, model.image_size, BATCH_SIZE)
     examples = [image.numpy()[None] for images, _ in batches for image in images]
     contents = tflite.convert(signatures, options.precision, examples)
+    if "int8" in contents:
+        report["float_behind"] = quantize.unfused(contents["int8"])
     about = metadata(model)
     for precision, content in contents.items():
         path = folder / f"model_{precision}.tflite"
@@ -129,6 +131,11 @@ def table(report):
                 f"{spent['average'] / 1e6:,.0f} M multiply-adds on average, "
                 f"{spent['most'] / 1e6:,.0f} M at most"
             )
+    if names := report.get("float_behind"):
+        lines.append(
+            f"int8: convolutions behind {', '.join(names)} stay float32; those behind ReLU and "
+            "ReLU6 are quantized"
+        )
     if (count := report["images"]["compared"]) < limits.FEW:
         lines.append(
             f"{count} images are few to judge by: agreement was held to {limits.ROUGH:.0%} only"

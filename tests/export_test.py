@@ -10,6 +10,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import tensorflow_only, vote_at_random
 
 from export import __main__, accuracy, benchmark, output_folder
@@ -200,6 +201,18 @@ def test_int8_computes_in_integers_but_for_what_they_would_harm(tflite_contents)
     assert "int8" not in flatbuffer.arithmetic(flatbuffer.read(tflite_contents["fp32"]))
 
 
+@pytest.mark.parametrize(
+    ("activation", "names"),
+    [("relu6", []), ("relu", []), ("hard_silu", ["HARD_SWISH"]), ("silu", ["LOGISTIC", "MUL"])],
+)
+def test_activations_that_keep_convolutions_in_float_are_named(activation, names):
+    inputs = keras.Input((16, 16, 3), batch_size=1)
+    x = keras.layers.Conv2D(4, 3, strides=2, activation=activation)(inputs)
+    model = keras.Model(inputs, keras.layers.Conv2D(4, 3)(x))
+    content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
+    assert quantize.unfused(content) == names
+
+
 def test_int8_keeps_the_first_strides_in_float(tflite_contents, int8_from_the_first_stride, images):
     def integers(content):
         return flatbuffer.arithmetic(flatbuffer.read(content))["int8 weights"]
@@ -337,7 +350,7 @@ def test_the_command_writes_and_measures_everything(exported):
     assert pieces["multiply_adds"]["average"] <= pieces["multiply_adds"]["most"]
     assert Classifier(out / "model_fp32.tflite").fixations == 2
     assert sorted(path.name for path in out.parent.iterdir()) == [
-        *("config.json", "export", "labels.txt", "model.keras")
+        *("config.json", "export", "labels.txt", "model.keras", "splits.csv")
     ]
 
 
@@ -373,7 +386,7 @@ def test_an_export_is_replaced_whole_or_kept(run, tmp_path, monkeypatch, capsys)
     [(b"not a model", "model.keras that training wrote"), (None, "no file")],
 )
 def test_other_files_are_refused(tmp_path, run, capsys, content, message):
-    for name in ("config.json", "labels.txt"):
+    for name in ("config.json", "labels.txt", "splits.csv"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     if content:
         (tmp_path / "model.keras").write_bytes(content)

@@ -145,7 +145,7 @@ def test_the_figures_are_those_of_evaluation(written, run):
 
 def test_every_measure_stands_beside_what_knows_nothing(written):
     figures, _ = written
-    assert figures["localization"]["images"] == 6
+    assert figures["localization"]["images"] == figures["images"]
     rows = figures["localization"]["rows"]
     assert [row["name"] for row in rows] == [
         *("evidence", "first fixation", "chosen fixation"),

@@ -103,6 +103,35 @@ def _convolutions(model, subgraph):
         heights[operator.outputs[0]] = height
 
 
+def unfused(content):
+    """Name the operations behind which convolutions stay float32, as they are not followed.
+
+    Args:
+        content: a float32 TFLite file's content.
+
+    Returns:
+        A sorted list, empty for a backbone whose activations are ReLU or ReLU6.
+    """
+    model, found = flatbuffer.read(content), set()
+    for subgraph in model.subgraphs:
+        behind = {}  # tensor → what it passed since the last convolution
+        for name, operator in flatbuffer.operations(model, subgraph):
+            output = operator.outputs[0]
+            if name in _CONVOLUTIONS:
+                found |= behind.get(operator.inputs[0], set())
+                behind[output] = set()
+                continue
+            shape = list(subgraph.tensors[output].shape)
+            passed = [
+                behind[index]
+                for index in operator.inputs
+                if index in behind and list(subgraph.tensors[index].shape) == shape
+            ]
+            if passed and len(shape) == 4:  # element by element, as activations are
+                behind[output] = set().union(*passed) | ({name} - set(_BETWEEN))
+    return sorted(found)
+
+
 def _input_means(content, images):
     """Return the mean of each input channel of each convolution over `images`, by its kernel."""
     model = flatbuffer.read(content)
