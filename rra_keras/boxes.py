@@ -94,7 +94,7 @@ def prepare():
     annotations = annotate.Annotations(
         folder, names, suggested, drawn, lambda boxes: write_drawn(out, boxes)
     )
-    return annotations, FLAGS.dataset or run.config["dataset"]
+    return annotations, data.full_name(FLAGS.dataset or run.config["dataset"])
 
 
 def choose(train, run, count, seed):

@@ -734,6 +734,17 @@ def test_bad_folders(tmp_path, make, message):
         load(tmp_path)
 
 
+def test_a_folder_may_be_called_by_its_path(tmp_path, monkeypatch):
+    make_folder(tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    assert data.load("photos").name == "folder:photos"
+    (tmp_path / "synthetic_birds").mkdir()
+    assert data.full_name("synthetic_birds") == "synthetic_birds"  # the set goes first
+    assert data.full_name("synthetic_birds/far") == "synthetic_birds/far"
+    assert data.full_name("folder:photos") == "folder:photos"
+    assert data.full_name("nowhere") == "nowhere"
+
+
 def test_missing_folders():
     with pytest.raises(ValueError, match=r"a folder that exists. Received: '/no/such'"):
         data.load("folder:/no/such")

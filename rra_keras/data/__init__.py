@@ -1,8 +1,30 @@
 """Data sets by name or by folder, and the pipeline that feeds them to training."""
 
+import os
+
 from rra_keras.data.sources import Source, Split
 
-__all__ = ["Source", "Split", "load"]
+__all__ = ["Source", "Split", "full_name", "load"]
+
+_KNOWN = ("synthetic_birds", "fgvc_aircraft", "caltech_birds2011", "stanford_dogs", "cars196")
+_KNOWN += ("oxford_flowers102", "oxford_iiit_pet", "food101")
+
+
+def full_name(name):
+    """Return `"folder:NAME"` for a folder that is called by its name alone, others as they are.
+
+    A set of ours or of those that are described here goes before a folder of its name.
+
+    Example:
+        assert data.full_name("synthetic_birds") == "synthetic_birds"
+        assert data.full_name(str(photos)) == f"folder:{photos}"
+
+    Args:
+        name: what `load` takes, or a folder.
+    """
+    if ":" in os.path.splitdrive(name)[1] or name.split("/")[0] in _KNOWN:
+        return name
+    return f"folder:{name}" if os.path.isdir(os.path.expanduser(name)) else name
 
 
 def load(
@@ -18,8 +40,8 @@ def load(
     """Find a data set by name and split it into train, validation and test.
 
     Args:
-        name: `"folder:PATH"` for own images (one folder a class), `"synthetic_birds"`,
-            `"fgvc_aircraft"`, or any image classification set of TensorFlow Datasets, e.g.
+        name: `"folder:PATH"` for own images (one folder a class), or the path of a folder that
+            exists, `"synthetic_birds"`, `"fgvc_aircraft"`, or any image classification set of TensorFlow Datasets, e.g.
             `"stanford_dogs"`.
         data_dir: where TensorFlow Datasets keeps its sets; `None` for its default.
         group_regex: for folders: images whose file names give the same key stay in one split.
@@ -39,7 +61,7 @@ def load(
         source = data.load(f"folder:{photos}", seed=1)
         print(source.summary(), source.splits["test"].names)
     """
-    kind, colon, path = name.partition(":")
+    kind, colon, path = full_name(name).partition(":")
     if colon and kind == "folder":
         from rra_keras.data import folder
 

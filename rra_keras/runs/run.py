@@ -183,6 +183,7 @@ class Run:
             OSError: if files cannot be read.
         """
         config = self.config
+        dataset = dataset and data.full_name(dataset)
         own = dataset is None or dataset == config["dataset"]
         name = self._own_folder() if own else dataset
         kind, _, path = name.partition(":")

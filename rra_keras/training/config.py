@@ -5,7 +5,7 @@ import inspect
 import math
 import re
 
-from rra_keras import models
+from rra_keras import data, models
 from rra_keras.models.arguments import check_arguments
 from rra_keras.models.presets import preset as find_preset
 from rra_keras.models.presets import preset_model
@@ -21,7 +21,8 @@ class Config:
     `train.py` makes a flag of each attribute but `model`, with its type and this description.
 
     Attributes:
-        dataset: `synthetic_birds`, `folder:PATH` or the name of a TFDS data set.
+        dataset: `synthetic_birds`, a folder (`folder:PATH`, or its path) or the name of a TFDS
+            data set.
         data_dir: Where named data sets are kept.
         group_regex: With `folder:PATH`, keeps all files whose names match the same first group in
             one split.
@@ -149,6 +150,8 @@ def configure(preset="edge", model=None, **overrides):
         ValueError: if there is no such preset or argument, or a value is out of range.
     """
     kind = model_class(preset)
+    if "dataset" in overrides:
+        overrides["dataset"] = data.full_name(overrides["dataset"])
     arguments = preset_model(preset, kind, model or {})
     config = Config(preset=preset, model=arguments, **find_preset(preset).training | overrides)
     if kind is models.RRAClassifier:
