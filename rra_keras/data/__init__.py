@@ -41,8 +41,8 @@ def load(
 
     Args:
         name: `"folder:PATH"` for own images (one folder a class), or the path of a folder that
-            exists, `"synthetic_birds"`, `"fgvc_aircraft"`, or any image classification set of TensorFlow Datasets, e.g.
-            `"stanford_dogs"`.
+            exists, `"synthetic_birds"`, `"fgvc_aircraft"`, or any image classification set of
+            TensorFlow Datasets, e.g. `"stanford_dogs"`.
         data_dir: where TensorFlow Datasets keeps its sets; `None` for its default.
         group_regex: for folders: images whose file names give the same key stay in one split.
         seed: sets which images are held out.
