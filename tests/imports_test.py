@@ -30,7 +30,9 @@ def test_import_is_light(backend):
     modules = run(code, backend).split()
     assert "rra_keras.models.classifier" in modules
     rooms = {".".join(name.split(".")[:2]) for name in modules if name.startswith("rra_keras.")}
-    assert rooms == {f"rra_keras.{room}" for room in ("backbones", "layers", "models", "quiet")}
+    assert rooms == {
+        f"rra_keras.{room}" for room in ("backbones", "layers", "measures", "models", "quiet")
+    }
     others = {name.split(".")[0] for name in modules} - {"rra_keras"}
     assert others <= {"difflib", "pickle", "struct"}
 
