@@ -108,6 +108,7 @@ def without_green(photos, build, tmp_path_factory):
     run.directory.mkdir()
     run.write_json("config.json", dataclasses.asdict(configure(dataset=f"folder:{photos}")))
     run.write_text("labels.txt", "blue\nred\n")
+    run.write_splits(data.load(f"folder:{photos}").of_classes(["blue", "red"]))
     keras.utils.set_random_seed(0)
     model = build(num_classes=2)
     model.calibration.known_from = -9.0
@@ -128,7 +129,7 @@ def test_what_is_unknown_is_measured(without_green, photos, tmp_path, capsys):
     printed, told = capsys.readouterr()
     rows = list(csv.DictReader(printed.splitlines()))
     sizes = {(row["unknown"], row["photos"]) for row in rows}
-    assert sizes == {("near", "2"), (other, str(data.load(other).splits["test"].size))}
+    assert sizes == {("near", "1"), (other, str(data.load(other).splits["test"].size))}
     assert [row["score"] for row in rows[:2]] == ["the model's own", "max logit"]
     # Of a model that learned no features both scores are the same.
     assert rows[0]["auroc"] == rows[1]["auroc"]

@@ -16,6 +16,13 @@ from rra_keras.discovery import find
 
 pytestmark = tensorflow_only("processes and signals, the same whatever Keras runs on")
 ROOT = pathlib.Path(__file__).parents[1]
+# What a shell starts in the background ignores SIGINT.
+AS_FROM_A_TERMINAL = f"""
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.path.insert(0, {str(ROOT)!r})
+runpy.run_path({str(ROOT / "train.py")!r}, run_name="__main__")
+"""
 
 
 def test_a_search_goes_on_after_its_last_step(tmp_path, monkeypatch):
@@ -41,7 +48,8 @@ def test_a_search_goes_on_after_its_last_step(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_training_stops_in_a_line_and_goes_on(photos, tmp_path, signum, status):
     directory = tmp_path / "run"
-    command = [sys.executable, ROOT / "train.py", f"--dataset=folder:{photos}", *SMALL_TRAINING]
+    command = [sys.executable, "-c", AS_FROM_A_TERMINAL, f"--dataset=folder:{photos}"]
+    command += SMALL_TRAINING
     command += [f"--run_dir={directory}", "--epochs=1", "--batch_size=4"]
     options = {"cwd": tmp_path, "text": True, "env": os.environ | {"PYTHONUNBUFFERED": "1"}}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
