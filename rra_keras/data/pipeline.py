@@ -165,6 +165,8 @@ def evaluation_batches(split, image_size, batch_size):
         split.examples(None)
         .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(batch_size)
+        # Keras asks for it, and of a part of a split tf.data does not know it.
+        .apply(tf.data.experimental.assert_cardinality(-(-split.size // batch_size)))
         .prefetch(tf.data.AUTOTUNE)
     )
 

@@ -104,8 +104,8 @@ def _fit(config, prepared, model, checkpoint):
     training, validation = splits["train"], splits["validation"]
     # Keras adds up what replicas say of a batch, which fails where one of them has fewer images.
     # What is left over counts in the end, when the model is calibrated.
-    even = validation.size // _replicas(model) * _replicas(model)
-    validation = validation.subset(range(even or validation.size))
+    if left_over := validation.size % _replicas(model):
+        validation = validation.subset(range(validation.size - left_over or validation.size))
     callbacks = [prepared.clock]
     if config.ema is not None:
         callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
