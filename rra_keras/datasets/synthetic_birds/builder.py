@@ -121,13 +121,14 @@ class SyntheticBirds(tfds.core.GeneratorBasedBuilder):
             yield from enumerate(bar)
 
 
-def generate(split, index, framing=ORDINARY):
+def generate(split, index, framing=ORDINARY, species=tuple(SPECIES)):
     """Return image `index` of a split as `SyntheticBirds` stores it: the same bytes every time.
 
     Args:
         split: `"train"`, `"validation"` or `"test"`.
         index: place in the split; species follow one another, so classes are balanced.
         framing: a `Framing`.
+        species: the names to take in turn.
 
     Returns:
         dict of the builder's features, `image` as a file of JPEG bytes.
@@ -136,7 +137,7 @@ def generate(split, index, framing=ORDINARY):
         example = builder.generate("test", index=3)
         assert example["label"] == "quarry_siskin"
     """
-    name = list(SPECIES)[index % len(SPECIES)]
+    name = species[index % len(species)]
     drawn = draw_example(name, np.random.default_rng([_SPLITS.index(split), index]), framing)
     jpeg = io.BytesIO()
     Image.fromarray(drawn["image"]).save(jpeg, "jpeg", quality=_JPEG_QUALITY)
