@@ -15,7 +15,7 @@ flags.DEFINE_string("dataset", None, "folder:PATH; that of --run unless given.",
 flags.DEFINE_string(
     "run",
     None,
-    "A run, whose boxes are suggested; the photos that it is least sure of come first.",
+    "A run, whose boxes are suggested for the photos that it is least sure of.",
     flag_values=FLAGS,
 )
 flags.DEFINE_string("out", "boxes.csv", "File to write.", flag_values=FLAGS)
@@ -118,13 +118,8 @@ def choose(train, run, count, seed):
         chosen = splits.by_turns(train.labels, count, seed)
         return [train.names[i] for i in chosen], [None] * len(chosen)
     places, boxes, confidence = read_objects(run, train)
-    order = np.argsort(confidence, kind="stable")  # the least sure first, of each class in turn
-    turns = np.empty(len(order), int)
-    labels = train.labels[places]
-    for label in np.unique(labels):
-        members = order[labels[order] == label]
-        turns[members] = np.arange(len(members))
-    chosen = order[np.argsort(turns[order], kind="stable")][:count]
+    order = np.argsort(confidence, kind="stable")  # the least sure first
+    chosen = splits.by_turns(train.labels[places], count, order=order)
     return [train.names[places[i]] for i in chosen], [boxes[i].tolist() for i in chosen]
 
 

@@ -2,12 +2,10 @@
 
 import os
 
+from rra_keras.data.published import OWN, SPLITS
 from rra_keras.data.sources import Source, Split
 
 __all__ = ["Source", "Split", "full_name", "load"]
-
-_KNOWN = ("synthetic_birds", "fgvc_aircraft", "caltech_birds2011", "stanford_dogs", "cars196")
-_KNOWN += ("oxford_flowers102", "oxford_iiit_pet", "food101")
 
 
 def full_name(name):
@@ -22,7 +20,7 @@ def full_name(name):
     Args:
         name: what `load` takes, or a folder.
     """
-    if ":" in os.path.splitdrive(name)[1] or name.split("/")[0] in _KNOWN:
+    if ":" in os.path.splitdrive(name)[1] or name.split("/")[0] in (*OWN, *SPLITS):
         return name
     return f"folder:{name}" if os.path.isdir(os.path.expanduser(name)) else name
 

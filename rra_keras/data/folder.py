@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import dataclasses
 import hashlib
+import itertools
 import os
 import pathlib
 import re
@@ -99,12 +100,15 @@ def load(
         parts = _together(parts, keys)
     if shares := splits.missing_shares(parts):
         held = parts["train"]
+        # Of a group that is in several splits, what was trained on decides.
+        known_images = [image for image in held if before.get(image) in ("train", *shares)]
+        known_images.sort(key=lambda image: before[image] == "train")
         drawn = splits.by_key(
             [image.label for image in held],
             [keys[image] for image in held],
             shares,
             seed,
-            {keys[i]: before[i] for i in held if before.get(i) in ("train", *shares)},
+            {keys[image]: before[image] for image in known_images},
         )
         parts |= {name: [held[i] for i in indices] for name, indices in drawn.items()}
         notes.append(f"held out of the training images with seed {seed}: {', '.join(shares)}")
@@ -232,10 +236,9 @@ def _split_folders(root):
 def _report_left_out(root, folders):
     notes = []
     if found := walk.left_out(root):
-        counts = ", ".join(f"{n} in {walk.shown(name)}" for name, n in found.items())
-        counts = counts.replace(f"{found['hidden files']} in hidden files", "")
-        hidden = f"{found['hidden files']} hidden files" if found["hidden files"] else ""
-        parts = [part for part in (counts.strip(", "), hidden) if part]
+        hidden = found.pop(walk.HIDDEN, 0)
+        parts = [f"{count} in {walk.shown(name)}" for name, count in found.items()]
+        parts += [f"{hidden} {walk.HIDDEN}"] if hidden else []
         notes.append(f"left out, files that systems keep for themselves: {', '.join(parts)}")
     if root not in folders.values() and folders:
         used = {folder.name for folder in folders.values()}
@@ -291,7 +294,9 @@ def _read_images(folder, root, class_names, pattern, skipped, pool, wanted=None)
         label, others = class_names.index(class_name), {}
         files = list(walk.files(folder / class_name, root))
         found = []
-        for file, read in zip(files, pool.map(_examine, files), strict=True):
+        for file, read in zip(
+            files, pool.map(_examine, files, itertools.repeat(root)), strict=True
+        ):
             if isinstance(read, str):
                 others[file] = read
             else:
@@ -312,10 +317,10 @@ def _read_images(folder, root, class_names, pattern, skipped, pool, wanted=None)
     return images
 
 
-def _examine(file):
+def _examine(file, root):
     """Read a file once: what an `_Image` knows of it, or why it is none."""
     try:
-        if not walk.is_writable(str(file)):
+        if not walk.is_writable(str(file.relative_to(root))):
             raise ValueError("its path has control characters or bytes that are no text")
         pillow = decode.needs_pillow(file)
         content = file.read_bytes()

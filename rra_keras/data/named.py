@@ -14,19 +14,9 @@ from absl import logging
 
 from rra_keras.data import cache, splits
 from rra_keras.data.boxes import Boxes
+from rra_keras.data.published import OWN, SPLITS
 from rra_keras.data.sources import Source, Split
 
-# Splits as published; those of other sets are read from the set once it is prepared.
-SPLITS = {
-    "caltech_birds2011": ("train", "test"),
-    "stanford_dogs": ("train", "test"),
-    "cars196": ("train", "test"),
-    "oxford_flowers102": ("train", "validation", "test"),
-    "oxford_iiit_pet": ("train", "test"),
-    "food101": ("train", "validation"),
-    "fgvc_aircraft": ("train", "validation", "test"),
-}
-OWN = ("synthetic_birds", "fgvc_aircraft")  # packages here, whose import registers a builder
 DRAWN = ("synthetic_birds",)  # with nothing to download
 SHUFFLE_BUFFER = 2048  # encoded images; the stored order is a random one already
 

@@ -152,13 +152,14 @@ def _drawn(number, shares):
     return "train"
 
 
-def by_turns(labels, count, seed=0):
+def by_turns(labels, count, seed=0, order=None):
     """Draw images of every class in turn, so that `count` of them cover what classes they can.
 
     Args:
         labels: `(N,)`.
         count: how many to draw; all where there are fewer.
         seed: sets which images of a class come first.
+        order: all indices, those of a class that come first before the others; drawn unless given.
 
     Returns:
         Sorted indices, `(count,)`.
@@ -168,7 +169,8 @@ def by_turns(labels, count, seed=0):
         assert indices.tolist()[1:] == [4, 5]
     """
     labels = np.asarray(labels)
-    order = np.random.default_rng(seed).permutation(len(labels))
+    if order is None:
+        order = np.random.default_rng(seed).permutation(len(labels))
     turns = np.empty(len(labels), int)
     for label in np.unique(labels):
         members = order[labels[order] == label]

@@ -17,6 +17,7 @@ SYSTEM_NAMES = frozenset(
         *("picasa.ini", "_gsdata_"),
     )
 )
+HIDDEN = "hidden files"
 SYSTEM_ENDINGS = (".lrdata", ".photoslibrary", ".aplibrary")  # catalogs full of thumbnails
 
 # Control characters, line and paragraph separators, and bytes that are no text: they would break
@@ -48,7 +49,7 @@ def left_out(folder):
         folder: a folder, which is searched however deep; links are not followed.
 
     Returns:
-        A `collections.Counter`; files that are hidden by themselves count as `"hidden files"`.
+        A `collections.Counter`; files that are hidden by themselves count as `HIDDEN`.
     """
     found = collections.Counter()
     for place, folders, names in os.walk(folder):
@@ -56,7 +57,7 @@ def left_out(folder):
             folders.remove(name)
             inside = os.walk(os.path.join(place, name))
             found[name] += sum(len(others) for _, _, others in inside)
-        found["hidden files"] += sum(map(is_system, names))
+        found[HIDDEN] += sum(map(is_system, names))
     return +found
 
 
