@@ -10,9 +10,8 @@ import pathlib
 import re
 
 import numpy as np
-from absl import logging
 
-from rra_keras.data import cache, copies, decode, splits, walk
+from rra_keras.data import cache, copies, decode, folder_notes, splits, walk
 from rra_keras.data.known import EXCLUDED
 from rra_keras.data.sources import Source, Split
 
@@ -89,9 +88,9 @@ def load(
     exclude = _known_names(exclude, images, skipped, root, strict=known is None)
     exclude |= {image.path for image, split in before.items() if split == EXCLUDED}
     skipped = {file: why for file, why in skipped.items() if file not in exclude}
-    notes = _report_skipped(skipped, root, strict) + _report_left_out(root, folders)
+    notes = folder_notes.unread(skipped, root, strict) + folder_notes.left_out(root, folders)
     if pattern:
-        notes += _report_groups(_without(parts, exclude))
+        notes += folder_notes.groups(_without(parts, exclude))
 
     found = copies.pairs([i.content for i in images], [i.thumbnail for i in images])
     keys = {image: image.group or image.name for image in images}
@@ -119,10 +118,10 @@ def load(
     whole = {name: parts[name] for name in ("train", "validation", "test")}
     parts = _without(whole, exclude)
     if exclude:
-        notes.append(_report_excluded(whole, parts, class_names))
-    rows, told = _report_copies(parts, images, found, class_names)
+        notes.append(folder_notes.excluded(whole, parts, class_names))
+    rows, told = folder_notes.copies(parts, images, found, class_names)
     notes += told
-    notes.append(_report_balance(parts["train"], class_names))
+    notes.append(folder_notes.balance(parts["train"], class_names))
     fits = cache.fits(sum(image.size for images in parts.values() for image in images))
     return Source(
         f"folder:{path}",
@@ -156,9 +155,9 @@ def load_all(path, class_names, known=None) -> Source:
         assert list(source.splits) == ["test"]
     """
     root = _root(path)
-    lone = [n for n in _folder_names(root) if n.lower() in splits.SPLIT_NAMES]
+    lone = [n for n in walk.folder_names(root) if n.lower() in splits.SPLIT_NAMES]
     top = root / lone[0] if len(lone) == 1 and lone[0] not in class_names else root
-    there = _folder_names(top)
+    there = walk.folder_names(top)
     others = [name for name in there if name not in class_names]
     mine = [name for name in class_names if name in there]
     if not mine:
@@ -172,7 +171,7 @@ def load_all(path, class_names, known=None) -> Source:
     skipped = {}
     with concurrent.futures.ThreadPoolExecutor() as pool:
         images = _read_images(top, root, tuple(class_names), None, skipped, pool, mine)
-    notes = _report_left_out(root, {}) + _report_skipped(skipped, root, strict=False)
+    notes = folder_notes.left_out(root, {}) + folder_notes.unread(skipped, root, strict=False)
     parts = collections.defaultdict(list)
     before = (
         known.splits_of([i.name for i in images], [i.content for i in images]).splits
@@ -195,7 +194,7 @@ def has_train(path):
     Example:
         assert not folder.has_train(photos)
     """
-    return any(splits.SPLIT_NAMES.get(n.lower()) == "train" for n in _folder_names(_root(path)))
+    return any(splits.SPLIT_NAMES.get(n.lower()) == "train" for n in walk.folder_names(_root(path)))
 
 
 def _root(path):
@@ -217,7 +216,7 @@ def _compile(group_regex):
 
 def _split_folders(root):
     """Split name → folder; `{"train": root}` where there are no split folders."""
-    folders = {name: root / name for name in _folder_names(root)}
+    folders = {name: root / name for name in walk.folder_names(root)}
     named = {name for name in folders if name.lower() in splits.SPLIT_NAMES}
     # A class may happen to be called "test": without a train folder all must be split folders.
     if named != set(folders) and "train" not in {splits.SPLIT_NAMES[n.lower()] for n in named}:
@@ -233,30 +232,8 @@ def _split_folders(root):
         raise ValueError(f"Invalid split folders in {root}. {error}") from None
 
 
-def _report_left_out(root, folders):
-    notes = []
-    if found := walk.left_out(root):
-        hidden = found.pop(walk.HIDDEN, 0)
-        parts = [f"{count} in {walk.shown(name)}" for name, count in found.items()]
-        parts += [f"{hidden} {walk.HIDDEN}"] if hidden else []
-        notes.append(f"left out, files that systems keep for themselves: {', '.join(parts)}")
-    if root not in folders.values() and folders:
-        used = {folder.name for folder in folders.values()}
-        if others := [name for name in _folder_names(root) if name not in used]:
-            notes.append(
-                f"passed over, as they are no split folders (train, val, test): "
-                f"{', '.join(map(walk.shown, others))}"
-            )
-            logging.warning("Folders %s", notes[-1])
-    return notes
-
-
-def _folder_names(folder):
-    return tuple(entry.name for entry in walk.listing(folder) if entry.is_dir())
-
-
 def _class_names(folder):
-    names = _folder_names(folder)
+    names = walk.folder_names(folder)
     if len(names) < 2:
         raise ValueError(
             f"Expected one folder a class, at least two, in {folder}. "
@@ -285,7 +262,7 @@ def _read_folders(folders, root, class_names, pattern):
 def _read_images(folder, root, class_names, pattern, skipped, pool, wanted=None):
     """The images of one split, in the order of `walk`; adds file → why not to `skipped`."""
     images = []
-    for class_name in wanted or _folder_names(folder):
+    for class_name in wanted or walk.folder_names(folder):
         if class_name not in class_names:
             raise ValueError(
                 f"Expected only classes of the training images in {folder}. "
@@ -402,97 +379,6 @@ def _without(parts, exclude):
         name: [image for image in images if image.path not in exclude]
         for name, images in parts.items()
     }
-
-
-def _report_excluded(whole, parts, class_names):
-    counts = {name: len(whole[name]) - len(images) for name, images in parts.items()}
-    left = {image.label for image in parts["train"]}
-    if gone := [name for label, name in enumerate(class_names) if label not in left]:
-        raise ValueError(
-            "Invalid value for `exclude`. Expected to keep training images of every class. "
-            f"Received: none left of {', '.join(gone)}"
-        )
-    if empty := [name for name, images in parts.items() if not images]:
-        raise ValueError(
-            "Invalid value for `exclude`. Expected to keep images of every split. "
-            f"Received: none left of {' and '.join(empty)}"
-        )
-    return f"excluded: {', '.join(f'{count} {name}' for name, count in counts.items())}"
-
-
-def _report_skipped(skipped, root, strict):
-    if not skipped:
-        return []
-    files = (f"{walk.shown(file.relative_to(root))} ({why})" for file, why in skipped.items())
-    note = f"no image that can be read: {len(skipped)} files: {', '.join(files)}"
-    if strict:
-        raise ValueError(f"Expected {', '.join(decode.FORMATS)} images alone. Received: {note}")
-    logging.warning("Skipped, %s", note)
-    return [f"skipped, {note}"]
-
-
-def _report_groups(parts):
-    groups = {name: {image.group for image in images} for name, images in parts.items()}
-    notes = []
-    for name in sorted(groups.keys() - {"train"}):
-        # Given split folders stay as they are, so a leak can only be told.
-        if shared := sorted(groups[name] & groups["train"]):
-            notes.append(f"groups both in train and in {name}: {', '.join(shared)}")
-            logging.warning("Found %s", notes[-1])
-    return [f"groups: {len(set().union(*groups.values()))}", *notes]
-
-
-def _report_copies(parts, images, found, class_names):
-    """Rows of what is in two splits or in two classes, and notes of it."""
-    split_of = {image: name for name, part in parts.items() for image in part}
-    rows, notes = [], []
-    for pair in found:
-        one, other = images[pair.first], images[pair.second]
-        if one not in split_of or other not in split_of:
-            continue  # excluded
-        apart = split_of[one] != split_of[other]
-        if apart or (pair.exact and one.label != other.label):
-            rows.append(
-                {
-                    "file": one.name,
-                    "split": split_of[one],
-                    "label": class_names[one.label],
-                    "other": other.name,
-                    "other_split": split_of[other],
-                    "other_label": class_names[other.label],
-                    "exact": pair.exact,
-                }
-            )
-    if apart := [row for row in rows if row["split"] != row["other_split"]]:
-        exact = sum(row["exact"] for row in apart)
-        notes.append(
-            f"the same photo in two splits: {len(apart)} ({exact} the same file, "
-            f"{len(apart) - exact} nearly the same), e.g. {_shown_pair(apart[0], 'split')}; "
-            "--keep_together puts them into one"
-        )
-    if torn := [row for row in rows if row["exact"] and row["label"] != row["other_label"]]:
-        notes.append(
-            f"the same file in two classes: {len(torn)}, one of whose labels is wrong, e.g. "
-            f"{_shown_pair(torn[0], 'label')}"
-        )
-    for note in notes:
-        logging.warning("Found %s", note)
-    return rows, notes
-
-
-def _shown_pair(row, key):
-    return f"{row['file']} ({row[key]}) and {row['other']} ({row[f'other_{key}']})"
-
-
-def _report_balance(images, class_names):
-    counts = np.bincount([image.label for image in images], minlength=len(class_names))
-    least, most = counts.argmin(), counts.argmax()
-    if counts[least] == counts[most]:
-        return f"training images a class: {counts[least]}"
-    return (
-        f"training images a class: {counts[least]} ({class_names[least]}) "
-        f"to {counts[most]} ({class_names[most]})"
-    )
 
 
 def _split(name, images, stays):

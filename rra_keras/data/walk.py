@@ -42,6 +42,11 @@ def listing(folder):
         return sorted(shown, key=lambda entry: entry.name)
 
 
+def folder_names(folder):
+    """Return the names of the folders in a folder, in order, but for those of systems."""
+    return tuple(entry.name for entry in listing(folder) if entry.is_dir())
+
+
 def left_out(folder):
     """Count the files that `files` leaves out, by the names of the folders that hold them.
 
