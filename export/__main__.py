@@ -1,23 +1,20 @@
-"""Export a trained run: `python -m export --model=RUN/model.keras --out=RUN/export`."""
+"""Export a trained run to files for devices: `rra export RUN`, or `python -m export RUN`.
 
-import pathlib
+The files are measured and checked on the photos that the run was trained on, which must be where
+they were. It needs `pip install 'rra_keras[export]'`.
+"""
+
 import sys
 
 from absl import flags
 
-from export import output_folder
 from rra_keras import cli
 
 _PRECISIONS = ("fp32", "fp16", "int8")
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string(
-    "model",
-    None,
-    "A run's model.keras; its config.json and labels.txt lie beside it.",
-    required=True,
-    flag_values=FLAGS,
-)
+cli.define_run(FLAGS)
+cli.define_known_from(FLAGS)
 flags.DEFINE_string(
     "out", None, "New folder for the files; RUN/export unless given.", flag_values=FLAGS
 )
@@ -57,32 +54,30 @@ flags.DEFINE_integer(
 
 def main(argv):
     """Write, measure and check an export; return the exit status."""
-    cli.parse(FLAGS, argv)
-    args = FLAGS
-    out = pathlib.Path(args.out or pathlib.Path(args.model).parent / "export")
+    arguments = cli.parse(FLAGS, argv, __doc__)
     with cli.bad_input_exits():
         cli.require_tensorflow("an export")
-        output_folder.check_available(out, "an export", ["report.json"], args.overwrite)
-        from export.write import write
-        from rra_keras.runs import Run
+        from . import write
 
-        run = Run.of_model(args.model)
-        source, model = run.load_data(args.dataset, args.data_dir), run.load_model()
-        cli.tell(source.changes)
-        with output_folder.scratch_beside(out) as scratch:
-            failures = write(model, run, source, scratch / "new", args)
-            if not failures:
-                output_folder.replace_folder(scratch / "new", out)
+        run, _ = cli.open_run(FLAGS, arguments)
+        options = write.Options(**{name: FLAGS[name].value for name in write.OPTIONS})
+        folder, failures = write.export(
+            run, FLAGS.out, FLAGS.overwrite, FLAGS.dataset, FLAGS.data_dir, options
+        )
     if failures:
         print("\n".join(f"error: {failure}" for failure in failures), file=sys.stderr)
-        print(f"{out} was not written", file=sys.stderr)
+        print(
+            f"{folder} was not written. --precision=fp32 --precision=fp16 leaves out int8, which "
+            "differs most; more --verify_images judge more finely",
+            file=sys.stderr,
+        )
         return 1
-    print(f"wrote {out}")
+    print(f"Written: {folder}")
     return 0
 
 
 if __name__ == "__main__":
-    from export.classify import hush_native_log
+    from .classify import hush_native_log
 
     hush_native_log()
     cli.run(main)

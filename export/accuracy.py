@@ -1,20 +1,16 @@
-"""Accuracy of exported files: `python -m export.accuracy --model=RUN/model.keras --split=test`.
+"""Accuracy of exported files: `python -m export.accuracy --run=RUN --split=test`.
 
 Each file runs piece by piece, as on a device, and is compared with Keras on the same images: prints
 accuracy, the difference with its standard error, how many images get Keras' first class, and what
 an image takes on average.
 """
 
-import pathlib
-
 from absl import flags
 
 from rra_keras import cli
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string(
-    "model", None, "A run's model.keras, exported before.", required=True, flag_values=FLAGS
-)
+cli.define_run(FLAGS)
 flags.DEFINE_string(
     "export", None, "Folder of its export; RUN/export unless given.", flag_values=FLAGS
 )
@@ -27,19 +23,17 @@ flags.DEFINE_enum(
 
 def main(argv):
     """Print a table; return the exit status."""
-    cli.parse(FLAGS, argv)
+    arguments = cli.parse(FLAGS, argv, __doc__)
     args = FLAGS
-    from export import output_folder
-    from export.classify import Classifier
-    from export.convert import flatbuffer
-    from export.verify import measure
-    from export.verify.reference import keras_reference
-    from rra_keras.runs import Run
+    from . import output_folder
+    from .classify import Classifier
+    from .convert import flatbuffer
+    from .verify import measure
+    from .verify.reference import keras_reference
 
-    path = pathlib.Path(args.model)
     with cli.bad_input_exits():
-        files = output_folder.exported_files(args.export or path.parent / "export")
-        run = Run.of_model(path)
+        run, _ = cli.open_run(FLAGS, arguments)
+        files = output_folder.exported_files(args.export or run.path("export"))
         source, model = run.load_data(args.dataset, args.data_dir, args.split), run.load_model()
         cli.tell(source.changes)
     reference = keras_reference(model, [source.splits[args.split]])
@@ -58,7 +52,7 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    from export.classify import hush_native_log
+    from .classify import hush_native_log
 
     hush_native_log()
     cli.run(main)

@@ -1,4 +1,4 @@
-"""Compare files on this machine in one run: `python -m export.benchmark --model=RUN/model.keras`.
+"""Compare files on this machine in one run: `python -m export.benchmark --run=RUN`.
 
 - the run's own exported files (`--export`, RUN/export unless given), piece by piece on photos of
   its validation split, as devices run them, each photo with as many fixations as it needs;
@@ -20,13 +20,12 @@ import time
 import numpy as np
 from absl import flags
 
-from export import output_folder
 from rra_keras import cli
 
+from . import output_folder
+
 FLAGS = flags.FlagValues()
-flags.DEFINE_string(
-    "model", None, "A run's model.keras, exported before.", required=True, flag_values=FLAGS
-)
+cli.define_run(FLAGS)
 flags.DEFINE_string(
     "export", None, "Folder of its export; RUN/export unless given.", flag_values=FLAGS
 )
@@ -71,16 +70,13 @@ class Contender:
 
 def main(argv):
     """Time the files in turn and print the table; return the exit status."""
-    cli.parse(FLAGS, argv)
+    arguments = cli.parse(FLAGS, argv, __doc__)
     args = FLAGS
-    path = pathlib.Path(args.model)
-    folder = pathlib.Path(args.export or path.parent / "export")
     with cli.bad_input_exits():
-        files = output_folder.exported_files(folder)
-        from rra_keras.runs import Run
         from rra_keras.runs import files as tables
 
-        run = Run.of_model(path)
+        run, _ = cli.open_run(FLAGS, arguments)
+        files = output_folder.exported_files(args.export or run.path("export"))
         source, model = run.load_data(), run.load_model()
     photos = photos_of(source.splits["validation"], model.image_size, args.runs)
     with tempfile.TemporaryDirectory() as scratch:
@@ -109,9 +105,9 @@ def photos_of(split, size, count):
 
 
 def exported_file(file, threads, photos):
-    """Return a file that `python -m export` wrote, piece by piece and in one call."""
-    from export.classify import Classifier
-    from export.convert import costs, flatbuffer
+    """Return a file that `rra export` wrote, piece by piece and in one call."""
+    from .classify import Classifier
+    from .convert import costs, flatbuffer
 
     contents = flatbuffer.read(file.read_bytes())
     counts = flatbuffer.histogram(contents)["full"]
@@ -137,10 +133,11 @@ def exported_file(file, threads, photos):
 
 def plain_backbone(model, size, threads, folder, files):
     """Return the backbone alone, in the precisions of `files`."""
-    from export.convert import inference, tflite
-    from export.write import metadata
     from rra_keras import RRAClassifier
     from rra_keras.models.arguments import revived
+
+    from .convert import inference, tflite
+    from .write import metadata
 
     arguments = model.get_config()
     names = ("backbone", "num_classes", "train_from", "preprocess")
@@ -161,7 +158,7 @@ def naive_export(model):
     """Return the model as it is, converted with whatever TensorFlow ops it takes."""
     import tensorflow as tf
 
-    from export.convert import flatbuffer, inference, saved_model
+    from .convert import flatbuffer, inference, saved_model
 
     signatures = inference.Signatures(inference.rebuild(model, "tf_image"))
     with tempfile.TemporaryDirectory() as folder:
@@ -241,7 +238,7 @@ def _image(size):
 
 
 if __name__ == "__main__":
-    from export.classify import hush_native_log
+    from .classify import hush_native_log
 
     hush_native_log()
     cli.run(main)

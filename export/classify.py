@@ -27,6 +27,7 @@ from PIL import ExifTags, Image, ImageDraw, ImageFont, features
 
 _COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")  # one a fixation (Okabe and Ito)
 _SAME = 0.5  # IoU from which on two boxes are of the same object
+_HALF = 4  # XNNPACK's flag to compute in half floats
 _STRIDE = 4  # pixels between samples of a crop, beyond which more are taken and averaged
 try:
     import pillow_heif
@@ -110,9 +111,10 @@ class Classifier:
     """A model file on this device.
 
     Args:
-        path: a `.tflite` file that `python -m export` wrote.
+        path: a `.tflite` file that `rra export` wrote.
         threads: of the CPU.
         gpu: run on the GPU, and on the CPU what the GPU does not take.
+        half: compute in half floats on the CPU, as most GPUs do.
 
     Attributes:
         labels: class names in the order of the logits.
@@ -131,7 +133,7 @@ class Classifier:
         ValueError: if it is no such model, or is damaged.
     """
 
-    def __init__(self, path, threads=1, gpu=False):
+    def __init__(self, path, threads=1, gpu=False, half=False):
         self.labels, metadata = _read_metadata(path)
         self.image_size = metadata["image_size"]
         self.fixations = metadata["fixations"]
@@ -143,7 +145,8 @@ class Classifier:
         kind = HardwareAccelerator.CPU
         if gpu:
             kind |= HardwareAccelerator.GPU
-        options = Options(hardware_accelerators=kind, cpu_options=CpuOptions(num_threads=threads))
+        cpu = CpuOptions(num_threads=threads, xnnpack_flags=_HALF if half else None)
+        options = Options(hardware_accelerators=kind, cpu_options=cpu)
         try:
             self._model = CompiledModel.from_file(os.fspath(path), options=options)
         except RuntimeError as error:
@@ -312,7 +315,7 @@ def _read_metadata(path):
         raise ValueError(f"Expected a model file. Received: {path}, a folder") from None
     except (zipfile.BadZipFile, KeyError, ValueError):
         raise ValueError(
-            f"Expected a .tflite file that `python -m export` wrote. Received: {path}, which is "
+            f"Expected a .tflite file that `rra export` wrote. Received: {path}, which is "
             "another file or cut short"
         ) from None
     if not whole:
@@ -526,13 +529,16 @@ class _Parser(argparse.ArgumentParser):
 
 def _parse(argv):
     parser = _Parser(prog="classify", description="Name what is on photos, on this device.")
-    parser.add_argument("model", help="a .tflite file that `python -m export` wrote")
+    parser.add_argument("model", help="a .tflite file that `rra export` wrote")
     parser.add_argument(
         "photos", nargs="+", metavar="photo", help="image files, folders of them, or patterns"
     )
     parser.add_argument("--draw", metavar="PNG", help="draw where it was read into this file")
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each photo")
-    parser.add_argument("--csv", metavar="FILE", help="write a line for each photo to this file")
+    parser.add_argument("--csv", metavar="FILE", help="file for a line for each photo; -: print")
+    parser.add_argument(
+        "--known_from", type=float, help="least score of a photo that is given a class"
+    )
     parser.add_argument("--fixations", type=int, help="read at most so many places of a photo")
     parser.add_argument("--threads", type=int, default=1, help="threads of the CPU")
     parser.add_argument("--gpu", action="store_true", help="run on the GPU")
@@ -578,7 +584,7 @@ def _shown(path):
 def _check_outputs(arguments):
     """Raise `ValueError` unless the files that were asked for can be written."""
     for flag, path in (("--csv", arguments.csv), ("--draw", arguments.draw)):
-        if not path:
+        if path in (None, "-"):
             continue
         problem = None
         if os.path.isdir(path):
@@ -618,6 +624,8 @@ def _classify(arguments):
     try:
         _check_outputs(arguments)
         classifier = Classifier(arguments.model, arguments.threads, arguments.gpu)
+        if arguments.known_from is not None:
+            classifier.known_from = arguments.known_from
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -656,7 +664,7 @@ def _progress(number, count, quiet):
 def _line(path, result):
     top = list(zip(result.labels, result.probabilities, strict=True))[:_TOP]
     line = {
-        "photo": path,
+        "file": path,
         "top": [{"label": label, "probability": p} for label, p in top],
         "boxes": result.boxes.tolist(),
         "weights": result.weights.tolist(),
@@ -694,6 +702,9 @@ def _write_csv(path, answers):
         if not number:
             rows.writerow(row)
         rows.writerow(row.values())
+    if path == "-":
+        print(table.getvalue(), end="")
+        return
     partial = f"{path}.partial"
     with open(partial, "w", encoding="utf-8", newline="") as file:
         file.write(table.getvalue())

@@ -8,7 +8,7 @@ _SAMPLES = 8
 
 
 def default_export():
-    """Return the file of the run that `python train.py` makes; train and export what is missing.
+    """Return the file of the run that `rra train` makes; train and export what is missing.
 
     Raises:
         OSError: if the training or the export fails.
@@ -16,16 +16,17 @@ def default_export():
     from rra_keras.training.config import configure, default_run_dir
 
     run = pathlib.Path(default_run_dir(configure()))
-    model, file = run / "model.keras", run / "export" / "model_fp16.tflite"
+    file = run / "export" / "model_fp16.tflite"
     steps = [
-        (run / "metrics.json", ["train.py", f"--run_dir={run}", "--resume"]),
-        (file, ["-m", "export", f"--model={model}"]),
+        (run / "metrics.json", ["train", f"--run_dir={run}", "--resume"]),
+        (file, ["export", str(run)]),
     ]
     for made, arguments in steps:
         if not made.is_file():
-            print(f"{made} is missing: python {' '.join(arguments)}", flush=True)
-            if subprocess.run([sys.executable, *arguments]).returncode:
-                raise OSError(f"Expected `python {' '.join(arguments)}` to succeed. Received: no")
+            said = " ".join(["rra", *arguments])
+            print(f"{made} is missing: {said}", flush=True)
+            if subprocess.run([sys.executable, "-m", "rra_keras", *arguments]).returncode:
+                raise OSError(f"Expected `{said}` to succeed. Received: no")
     return file
 
 

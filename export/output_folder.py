@@ -44,7 +44,7 @@ def replace_folder(new, out):
 
 
 def exported_files(folder):
-    """Return the model files in a folder that `python -m export` wrote, in order.
+    """Return the model files in a folder that `rra export` wrote, in order.
 
     Raises:
         ValueError: if there is none.
@@ -52,7 +52,7 @@ def exported_files(folder):
     files = sorted(pathlib.Path(folder).glob("model_*.tflite"))
     if not files:
         raise ValueError(
-            "Invalid value for `--export`. Expected a folder that `python -m export` wrote. "
+            "Invalid value for `--export`. Expected a folder that `rra export` wrote. "
             f"Received: {folder}"
         )
     return files

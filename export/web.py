@@ -1,6 +1,6 @@
-"""Write a page that runs an exported model: `python -m export.web --model=FILE --out=SITE`.
+"""Write a page that runs an exported model: `rra web --model=FILE --out=SITE`.
 
-`python -m export.web --demo` trains and exports the default model if need be, and serves its page.
+`rra web --demo` trains and exports the default model if need be, and serves its page.
 
 The page, the model and LiteRT.js as plain files, for any file host. The browser of whoever opens it
 asks no other host for anything, and keeps the photos.
@@ -22,8 +22,9 @@ import zlib
 
 from absl import flags
 
-from export import classify, demo, output_folder
 from rra_keras import cli
+
+from . import classify, demo, output_folder
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("model", None, "A .tflite file that export wrote.", flag_values=FLAGS)
@@ -65,7 +66,7 @@ def build(model, site, samples=None):
     """Write a site.
 
     Args:
-        model: a `.tflite` file that `python -m export` wrote.
+        model: a `.tflite` file that `rra export` wrote.
         site: a new folder, or an empty one.
         samples: a folder of photos to try it on. The first eight by name are taken, scaled down
             and without their metadata; their names, without `_`, are shown.
@@ -190,7 +191,7 @@ def server(site, port=0):
 
 def main(argv):
     """Write a site, and serve it if asked to; return the exit status."""
-    cli.parse(FLAGS, argv)
+    cli.parse(FLAGS, argv, __doc__)
     args = FLAGS
     with cli.bad_input_exits():
         model, samples, served = args.model, args.samples, None
@@ -212,7 +213,7 @@ def main(argv):
                 demo.draw_samples(samples)
             build(model, scratch / "new", samples)
             output_folder.replace_folder(scratch / "new", out)
-    print(f"wrote {out}")
+    print(f"Written: {out}")
     if served:
         print(f"serving it on http://localhost:{served.server_port}; Ctrl+C stops", flush=True)
         with served, contextlib.suppress(KeyboardInterrupt):

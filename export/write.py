@@ -1,15 +1,76 @@
 """One export: write every file, measure it, check it and print a table."""
 
+import dataclasses
 import json
+import pathlib
 
 import numpy as np
 
-from export.convert import inference, quantize, saved_model, tflite
-from export.verify import limits, measure
-from export.verify.reference import BATCH_SIZE, keras_reference
+from rra_keras import cli
 from rra_keras.data import pipeline
 from rra_keras.data.splits import by_turns
 from rra_keras.models import costs
+
+from . import output_folder
+from .convert import inference, quantize, saved_model, tflite
+from .verify import limits, measure
+from .verify.reference import BATCH_SIZE, keras_reference
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What to write, and how thoroughly to check it.
+
+    Attributes:
+        precision: TFLite files to write, of `fp32`, `fp16` and `int8`.
+        known_from: least score of a photo that is given a class; the model's own unless given.
+        calibration_images: training images that int8 takes its biases from.
+        verify_images: least images to compare with Keras.
+        latency_runs: runs of each latency.
+        gpu_images: images to run on a GPU, if one is found.
+    """
+
+    precision: tuple = ("fp32", "fp16", "int8")
+    known_from: float | None = None
+    calibration_images: int = 100
+    verify_images: int = 200
+    latency_runs: int = 50
+    gpu_images: int = 4
+
+
+OPTIONS = tuple(field.name for field in dataclasses.fields(Options))
+
+
+def export(run, out=None, overwrite=False, dataset=None, data_dir=None, options=None):
+    """Export a run into a folder, which appears whole or not at all.
+
+    Args:
+        run: a finished `Run`.
+        out: new folder; `export` in the run unless given.
+        overwrite: replace the export that is there.
+        dataset: data to verify on; the run's own unless given.
+        data_dir: where named data sets are kept.
+        options: `Options`.
+
+    Returns:
+        The folder, and what the files fall short of, a line each: with any, it is not written.
+
+    Raises:
+        ValueError: if folder, run or data cannot be used.
+        OSError: if files cannot be read or written.
+    """
+    options = options or Options()
+    out = pathlib.Path(out or run.path("export"))
+    output_folder.check_available(out, "an export", ["report.json"], overwrite)
+    source, model = run.load_data(dataset, data_dir), run.load_model()
+    if options.known_from is not None:
+        model.calibration.known_from = options.known_from
+    cli.tell(source.changes)
+    with output_folder.scratch_beside(out) as scratch:
+        failures = write(model, run, source, scratch / "new", options)
+        if not failures:
+            output_folder.replace_folder(scratch / "new", out)
+    return out, failures
 
 
 def write(model, run, source, folder, options):
@@ -20,7 +81,7 @@ def write(model, run, source, folder, options):
         run: its `Run`.
         source: the data to verify on.
         folder: a `pathlib.Path`, made here.
-        options: `precision`, `calibration_images`, `verify_images`, `latency_runs`, `gpu_images`.
+        options: `Options`.
 
     Returns:
         What the files fall short of, a line each.
@@ -32,7 +93,7 @@ def write(model, run, source, folder, options):
     known = len(reference.labels)
     keras_logits = reference.expected["logits"]
     report = {
-        "model": str(run.path("model.keras")),
+        "model": str(run.model_path),
         "dataset": source.name,
         "images": {"validation": known, "compared": len(keras_logits)},
         "machine": measure.machine(),
@@ -131,6 +192,16 @@ def table(report):
                 f"{spent['average'] / 1e6:,.0f} M multiply-adds on average, "
                 f"{spent['most'] / 1e6:,.0f} M at most"
             )
+    for name, row in report["files"].items():
+        if half := row.get("half_floats"):
+            line = (
+                f"{name}, in half floats: {half['accuracy']:.1%}, as Keras {half['agreement']:.1%}"
+            )
+            if "known_agreement" in half:
+                line += f", known or not as Keras {half['known_agreement']:.1%}"
+            if half["agreement"] < limits.HALF:
+                line += f". That is below {limits.HALF:.0%}: ask a GPU for float32"
+            lines.append(line)
     if names := report.get("float_behind"):
         lines.append(
             f"int8: convolutions behind {', '.join(names)} stay float32; those behind ReLU and "

@@ -13,9 +13,16 @@ from rra_keras.models import RRAClassifier as RRAClassifier
 __version__ = "0.1.0"
 
 
-def __getattr__(name):
-    if name == "find_objects":  # it needs SciPy, which a model alone does not
-        from rra_keras.discovery import find_objects
+_LATER = {  # what needs more packages than a model alone does
+    "find_objects": "rra_keras.discovery",
+    "train": "rra_keras.trained",
+    "TrainedRun": "rra_keras.trained",
+}
 
-        return find_objects
+
+def __getattr__(name):
+    if name in _LATER:
+        import importlib
+
+        return getattr(importlib.import_module(_LATER[name]), name)
     raise AttributeError(f"module 'rra_keras' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Draw boxes in a few training photos: `python -m rra_keras.boxes --dataset=folder:photos`.
+"""Draw boxes in a few training photos: `rra boxes --dataset=photos`.
 
 A page opens on this machine. Drag a box around the object of each photo, or keep the one that is
 suggested. The boxes are saved after each photo; train with `--boxes=boxes.csv`.
@@ -32,14 +32,16 @@ _COLUMNS = ("file", "y0", "x0", "y1", "x1")
 
 def main(argv):
     """Serve the page until interrupted; return the exit status."""
-    cli.parse(FLAGS, argv)
+    arguments = cli.parse(FLAGS, argv, __doc__)
     import webbrowser
 
     from rra_keras import annotate
 
     with cli.bad_input_exits():
         cli.check_output("out", FLAGS.out)
-        annotations, dataset = prepare()
+        if len(arguments) > (0 if FLAGS.run else 1):
+            raise ValueError(f"Expected one run. Received: {' '.join(arguments)}")
+        annotations, dataset = prepare(*arguments)
     server, address = annotate.make_server(annotations, FLAGS.port)
     print(f"{len(annotations.names)} photos at {address}", "Ctrl+C ends.", sep="\n", flush=True)
     if FLAGS.open:
@@ -59,8 +61,11 @@ def main(argv):
     return 0
 
 
-def prepare():
+def prepare(run=None):
     """Choose the photos, and what to suggest for them.
+
+    Args:
+        run: the path of a run; that of `--run` unless given.
 
     Returns:
         `annotate.Annotations` and the data set's name.
@@ -72,13 +77,13 @@ def prepare():
     from rra_keras import annotate, data
     from rra_keras.runs import Run
 
-    run = Run(FLAGS.run) if FLAGS.run else None
+    run = Run.at(run or FLAGS.run) if run or FLAGS.run else None
     if run:
         source = run.load_data(FLAGS.dataset)
     elif FLAGS.dataset:
         source = data.load(FLAGS.dataset, group_regex=FLAGS.group_regex, seed=FLAGS.seed)
     else:
-        raise ValueError("Expected --dataset=folder:PATH or --run=RUN. Received none")
+        raise ValueError("Expected --dataset=PATH, or a run. Received neither")
     train = source.splits["train"]
     if train.names is None:
         raise ValueError(

@@ -3,10 +3,10 @@
 A command is a module with flags of its own and a `main`:
 
     FLAGS = flags.FlagValues()
-    _RUN = flags.DEFINE_string("run", None, "Run directory.", required=True, flag_values=FLAGS)
+    _OUT = flags.DEFINE_string("out", None, "File to write.", required=True, flag_values=FLAGS)
 
     def main(argv):
-        photos = cli.parse(FLAGS, argv)
+        photos = cli.parse(FLAGS, argv, __doc__)
         ...
         return 0
 
@@ -33,7 +33,7 @@ from rra_keras import quiet
 
 flags.disclaim_key_flags()  # help lists a command's flags under the command
 
-_HELP = {"--help", "--helpshort", "--helpfull", "-help", "-h", "-?"}
+HELP = {"--help", "--helpshort", "--helpfull", "-help", "-h", "-?"}
 _LOGGERS = ("jax", "keras", "matplotlib", "tensorflow")  # of libraries, beside absl's
 
 
@@ -125,7 +125,7 @@ def descriptions(described):
     return {name: " ".join(text.split()) for name, _, text in pairs}
 
 
-def parse(FLAGS, argv):  # noqa: N803
+def parse(FLAGS, argv, text):  # noqa: N803
     """Parse the flags of a command.
 
     `--help` shows them all and ends the command; `--verbosity=1` lets Python libraries log.
@@ -133,6 +133,7 @@ def parse(FLAGS, argv):  # noqa: N803
     Args:
         FLAGS: the command's `absl.flags.FlagValues`.
         argv: the arguments that follow the program's name.
+        text: what help says above the flags.
 
     Returns:
         The arguments that are not flags.
@@ -149,10 +150,8 @@ def parse(FLAGS, argv):  # noqa: N803
             "TF_CPP_MIN_LOG_LEVEL=0 shows what native code logs.",
             flag_values=FLAGS,
         )
-    if _HELP & set(argv):
-        print(
-            sys.modules["__main__"].__doc__, FLAGS.get_help(include_special_flags=False), sep="\n"
-        )
+    if HELP & set(argv):
+        print(text, FLAGS.get_help(include_special_flags=False), sep="\n")
         sys.exit(0)
     FLAGS.unparse_flags()  # those of a call before
     try:
@@ -163,6 +162,53 @@ def parse(FLAGS, argv):  # noqa: N803
         warnings.simplefilter("default")
         _set_log_level(FLAGS["verbosity"].value)
     return positional
+
+
+def define_run(FLAGS):  # noqa: N803
+    """Define the flag that names a run, for `open_run`."""
+    flags.DEFINE_string(
+        "run",
+        None,
+        "A finished run: its directory, or its model.keras. The first argument unless given.",
+        flag_values=FLAGS,
+    )
+
+
+def define_known_from(FLAGS):  # noqa: N803
+    """Define the flag that moves the threshold of "none of these"; `None` unless given."""
+    flags.DEFINE_float(
+        "known_from",
+        None,
+        "Least score of a photo that is given a class; below it is none of these. The run's own "
+        "unless given; `rra evaluate` prints which score keeps how many photos.",
+        flag_values=FLAGS,
+    )
+
+
+def open_run(FLAGS, arguments, more=None):  # noqa: N803
+    """Open the finished run that `--run` or else the first argument names.
+
+    Args:
+        FLAGS: the command's flags, with `define_run`'s.
+        arguments: those that are not flags.
+        more: what further arguments are; `None` where the command takes none.
+
+    Returns:
+        The `Run`, and the further arguments.
+
+    Raises:
+        ValueError: if there is no such run, or arguments are missing or too many.
+    """
+    from rra_keras.runs import Run
+
+    name, *rest = [FLAGS.run, *arguments] if FLAGS.run else arguments or [None]
+    if name is None:
+        raise ValueError("Expected a run, as --run=RUN or as the first argument. Received none")
+    if rest and not more:
+        raise ValueError(f"Expected no further arguments. Received: {' '.join(rest)}")
+    if more and not rest:
+        raise ValueError(f"Expected {more}. Received none")
+    return Run.open(name), rest
 
 
 @contextlib.contextmanager
@@ -246,6 +292,16 @@ def _no_writing(folder):
             return None
     except OSError as error:
         return error.strerror
+
+
+def write_table(path, rows):
+    """Replace a file by a table of rows; `-` prints it."""
+    from rra_keras.runs import files
+
+    if path == "-":
+        print(files.table(rows), end="")
+    else:
+        files.write_text(path, files.table(rows))
 
 
 def tell(lines):

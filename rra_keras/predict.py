@@ -1,4 +1,8 @@
-"""Name what is on photos: `python -m rra_keras.predict --run=RUN photo.jpg PHOTOS/ …`."""
+"""Name what is on photos: `rra predict RUN photo.jpg PHOTOS/ …`.
+
+The five most probable classes of each photo, or "none of these". A probability is that of the class
+if the photo is of any of the run's classes, and like those that it was trained on.
+"""
 
 import itertools
 import os
@@ -11,17 +15,13 @@ from absl import flags
 from rra_keras import cli
 
 FLAGS = flags.FlagValues()
-_RUN = flags.DEFINE_string(
-    "run", None, "Run directory that training wrote.", required=True, flag_values=FLAGS
-)
-_CSV = flags.DEFINE(
-    flags.ArgumentParser(),
+cli.define_run(FLAGS)
+cli.define_known_from(FLAGS)
+_CSV = flags.DEFINE_string(
     "csv",
     None,
-    "Print comma-separated values, a line for each class of a photo; or --csv=FILE, to write a "
-    "line for each photo to a file.",
+    "File for a line of comma-separated values for each photo; -: print them.",
     flag_values=FLAGS,
-    boolean=True,  # so that a photo's name after `--csv` is not taken for the file to write
 )
 _FIXATIONS_CSV = flags.DEFINE_string(
     "fixations_csv",
@@ -43,25 +43,23 @@ _BATCH_SIZE = flags.DEFINE_integer(
 
 def main(argv):
     """Name what is on photos, passing over those that cannot be read; return the exit status."""
-    arguments = cli.parse(FLAGS, argv)
+    arguments = cli.parse(FLAGS, argv, __doc__)
     from tqdm import tqdm
 
-    from rra_keras.data import walk
-    from rra_keras.measures.predictions import prediction_rows
-    from rra_keras.runs import Run, files
+    from rra_keras.runs import files
 
-    file = None if _CSV.value in ("true", "false") else _CSV.value
+    file = None if _CSV.value == "-" else _CSV.value
     with cli.bad_input_exits():
-        if not arguments:
-            raise ValueError("Expected the names of photos or folders. Received none")
         if _DRAW.value:
             cli.require_tensorflow("--draw, whose maps are tf-keras-vis'")
             cli.check_folder("draw", _DRAW.value)
         cli.check_output("csv", file)
         cli.check_output("fixations_csv", _FIXATIONS_CSV.value)
-        run = Run.open(_RUN.value)
+        run, arguments = cli.open_run(FLAGS, arguments, more="the names of photos or folders")
         photos = find(arguments, but=(file, _FIXATIONS_CSV.value))
         class_names, model = run.class_names, run.load_model()
+        if FLAGS.known_from is not None:
+            model.calibration.known_from = FLAGS.known_from
         if _FIXATIONS_CSV.value and not model.attention:
             raise ValueError(
                 "Invalid value for `--fixations_csv`. Expected a run whose model has fixations. "
@@ -72,37 +70,31 @@ def main(argv):
             from rra_keras.explain import fonts
 
             cli.tell(fonts.lacking(class_names))
-    about = (class_names, model.calibration.temperature, model.calibration.known_from)
-    answers, fixations, unread = [], [], 0
-    seen_photos = predictions(model, list(photos), _BATCH_SIZE.value)
-    bar = tqdm(seen_photos, "Predicting", len(photos), leave=False, unit="photo", disable=None)
-    for path, image, seen in bar:
-        name = walk.shown(path)
-        if image is None:
+    rows, fixations, unread = [], [], 0
+    said = answers(model, class_names, list(photos), _BATCH_SIZE.value)
+    bar = tqdm(said, "Predicting", len(photos), leave=False, unit="photo", disable=None)
+    for path, (row, image, seen) in zip(photos, bar, strict=True):
+        if seen is None:
             with bar.external_write_mode():
-                print(f"error: {walk.shown(seen)}", file=sys.stderr)
+                print(f"error: {row['error']}", file=sys.stderr)
             unread += 1
             continue
-        (row,) = prediction_rows(seen["logits"][None], seen["score"], *about, names=[name])
-        if file:
-            answers.append(row)
-        else:
+        if not file:
             with bar.external_write_mode():
-                if _CSV.value == "true":
-                    text = files.table([row])
-                    print(text.partition("\n")[2] if answers else text, end="")
-                    answers.append(row)
+                if _CSV.value:
+                    print(files.table([row]).split("\n", bool(rows))[-1], end="")
                 else:
                     print(_text(row, model.calibration.known_from))
+        rows.append(row)
         for k, box in enumerate(seen.get("boxes", [])):
             if seen["weights"][k] > 0:
                 edges = [f"{edge:.4f}" for edge in box]
-                fixations.append([name, k + 1, f"{seen['weights'][k]:.4f}", *edges])
+                fixations.append([row["file"], k + 1, f"{seen['weights'][k]:.4f}", *edges])
         if _DRAW.value:
             _draw(model, image, path, class_names, pathlib.Path(_DRAW.value, pictures[path]))
     with cli.bad_input_exits():
         if file:
-            _write(file, files.table(answers, None if answers else _COLUMNS))
+            _write(file, files.table(rows, None if rows else _COLUMNS))
         if _FIXATIONS_CSV.value:
             columns = ["file", "fixation", "weight", "y0", "x0", "y1", "x1"]
             _write(_FIXATIONS_CSV.value, files.table(fixations, columns))
@@ -183,19 +175,35 @@ def _candidates(path, name):
     ]
 
 
-def predictions(model, paths, batch_size):
+def answers(model, class_names, paths, batch_size=16):
     """Yield what a model says of each photo, in order.
 
     Args:
         model: a classifier of this package.
+        class_names: names in the order of its logits.
         paths: of image files.
         batch_size: photos at a time.
 
     Yields:
-        Path, image `(S, S, 3)`, and a dict of `logits` `(C,)`, `score` `(1,)` and, of a model with
-        fixations, `boxes` `(K, 4)`, from edge to edge, and `weights` `(K,)`. Of a photo that cannot
-        be read: path, `None`, and the error.
+        A row, see `prediction_rows`; the image `(S, S, 3)`; and a dict of `logits` `(C,)`, `score`
+        `(1,)` and, of a model with fixations, `boxes` `(K, 4)`, from edge to edge, and `weights`
+        `(K,)`. Of a photo that cannot be read: a row of `file` and `error`, `None` and `None`.
     """
+    from rra_keras.data import walk
+    from rra_keras.measures.predictions import prediction_rows
+
+    about = (class_names, model.calibration.temperature, model.calibration.known_from)
+    for path, image, seen in _seen(model, paths, batch_size):
+        name = walk.shown(path)
+        if image is None:
+            yield {"file": name, "error": walk.shown(seen)}, None, None
+        else:
+            rows = prediction_rows(seen["logits"][None], seen["score"], *about, names=[name])
+            yield rows[0], image, seen
+
+
+def _seen(model, paths, batch_size):
+    """Yield path, image and outputs of each photo; of one that cannot be read, `None` and why."""
     from rra_keras.data import pipeline
     from rra_keras.explain.explainer import from_edge_to_edge
 

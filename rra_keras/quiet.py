@@ -43,13 +43,13 @@ def _load_keras():
             f"Keras cannot run on {backend!r}, what KERAS_BACKEND or ~/.keras/keras.json says: "
             f"{error}. Expected one that is installed: tensorflow, or jax (`pip install jax`)"
         )
-        if sys.argv[:1] != ["-m"] and pathlib.Path(sys.argv[0]).name not in _COMMANDS:
+        if sys.argv[:1] != ["-m"] and pathlib.Path(sys.argv[0]).stem not in _COMMANDS:
             raise ImportError(message) from error
         print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
 
 
-_COMMANDS = ("train.py", "rra")
+_COMMANDS = ("train", "rra")
 
 
 @contextlib.contextmanager
@@ -64,6 +64,7 @@ def _native_stderr_to_null():
         os.close(null)
 
 
-if sys.argv[:1] == ["-m"]:  # `python -m rra_keras.NAME`, while Python looks for NAME
+# `python -m rra_keras.NAME`, while Python looks for NAME; or the console script.
+if sys.argv[:1] == ["-m"] or pathlib.Path(*sys.argv[:1]).stem == "rra":
     hush()
 _load_keras()

@@ -1,13 +1,11 @@
-"""Report on a run: `python -m rra_keras.report --run=RUN` → `RUN/report.html` and tables."""
+"""Report on a run, as a page and tables in its directory: `rra report RUN`."""
 
 from absl import flags
 
 from rra_keras import cli
 
 FLAGS = flags.FlagValues()
-_RUN = flags.DEFINE_string(
-    "run", None, "Run directory that training wrote.", required=True, flag_values=FLAGS
-)
+cli.define_run(FLAGS)
 _DATASET = flags.DEFINE_string(
     "dataset", None, "Data set; the run's own unless given.", flag_values=FLAGS
 )
@@ -47,12 +45,10 @@ _BATCH_SIZE = flags.DEFINE_integer(
 
 def main(argv):
     """Write a report into a run's directory; return the exit status."""
-    cli.parse(FLAGS, argv)
-    from rra_keras.runs import Run
-
+    arguments = cli.parse(FLAGS, argv, __doc__)
     with cli.bad_input_exits():
         cli.require_tensorflow("a report, whose maps are tf-keras-vis'")
-        run = Run.open(_RUN.value)
+        run, _ = cli.open_run(FLAGS, arguments)
 
         from rra_keras.explain import fonts
         from rra_keras.reporting import sample

@@ -265,7 +265,7 @@ def annotate_state(port, token):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "--dataset=folder:PATH or --run=RUN"),
+        ([], "--dataset=PATH, or a run. Received neither"),
         (["--dataset=folder:nowhere"], "nowhere"),
         (["--dataset=PHOTOS", "--out=/nowhere/boxes.csv"], "`--out`"),
         (["--dataset=PHOTOS", "--out=OTHER"], "one that this command wrote"),

@@ -19,7 +19,6 @@ from PIL import Image
 import train
 from rra_keras import data, evaluate, predict, report
 from rra_keras.data import decode, file_list, pipeline
-from rra_keras.measures import doubts
 from rra_keras.runs import Run
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -111,7 +110,7 @@ def test_evaluate_gives_the_training_s_own_figures(run, tmp_path):
 
 def test_doubted_labels_are_what_exclude_takes(run, photos, build, tmp_path, monkeypatch):
     monkeypatch.setattr(Run, "load_model", lambda self: build())
-    monkeypatch.setattr(doubts, "doubted_labels", lambda *_: np.array([3, 0]))
+    monkeypatch.setattr(evaluate, "doubted_labels", lambda *_: np.array([3, 0]))
     issues = tmp_path / "issues.csv"
     status, _, errors = command(evaluate.main, f"--run={run[0]}", f"--label_issues={issues}")
     assert status == 0, errors
@@ -143,7 +142,7 @@ def test_predict_ranks_classes_and_draws(run, photos, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no image")
     status, printed, errors = command(
-        *(predict.main, f"--run={directory}", "--csv"),
+        *(predict.main, f"--run={directory}", "--csv=-"),
         *([f"--draw={tmp_path / 'drawn'}"] if DRAWS else []),
         *(upright, broken, turned),
     )
@@ -218,7 +217,7 @@ def test_predict_walks_folders_and_writes_tables_whole(run, album, build, tmp_pa
         *("predicted_2", "probability_2", "predicted_3", "probability_3"),
     ]
     # As a single photo is answered.
-    _, printed, _ = command(predict.main, f"--run={run[0]}", "--csv", album / "a.png")
+    _, printed, _ = command(predict.main, f"--run={run[0]}", "--csv=-", album / "a.png")
     (alone,) = csv.DictReader(io.StringIO(printed))
     assert alone["predicted"] == rows[1]["predicted"]
     assert float(alone["probability"]) == pytest.approx(float(rows[1]["probability"]), abs=2e-5)

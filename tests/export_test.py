@@ -23,6 +23,7 @@ from rra_keras.layers.zoom_crop import zoom_crop
 from rra_keras.measures.calibration import probabilities
 from rra_keras.models import TwoStreamClassifier
 from rra_keras.runs import Run
+from rra_keras.trained import TrainedRun
 
 pytestmark = tensorflow_only("export")
 LABELS = ["blue", "green", "red"]
@@ -96,7 +97,7 @@ def exported(run):
     # Without int8: so small a model may well fail its check.
     chosen = ("--precision=fp32", "--precision=fp16")
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        status = status_of(__main__.main, f"--model={run / 'model.keras'}", *QUICK, *chosen)
+        status = status_of(__main__.main, f"--run={run}", *QUICK, *chosen)
     assert status == 0
     return run / "export", printed.getvalue()
 
@@ -337,7 +338,7 @@ def test_the_command_writes_and_measures_everything(exported):
         "report.json",
     }
     assert "model_fp16.tflite" in printed
-    assert f"wrote {out}" == printed.splitlines()[-1]
+    assert f"Written: {out}" == printed.splitlines()[-1]
     report = json.loads((out / "report.json").read_text())
     assert report["images"]["compared"] >= 8
     assert set(report["files"]) == {"saved_model", "model_fp32.tflite", "model_fp16.tflite"}
@@ -348,6 +349,10 @@ def test_the_command_writes_and_measures_everything(exported):
     pieces = report["files"]["model_fp32.tflite"]["by_fixation"]
     assert 1 <= pieces["reads"] <= 2
     assert pieces["multiply_adds"]["average"] <= pieces["multiply_adds"]["most"]
+    for file in ("model_fp32.tflite", "model_fp16.tflite"):
+        half = report["files"][file]["half_floats"]
+        assert half["agreement"] >= 0.9
+        assert f"{file}, in half floats: {half['accuracy']:.1%}" in printed
     assert Classifier(out / "model_fp32.tflite").fixations == 2
     assert sorted(path.name for path in out.parent.iterdir()) == [
         *("config.json", "export", "labels.txt", "model.keras", "splits.csv")
@@ -366,14 +371,13 @@ def test_an_export_is_replaced_whole_or_kept(run, tmp_path, monkeypatch, capsys)
         return failures
 
     monkeypatch.setattr("export.write.write", write)
-    arguments = (f"--model={run / 'model.keras'}", f"--out={out}")
+    arguments = (f"--run={run}", f"--out={out}")
     assert status_of(__main__.main, *arguments) == 2
     assert "pass --overwrite" in capsys.readouterr().err
     assert status_of(__main__.main, *arguments, "--overwrite") == 1
-    assert capsys.readouterr().err.splitlines() == [
-        f"error: {failures[0]}",
-        f"{out} was not written",
-    ]
+    failure, advice = capsys.readouterr().err.splitlines()
+    assert failure == f"error: {failures[0]}"
+    assert advice.startswith(f"{out} was not written. ")
     assert (out / "report.json").read_text() == "old"
     failures.clear()
     assert status_of(__main__.main, *arguments, "--overwrite") == 0
@@ -381,16 +385,41 @@ def test_an_export_is_replaced_whole_or_kept(run, tmp_path, monkeypatch, capsys)
     assert list(tmp_path.iterdir()) == [out]
 
 
+def test_half_floats_are_rougher(exported, images):
+    file = exported[0] / "model_fp32.tflite"
+    whole, half = (Classifier(file, half=half).see(images[0])["logits"] for half in (False, True))
+    assert 0 < np.abs(half - whole).max() < 0.05 * np.abs(whole).max() + 0.05
+
+
+def test_a_run_exports_in_python(run, tmp_path, monkeypatch):
+    def write(model, run, source, folder, options):
+        folder.mkdir()
+        assert (options.precision, options.verify_images) == (("fp16",), 200)
+        assert model.calibration.known_from == -2.5
+        return failures
+
+    failures = ["model_fp16.tflite has an accuracy of 10.00%, Keras of 80.00%"]
+    monkeypatch.setattr("rra_keras.trained.export_package", lambda: "export")
+    monkeypatch.setattr("export.write.write", write)
+    options = {"precision": ("fp16",), "known_from": -2.5}
+    trained = TrainedRun.open(run)
+    with pytest.raises(ValueError, match=r"of 80.00%\n.*new was not written"):
+        trained.export(tmp_path / "new", **options)
+    failures.clear()
+    assert trained.export(tmp_path / "new", **options) == tmp_path / "new"
+    assert (tmp_path / "new").is_dir()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"not a model", "model.keras that training wrote"), (None, "no file")],
+    [(b"not a model", "model.keras that training wrote"), (None, "without model.keras")],
 )
 def test_other_files_are_refused(tmp_path, run, capsys, content, message):
     for name in ("config.json", "labels.txt", "splits.csv"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     if content:
         (tmp_path / "model.keras").write_bytes(content)
-    arguments = (f"--model={tmp_path / 'model.keras'}", f"--out={tmp_path / 'out'}")
+    arguments = (f"--run={tmp_path}", f"--out={tmp_path / 'out'}")
     assert status_of(__main__.main, *arguments) == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
@@ -399,15 +428,15 @@ def test_other_files_are_refused(tmp_path, run, capsys, content, message):
 def test_other_models_and_labels_are_refused(tmp_path, run):
     other = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     other.save(tmp_path / "model.keras")
-    with pytest.raises(ValueError, match=r"without config.json"):
-        Run.of_model(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match=r"without config.json, labels.txt"):
+        Run.open(tmp_path / "model.keras")
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "labels.txt").write_text("blue\ngreen\n")
     with pytest.raises(ValueError, match="Expected a classifier of rra_keras"):
-        Run.of_model(tmp_path / "model.keras").load_model()
+        Run.open(tmp_path / "model.keras").load_model()
     (tmp_path / "model.keras").write_bytes((run / "model.keras").read_bytes())
     with pytest.raises(ValueError, match="3 classes, 2 labels"):
-        Run.of_model(tmp_path / "model.keras").load_model()
+        Run.open(tmp_path / "model.keras").load_model()
 
 
 def test_a_folder_of_other_files_is_never_replaced(tmp_path):
@@ -431,11 +460,11 @@ def test_the_naive_export_needs_flex_and_ours_does_not(model):
 
 
 def test_the_accuracy_command_compares_files_with_keras(run, exported, capsys):
-    assert status_of(accuracy.main, f"--model={run / 'model.keras'}", "--split=test") == 0
+    assert status_of(accuracy.main, f"--run={run}", "--split=test") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("test, ")
     assert [line.split()[0] for line in lines[2:]] == ["model_fp16.tflite", "model_fp32.tflite"]
     assert all("100.0%" in line for line in lines[2:])  # as Keras
-    empty = status_of(accuracy.main, f"--model={run / 'model.keras'}", f"--export={run}")
+    empty = status_of(accuracy.main, f"--run={run}", f"--export={run}")
     assert empty == 2
-    assert "Expected a folder that `python -m export` wrote" in capsys.readouterr().err
+    assert "Expected a folder that `rra export` wrote" in capsys.readouterr().err

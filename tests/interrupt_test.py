@@ -58,9 +58,7 @@ def test_a_training_stops_in_a_line_and_goes_on(photos, tmp_path, signum, status
     process.send_signal(signum)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == status
-    assert errors.splitlines()[-1] == (
-        f"{directory} stopped before the training; --resume goes on from there"
-    )
+    assert errors.splitlines()[-1] == (f"{directory} stopped; --resume goes on from there")
     assert "Traceback" not in errors
     assert (directory / "checkpoints" / "objects" / "photos").is_file()
     if signum == signal.SIGINT:

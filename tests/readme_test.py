@@ -1,4 +1,4 @@
-"""The README and `docs/`, as they stand: their Python, their links, the README's table of rooms."""
+"""The README and `docs/`, as they stand: their Python, their links, the table of rooms."""
 
 import pathlib
 import re
@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from conftest import tensorflow_only
 from rooms_test import ROOMS
+
+from export import classify
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -46,7 +48,7 @@ def test_the_python_runs(tmp_path, monkeypatch):
     }
     # The docs go on from the README: its model is saved where theirs is loaded.
     code = {page.name: "".join(blocks(page, "python")) for page in (README, *DOCS)}
-    written = {"README.md", "design.md", "explain.md", "training.md"}
+    written = {"README.md", "device.md", "design.md", "explain.md", "training.md"}
     assert {name for name, text in code.items() if text} == written
     exec("".join(code.values()), names)
 
@@ -55,6 +57,11 @@ def test_the_python_runs(tmp_path, monkeypatch):
     assert names["maps"].shape == (1, 4, 448, 448)
     assert names["shares"].sum() == pytest.approx(1.0, abs=1e-5)
     assert names["known"].shape == (1,)
+    photo, box = rng.integers(0, 256, (20, 20, 3)), [0.1, 0.2, 0.7, 1.0]
+    cropped = names["crop"](photo.tolist(), box, 3, 4)
+    np.testing.assert_allclose(cropped, classify.zoom_crop(photo, box, (3, 4)), atol=1e-3)
+    shrunk = names["shrink"](photo.tolist(), 8)
+    np.testing.assert_allclose(shrunk, classify.shrink(photo, (8, 8)), atol=1e-3)
     own = names["own"]
     own.fit(rng.uniform(0, 255, (2, 128, 128, 3)), names["labels"], verbose=0)
     assert own.predict(np.zeros((1, 128, 128, 3)), verbose=0).shape == (1, 20)
@@ -87,12 +94,12 @@ def test_the_readme_has_the_command_that_ci_runs():
     assert any(line.startswith(command) for line in "".join(blocks(README, "bash")).splitlines())
 
 
-def test_the_readme_s_table_has_every_room():
+def test_the_table_has_every_room():
     rows = re.findall(r"^\| (`.*?`) \|", house(), re.MULTILINE)
     assert {room for row in rows for room in re.findall(r"`(\w+)`", row)} == ROOMS.keys()
 
 
-def test_the_readme_s_drawing_shows_imports_going_down():
+def test_the_drawing_shows_imports_going_down():
     drawing = re.findall(r"^    \S.*$", house(), re.MULTILINE)
     level = {word: i for i, line in enumerate(drawing) for word in re.findall(r"\w+", line)}
     assert level.keys() >= ROOMS.keys()
@@ -101,5 +108,6 @@ def test_the_readme_s_drawing_shows_imports_going_down():
 
 
 def house():
-    """Return the README's section on the rooms."""
-    return README.read_text("utf-8").partition("\n## The house\n")[2].partition("\n## ")[0]
+    """Return the section on the rooms."""
+    text = (ROOT / "docs" / "design.md").read_text("utf-8")
+    return text.partition("\n## The house\n")[2].partition("\n## ")[0]

@@ -449,7 +449,7 @@ def test_the_command_serves_until_it_is_interrupted(model, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as process:
-        assert process.stdout.readline().startswith("wrote")
+        assert process.stdout.readline().startswith("Written: ")
         address = re.search(r"http://\S+(?=;)", process.stdout.readline())[0]
         with urllib.request.urlopen(address) as answer:
             assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
@@ -465,13 +465,13 @@ def test_the_demo_trains_and_exports_what_is_missing(tmp_path, monkeypatch):
     commands = []
 
     def run(command):
-        commands.append(command[1:3])
+        commands.append(command[3:5])
         return subprocess.CompletedProcess(command, len(commands) == 2)
 
     monkeypatch.setattr(subprocess, "run", run)
-    with pytest.raises(OSError, match=r"Expected `python -m export --model=.*` to succeed"):
+    with pytest.raises(OSError, match=r"Expected `rra export .*` to succeed"):
         demo.default_export()
-    assert [command[0] for command in commands] == ["train.py", "-m"]
+    assert [command[0] for command in commands] == ["train", "export"]
     file = demo.default_export()
     assert file.name == "model_fp16.tflite"
     (file.parents[1] / "export").mkdir(parents=True)
@@ -511,7 +511,7 @@ def test_the_command_replaces_a_site_only_if_told_to(model, site, tmp_path, caps
     assert "--overwrite" in capsys.readouterr().err.splitlines()[-1]
     (out / "index.html").write_text("old")
     assert web.main([*arguments, "--overwrite"]) == 0
-    assert capsys.readouterr().out == f"wrote {out}\n"
+    assert capsys.readouterr().out == f"Written: {out}\n"
     files = [sorted(p.relative_to(top) for p in top.rglob("*")) for top in (site, out)]
     assert files[0] == files[1]
     assert (out / "index.html").read_bytes() == (site / "index.html").read_bytes()

@@ -10,8 +10,8 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
-from export.classify import shrink, zoom_crop
-from export.convert import flatbuffer
+from ..classify import shrink, zoom_crop
+from . import flatbuffer
 
 _OPERATIONS = qtyping.TFLOperationName
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")

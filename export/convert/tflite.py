@@ -8,7 +8,7 @@ import zlib
 
 import tensorflow as tf
 
-from export.convert import quantize, saved_model
+from . import quantize, saved_model
 
 PRECISIONS = ("fp32", "fp16", "int8")
 

@@ -28,7 +28,7 @@ def measure(path, images):
     """Run a file's signatures on the GPU: a real one, or else Chromium's in software.
 
     Args:
-        path: a file that `python -m export` wrote.
+        path: a file that `rra export` wrote.
         images: `(N, S, S, 3)`.
 
     Returns:
@@ -41,11 +41,11 @@ def measure(path, images):
             inputs, outputs = pathlib.Path(folder, "in.npy"), pathlib.Path(folder, "out.npz")
             np.save(inputs, images)
             done = subprocess.run(
-                [sys.executable, "-m", "export.verify.gpu", os.path.abspath(path), inputs, outputs],
+                [sys.executable, "-m", __spec__.name, os.path.abspath(path), inputs, outputs],
                 capture_output=True,
                 text=True,
                 env=environment,
-                cwd=pathlib.Path(__file__).parents[2],
+                cwd=pathlib.Path(__file__).parents[__spec__.name.count(".")],
             )
             adapter = re.search(r"Selected adapter: ([^,\n]+)", done.stderr)
             if done.returncode == 0 and adapter:
@@ -102,7 +102,7 @@ def outputs_of(classifier, images):
 
 def main(argv):
     """Run a model on a file of images and write the outputs; return the exit status."""
-    from export.classify import Classifier
+    from ..classify import Classifier
 
     model, inputs, outputs = argv
     classifier = Classifier(model, gpu=True)

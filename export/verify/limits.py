@@ -35,6 +35,7 @@ RECURSIVE = {
 FEW = 50  # images, below which a share of them is too rough to judge by
 ROUGH = 0.8  # the least share there
 KNOWN = 0.95  # least share of images that are of any of the classes to the file as to Keras
+HALF = 0.98  # least agreement in half floats that nothing is said about
 CHANCE = 2.33  # standard errors that once in a hundred are exceeded: each file is checked twice
 _WHOLE_ON_GPU = ("model_fp32.tflite", "model_fp16.tflite")
 

@@ -8,11 +8,12 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from export.classify import Classifier
-from export.convert import costs, flatbuffer
-from export.verify import gpu
-from export.verify.reference import concatenate
 from rra_keras.measures.unknown import is_known
+
+from ..classify import Classifier
+from ..convert import costs, flatbuffer
+from . import gpu
+from .reference import concatenate
 
 
 def saved_model_report(directory, reference):
@@ -61,6 +62,9 @@ def tflite_report(path, reference, runs, gpu_images):
     }
     if "glance" in multiply_adds:
         report["by_fixation"] = fixations_report(classifier, reference, multiply_adds)
+    half = fixations_report(Classifier(path, threads=2, half=True), reference, multiply_adds)
+    names = ("accuracy", "agreement", "known_agreement", "reads")
+    report["half_floats"] = {name: half[name] for name in names if name in half}
     if gpu_images and (measured := gpu.measure(path, first[:gpu_images])):
         report["gpu"] = _gpu_report(measured, classifier, first[:gpu_images])
     return report

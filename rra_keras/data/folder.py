@@ -224,7 +224,7 @@ def _split_folders(root):
     if len(named) == 1 and splits.SPLIT_NAMES[(lone := min(named)).lower()] != "train":
         raise ValueError(
             f"Expected class folders, or a folder train, in {root}. Received: {lone} alone, which "
-            f"`python -m rra_keras.evaluate --run=RUN --dataset=folder:{root}` measures"
+            f"`rra evaluate RUN --dataset=folder:{root}` measures"
         )
     try:
         return {split: folders[n] for split, n in splits.assign(folders).items()} or {"train": root}

@@ -74,47 +74,32 @@ class Run:
             )
 
     @classmethod
-    def open(cls, directory):
-        """Open a finished run.
-
-        Raises:
-            ValueError: if `directory` holds none.
-        """
-        run = cls(directory)
-        missing = [
-            name
-            for name in ("config.json", "labels.txt", "model.keras")
-            if not run.path(name).is_file()
-        ]
-        if missing:
-            raise ValueError(
-                "Invalid value for `--run`. Expected the directory of a finished run. "
-                f"Received: {run}, without {', '.join(missing)}"
-            )
+    def at(cls, path):
+        """Return the run, finished or not, whose directory or `model.keras` is at `path`."""
+        path = pathlib.Path(path)
+        if not path.is_file():
+            return cls(path)
+        run = cls(path.parent)
+        run.model_path = path
         return run
 
     @classmethod
-    def of_model(cls, path):
-        """Open the finished run that a `model.keras` lies in.
+    def open(cls, path):
+        """Open a finished run.
+
+        Args:
+            path: its directory, or the `model.keras` in it, whatever that is called.
 
         Raises:
-            FileNotFoundError: if there is no such file.
-            ValueError: if it lies in no run.
+            ValueError: if there is none.
         """
-        path = pathlib.Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(
-                "Invalid value for `--model`. Expected a run's model.keras. "
-                f"Received: {path}, which is no file"
+        run = cls.at(path)
+        needed = [run.path("config.json"), run.path("labels.txt"), run.model_path]
+        if missing := [each.name for each in needed if not each.is_file()]:
+            raise ValueError(
+                "Invalid value for `--run`. Expected the directory of a finished run, or its "
+                f"model.keras. Received: {path}, without {', '.join(missing)}"
             )
-        run = cls(path.parent)
-        run.model_path = path
-        for name in ("config.json", "labels.txt"):
-            if not run.path(name).is_file():
-                raise ValueError(
-                    "Invalid value for `--model`. Expected a model.keras in the directory of its "
-                    f"run. Received: {path}, without {name} beside it"
-                )
         return run
 
     def __str__(self):

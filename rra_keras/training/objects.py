@@ -94,7 +94,7 @@ def describe(objects, model, run):
             f"\nThe objects are uncertain: in {1 - objects.consistency:.0%} of the photos another "
             f"place is found once they are mirrored or moved. Look at {run.path('objects.jpg')}. "
             "Boxes in two dozen photos help, drawn in two minutes: "
-            f"python -m rra_keras.boxes --run={run}"
+            f"rra boxes {run}"
         )
     return said
 
