@@ -1,5 +1,7 @@
 """Recursively Refined Attention for fine-grained image classification in Keras."""
 
+from typing import TYPE_CHECKING
+
 from rra_keras import quiet as quiet  # first: it imports Keras
 from rra_keras.layers import BoxLocalizer as BoxLocalizer
 from rra_keras.layers import CamLocalizer as CamLocalizer
@@ -11,6 +13,11 @@ from rra_keras.layers import ZoomCrop as ZoomCrop
 from rra_keras.models import RRAClassifier as RRAClassifier
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from rra_keras.discovery import find_objects as find_objects
+    from rra_keras.trained import TrainedRun as TrainedRun
+    from rra_keras.trained import train as train
 
 
 _LATER = {  # what needs more packages than a model alone does

@@ -5,8 +5,14 @@ import functools
 import importlib
 import importlib.util
 import os
+import pathlib
+from collections.abc import Sequence
+
+import keras
 
 from rra_keras.runs import Run
+
+Path = str | os.PathLike[str]
 
 
 class TrainedRun(Run):
@@ -22,14 +28,14 @@ class TrainedRun(Run):
         directory: the run's directory. `open` also takes its `model.keras`, and checks it.
     """
 
-    source = None  # the data, where they were loaded for the training
+    source: object = None  # the data, where they were loaded for the training
 
     @functools.cached_property
-    def model(self):
+    def model(self) -> keras.Model:
         """The trained classifier, a `keras.Model` from photos to logits."""
         return self.load_model()
 
-    def predict(self, photos, batch_size=16):
+    def predict(self, photos: Path | Sequence[Path], batch_size: int = 16) -> list[dict]:
         """Say what is on photos.
 
         Args:
@@ -46,7 +52,7 @@ class TrainedRun(Run):
         """
         from rra_keras import predict
 
-        paths = [photos] if isinstance(photos, str) or hasattr(photos, "__fspath__") else photos
+        paths = [photos] if isinstance(photos, str | os.PathLike) else photos
         return [
             row if seen else {"file": row["file"], "error": str(row["error"])}
             for row, _, seen in predict.answers(
@@ -54,7 +60,13 @@ class TrainedRun(Run):
             )
         ]
 
-    def evaluate(self, split="test", dataset=None, data_dir=None, batch_size=16):
+    def evaluate(
+        self,
+        split: str = "test",
+        dataset: str | None = None,
+        data_dir: str | None = None,
+        batch_size: int = 16,
+    ) -> dict:
         """Measure the model on a split.
 
         Args:
@@ -70,7 +82,7 @@ class TrainedRun(Run):
 
         return evaluate.measure(self, self.model, split, dataset, data_dir, batch_size)[0]
 
-    def export(self, out=None, overwrite=False, **options):
+    def export(self, out: Path | None = None, overwrite: bool = False, **options) -> pathlib.Path:
         """Write the model's files for devices, measure them and check them.
 
         It needs the photos that the run was trained on, where they were, and the extra
@@ -94,7 +106,14 @@ class TrainedRun(Run):
         return folder
 
 
-def train(dataset="synthetic_birds", run_dir=None, *, resume=False, overwrite=False, **options):
+def train(
+    dataset: Path = "synthetic_birds",
+    run_dir: Path | None = None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    **options,
+) -> TrainedRun:
     """Train a classifier on a folder of photos or a named data set, as `rra train` does.
 
     Example:
