@@ -7,7 +7,7 @@ an image takes on average.
 
 from absl import flags
 
-from rra_keras import cli
+from rra_keras import answers, cli
 
 FLAGS = flags.FlagValues()
 cli.define_run(FLAGS)
@@ -37,7 +37,8 @@ def main(argv):
         source, model = run.load_data(args.dataset, args.data_dir, args.split), run.load_model()
         cli.tell(source.changes)
     reference = keras_reference(model, [source.splits[args.split]])
-    keras = (reference.expected["logits"].argmax(-1) == reference.labels).mean()
+    logits, answer = reference.expected["logits"], answers.of(model.answer)
+    keras = answer.right(model.calibration, logits, reference.labels).mean()
     print(f"{args.split}, {len(reference.labels)} images; Keras: {keras:.1%}")
     print(f"{'file':18} accuracy  difference (error)  as Keras  fixations  M mult-adds")
     for file in files:

@@ -91,6 +91,8 @@ class Result:
         refinements: `(K,)`, how many closer views each took.
         score: how much it is like the photos that the model was trained on.
         known_from: the least score of a photo that is of any of the classes; `None` for all.
+        thresholds: of a model that may say several classes: the least probability of each, in the
+            same order; `None` of others.
     """
 
     labels: tuple[str, ...]
@@ -100,6 +102,17 @@ class Result:
     refinements: np.ndarray
     score: float
     known_from: float | None
+    thresholds: tuple[float, ...] | None = None
+
+    @property
+    def said(self):
+        """What to tell of a photo that is known: labels and probabilities, the surest first."""
+        pairs = list(zip(self.labels, self.probabilities, strict=True))
+        if self.thresholds is None:
+            return pairs[:_TOP]
+        return [
+            pair for pair, least in zip(pairs, self.thresholds, strict=True) if pair[1] >= least
+        ]
 
     @property
     def known(self):
@@ -124,6 +137,7 @@ class Classifier:
         sure_from: evidence, the largest logit, from which on no further place is read.
         temperature: what logits are divided by in the probabilities.
         known_from: the least score of a photo of any of the classes; `None` for all photos.
+        thresholds: the least probability of each class where a photo may be of several, or `None`.
         outputs: by signature, the outputs' names and shapes.
         sizes: by signature, height and width of the image that it takes.
         fully_accelerated: whether every op runs on the accelerator.
@@ -142,6 +156,7 @@ class Classifier:
         self.sure_from = metadata["sure_from"]
         self.temperature = metadata["temperature"]
         self.known_from = metadata["known_from"]
+        self.thresholds = metadata.get("thresholds")
         kind = HardwareAccelerator.CPU
         if gpu:
             kind |= HardwareAccelerator.GPU
@@ -221,6 +236,7 @@ class Classifier:
             refinements=seen["refinements"],
             score=float(seen["score"].item()),
             known_from=self.known_from,
+            thresholds=self.thresholds and tuple(self.thresholds[i] for i in order),
         )
 
     def see(self, pixels, fixations=None):
@@ -232,6 +248,8 @@ class Classifier:
         3. The box → logits (`read`). If the largest reaches `sure_from`, that is all.
         4. Else the next place, unless it ends on an object that was read already.
         5. Softmax of each one's largest logit, divided by `attention_temperature`, weighs them.
+           Where a photo may be of several classes, each place is read, and the largest logit of a
+           class counts.
 
         A model without fixations is run in one call.
 
@@ -274,11 +292,15 @@ class Classifier:
                 break
         logits, scores, boxes, refinements = (np.stack(each) for each in zip(*read, strict=True))
         weights = _softmax(logits.max(axis=-1) / self.attention_temperature)
-        answer = weights @ logits
+        answer, score = weights @ logits, weights @ scores
+        if self.thresholds:
+            weights = np.full(len(read), 1 / len(read), np.float32)
+            answer, score = logits.max(axis=0), scores.max(axis=0)
+        scaled = answer / self.temperature
         return {
             "logits": answer,
-            "probabilities": _softmax(answer / self.temperature),
-            "score": weights @ scores,
+            "probabilities": 1 / (1 + np.exp(-scaled)) if self.thresholds else _softmax(scaled),
+            "score": score,
             "read_boxes": boxes,
             "weights": weights,
             "refinements": refinements,
@@ -503,8 +525,9 @@ def draw(image, result):
         canvas.rectangle(
             corners, outline=_COLORS[k % len(_COLORS)], width=width * (1 + (k == strongest))
         )
-    text = f"{result.labels[0]} {result.probabilities[0]:.0%}"
-    if not result.known:
+    said = result.said[: 1 if result.thresholds is None else None]
+    text = ", ".join(f"{label} {probability:.0%}" for label, probability in said)
+    if not (result.known and said):
         text = f"none of these (score {result.score:.2f})"
     font = _font(text, max(12, round(max(image.size) / 30)))
     left, top, right, bottom = canvas.textbbox((width, width), text, font)
@@ -662,10 +685,9 @@ def _progress(number, count, quiet):
 
 
 def _line(path, result):
-    top = list(zip(result.labels, result.probabilities, strict=True))[:_TOP]
     line = {
         "file": path,
-        "top": [{"label": label, "probability": p} for label, p in top],
+        "said": [{"label": label, "probability": p} for label, p in result.said],
         "boxes": result.boxes.tolist(),
         "weights": result.weights.tolist(),
         "score": result.score,
@@ -678,9 +700,10 @@ def _text(path, result):
     lines = [path]
     if count := len(result.boxes):
         lines = [f"{path} ({count} fixation{'s' * (count > 1)})"]
-    top = list(zip(result.labels, result.probabilities, strict=True))[:_TOP]
-    if result.known:
-        lines += [f"  {p:6.1%}  {label}" for label, p in top]
+    if result.known and result.said:
+        lines += [f"  {p:6.1%}  {label}" for label, p in result.said]
+    elif result.known:
+        lines.append("  none of these (each below its threshold)")
     else:
         scores = f"score {result.score:.2f}, known from {result.known_from:.2f}"
         lines.append(f"  none of these ({scores})")
@@ -693,12 +716,20 @@ def _write_csv(path, answers):
     rows = csv.writer(table, lineterminator="\n")
     ranks = ["", *(f"_{n}" for n in range(2, _TOP + 1))]
     for number, (name, result) in enumerate(answers):
-        top = list(zip(ranks, result.labels, result.probabilities, strict=False))
-        row = {"file": name, "predicted": result.labels[0]}
-        row["probability"] = f"{result.probabilities[0]:.6f}"
+        row = {"file": name}
+        said = result.said
+        if result.thresholds is None:
+            row |= {"predicted": said[0][0], "probability": f"{said[0][1]:.6f}"}
+        else:
+            row["predicted"] = ";".join(label for label, _ in said)
+            row["probability"] = ";".join(f"{probability:.6f}" for _, probability in said)
         row |= {"score": f"{result.score:.6f}", "known": int(result.known)}
-        for rank, label, probability in top[1:]:
-            row |= {f"predicted{rank}": label, f"probability{rank}": f"{probability:.6f}"}
+        if result.thresholds is None:
+            for rank, (label, probability) in zip(ranks[1:], said[1:], strict=False):
+                row |= {f"predicted{rank}": label, f"probability{rank}": f"{probability:.6f}"}
+        else:
+            shares = dict(zip(result.labels, result.probabilities, strict=True))
+            row |= {f"p({label})": f"{shares[label]:.6f}" for label in sorted(shares)}
         if not number:
             rows.writerow(row)
         rows.writerow(row.values())

@@ -93,6 +93,7 @@ def build(model, site, samples=None):
         "sizes": classifier.sizes,
         "labels": classifier.labels,
         "known_from": classifier.known_from,
+        "thresholds": classifier.thresholds,
         "samples": _write_samples(samples, site / "samples") if samples else [],
     }
     (site / "model.json").write_text(json.dumps(about, ensure_ascii=False), "utf-8")

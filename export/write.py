@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from rra_keras import cli
+from rra_keras import answers, cli
 from rra_keras.data import pipeline
 from rra_keras.data.splits import by_turns
 from rra_keras.models import costs
@@ -92,13 +92,15 @@ def write(model, run, source, folder, options):
     reference = keras_reference(model, [validation, *more])
     known = len(reference.labels)
     keras_logits = reference.expected["logits"]
+    answer = answers.of(model.answer)
+    right = answer.right(model.calibration, keras_logits[:known], reference.labels)
     report = {
         "model": str(run.model_path),
         "dataset": source.name,
         "images": {"validation": known, "compared": len(keras_logits)},
         "machine": measure.machine(),
         "keras": {
-            "accuracy": float(np.mean(np.argmax(keras_logits[:known], -1) == reference.labels)),
+            "accuracy": float(np.mean(right)),
             "multiply_adds": costs.multiply_adds(model),
             "parameters": costs.parameters(model),
         },
@@ -142,7 +144,8 @@ def metadata(model):
     Returns:
         A dict of `image_size`; `fixations` and `refinements`, at most, 0 for a model that is run in
         one call; `attention_temperature` and `sure_from` of the attention over fixations;
-        `temperature` and `known_from` of the answer. `None` where there is no such threshold.
+        `temperature` and `known_from` of the answer; `thresholds`, the least probability of each
+        class where a photo may be of several. `None` where there is no such threshold.
     """
     attention, calibration = model.attention, model.calibration
     return {
@@ -153,6 +156,7 @@ def metadata(model):
         "sure_from": model.fixation_attention.sure_from if attention else None,
         "temperature": calibration.temperature,
         "known_from": calibration.known_from,
+        "thresholds": calibration.thresholds.tolist() if model.answer == "any" else None,
     }
 
 

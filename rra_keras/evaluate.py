@@ -9,10 +9,8 @@ import sys
 import numpy as np
 from absl import flags
 
-from rra_keras import cli
-from rra_keras.measures.calibration import calibration_errors, probabilities
+from rra_keras import answers, cli
 from rra_keras.measures.doubts import doubt_rows, doubted_labels
-from rra_keras.measures.predictions import accuracies, prediction_rows
 from rra_keras.measures.unknown import is_known
 
 _KEPT = (0.9, 0.95, 0.98, 0.99)  # shares of the photos, for which thresholds are printed
@@ -56,6 +54,11 @@ def main(argv):
         cli.check_output("label_issues", _LABEL_ISSUES.value)
         run, _ = cli.open_run(FLAGS, arguments)
         model = run.load_model()
+        if _LABEL_ISSUES.value and model.answer == "any":
+            raise ValueError(
+                "Invalid value for `--label_issues`. Expected a run with one label a photo. "
+                f"Received: {run}, with several"
+            )
         if FLAGS.known_from is not None:
             model.calibration.known_from = FLAGS.known_from
         results, split, seen = measure(
@@ -67,13 +70,13 @@ def main(argv):
             _BATCH_SIZE.value,
             verbose=_CSV.value != "-",
         )
-    calibration = model.calibration
+    calibration, answer = model.calibration, answers.of(model.answer)
     if _CSV.value:
-        about = (run.class_names, calibration.temperature, calibration.known_from)
-        rows = prediction_rows(seen["logits"], seen["score"], *about, seen["labels"], split.names)
+        about = (seen["logits"], seen["score"], run.class_names, seen["labels"], split.names)
+        rows = answer.rows(calibration, *about)
         cli.write_table(_CSV.value, rows)
     if _LABEL_ISSUES.value:
-        shares = probabilities(seen["logits"], calibration.temperature)
+        shares = answer.probabilities(seen["logits"], calibration.temperature)
         doubted = doubted_labels(seen["labels"], shares)
         rows = doubt_rows(doubted, seen["labels"], shares, run.class_names, split.names)
         files.write_text(_LABEL_ISSUES.value, files.table(*rows))
@@ -106,8 +109,7 @@ def measure(run, model, split="test", dataset=None, data_dir=None, batch_size=16
     seen, labels = collect(model, part, names, batch_size, verbose)
     logits, scores, calibration = seen["logits"], seen["score"][:, 0], model.calibration
     results = {"dataset": dataset or run.config["dataset"], "split": split, "images": part.size}
-    results |= accuracies(logits, labels)
-    results |= calibration_errors(logits, labels, calibration.temperature)
+    results |= answers.of(model.answer).figures(calibration, logits, labels)
     results["known"] = float(is_known(scores, calibration.known_from).mean())
     results["known_from"] = calibration.known_from
     results["known_from_to_keep"] = {

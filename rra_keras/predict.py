@@ -12,6 +12,7 @@ import sys
 import numpy as np
 from absl import flags
 
+from rra_keras import answers as answer_kinds
 from rra_keras import cli
 
 FLAGS = flags.FlagValues()
@@ -70,7 +71,7 @@ def main(argv):
             from rra_keras.explain import fonts
 
             cli.tell(fonts.lacking(class_names))
-    rows, fixations, unread = [], [], 0
+    rows, fixations, unread, answer = [], [], 0, answer_kinds.of(model.answer)
     said = answers(model, class_names, list(photos), _BATCH_SIZE.value)
     bar = tqdm(said, "Predicting", len(photos), leave=False, unit="photo", disable=None)
     for path, (row, image, seen) in zip(photos, bar, strict=True):
@@ -84,7 +85,7 @@ def main(argv):
                 if _CSV.value:
                     print(files.table([row]).split("\n", bool(rows))[-1], end="")
                 else:
-                    print(_text(row, model.calibration.known_from))
+                    print(row["file"], answer.text(row, model.calibration.known_from), sep="\n")
         rows.append(row)
         for k, box in enumerate(seen.get("boxes", [])):
             if seen["weights"][k] > 0:
@@ -185,20 +186,21 @@ def answers(model, class_names, paths, batch_size=16):
         batch_size: photos at a time.
 
     Yields:
-        A row, see `prediction_rows`; the image `(S, S, 3)`; and a dict of `logits` `(C,)`, `score`
-        `(1,)` and, of a model with fixations, `boxes` `(K, 4)`, from edge to edge, and `weights`
-        `(K,)`. Of a photo that cannot be read: a row of `file` and `error`, `None` and `None`.
+        A row, see `rra_keras.answers`; the image `(S, S, 3)`; and a dict of `logits` `(C,)`,
+        `score` `(1,)` and, of a model with fixations, `boxes` `(K, 4)`, from edge to edge, and
+        `weights` `(K,)`. Of a photo that cannot be read: a row of `file` and `error`, then `None`
+        twice.
     """
     from rra_keras.data import walk
-    from rra_keras.measures.predictions import prediction_rows
 
-    about = (class_names, model.calibration.temperature, model.calibration.known_from)
+    answer = answer_kinds.of(model.answer)
     for path, image, seen in _seen(model, paths, batch_size):
         name = walk.shown(path)
         if image is None:
             yield {"file": name, "error": walk.shown(seen)}, None, None
         else:
-            rows = prediction_rows(seen["logits"][None], seen["score"], *about, names=[name])
+            said = (seen["logits"][None], seen["score"], class_names)
+            rows = answer.rows(model.calibration, *said, names=[name])
             yield rows[0], image, seen
 
 
@@ -232,18 +234,6 @@ def _unread(path):
     except (ValueError, OSError) as error:
         return path, None, error
     return path, None, ValueError(f"Expected an image file. Received: {path}, read too late")
-
-
-def _text(row, known_from):
-    if not row["known"]:
-        why = f"score {float(row['score']):.2f}, known from {known_from:.2f}"
-        return f"{row['file']}\n  none of these ({why})"
-    lines, rank = [str(row["file"])], ""
-    while f"predicted{rank}" in row:
-        share, name = float(row[f"probability{rank}"]), row[f"predicted{rank}"]
-        lines.append(f"  {share:6.1%}  {name}")
-        rank = f"_{int(rank.strip('_') or 1) + 1}"
-    return "\n".join(lines)
 
 
 def _write(path, text):

@@ -54,6 +54,11 @@ def main(argv):
         from rra_keras.reporting import sample
         from rra_keras.reporting import write as reporting
 
+        if run.load_model().answer == "any":
+            raise ValueError(
+                "Invalid value for `--run`. Expected a run with one label a photo; `rra evaluate` "
+                f"measures others. Received: {run}, with several"
+            )
         source = run.load_data(_DATASET.value, _DATA_DIR.value, _SPLIT.value)
         cli.tell([*source.changes, *fonts.lacking(run.class_names)])
         split, boxes = sample.load(source, _SPLIT.value, _BOXES.value, _IMAGES.value)

@@ -278,7 +278,7 @@ def test_the_file_stands_alone(alone, path, photo):
     status, printed, errors = run_alone(alone, path, photo, "--json", f"--draw={alone / 'out.png'}")
     assert (status, errors) == (0, "")
     said = json.loads(printed)
-    assert [each["label"] for each in said["top"]] == list(Classifier(path).classify(photo).labels)
+    assert [each["label"] for each in said["said"]] == list(Classifier(path).classify(photo).labels)
     assert np.shape(said["boxes"]) == (len(said["weights"]), 4)
     assert sum(said["weights"]) == pytest.approx(1.0)
     with Image.open(alone / "out.png") as drawn, Image.open(photo) as original:

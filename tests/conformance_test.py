@@ -77,11 +77,11 @@ TABLE = {
     ),
     "step_attention": Row(StepAttention, {"units": 4, "steps": 3, "depth": 2}, (VECTOR,)),
     "fixation_attention": Row(
-        FixationAttention, {}, ([SCORE_ROWS, ONE_ROWS, PLACES],), half_output=False
+        FixationAttention, {"answer": "any"}, ([SCORE_ROWS, ONE_ROWS, PLACES],), half_output=False
     ),
     "calibration": Row(
         Calibration,
-        {"dimensions": 2},
+        {"dimensions": 2, "answer": "any"},
         ([keras.InputSpec(shape=(2, 3)), VECTOR],),
         half_output=False,
         unused=(1,),

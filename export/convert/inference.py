@@ -40,7 +40,8 @@ class Signatures:
       of this fixation.
 
     Pixels are RGB 0…255, boxes `y0 x0 y1 x1` in [0, 1] of the photo; `rra_keras.ZoomCrop` says how
-    they are cut. Probabilities are of logits divided by the model's temperature.
+    they are cut. Probabilities are of logits divided by the model's temperature: their softmax, or
+    sigmoids where a photo may be of several classes.
 
     Args:
         model: a classifier of this package.
@@ -75,7 +76,8 @@ class Signatures:
         # The logits from the scaled ones: LiteRT's GPU (2.3) multiplies in the layer that gives an
         # output, and leaves the output itself unwritten.
         scaled = outputs["logits"] / self._temperature
-        outputs |= {"logits": scaled * self._temperature, "probabilities": ops.softmax(scaled)}
+        shares = ops.sigmoid(scaled) if self.model.answer == "any" else ops.softmax(scaled)
+        outputs |= {"logits": scaled * self._temperature, "probabilities": shares}
         if self.model.attention:
             outputs["boxes"] = outputs.pop("read_boxes")
             outputs["weights"] = outputs.pop("fixation_weights")

@@ -66,7 +66,7 @@ async function look(outdated, live) {
   const show = (one) => (shown = shown.then(() => outdated() || view.step(photo, one, outdated)));
   const result = await see(resize(photo, info.image_size), mode === "first", show);
   if (outdated()) return;
-  view.answer(info.labels, result, info.known_from, live);
+  view.answer(info, result, live);
   view.end(result.steps);
   await shown;
   if (!outdated()) view.weights(result.weights);

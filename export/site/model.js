@@ -110,11 +110,19 @@ class Classifier {
     const weights = softmax(evidence.map((each) => each / this.#info.attention_temperature));
     const joined = (name, i) => said.reduce((sum, each, k) => sum + weights[k] * each[name][i], 0);
     const logits = Array.from(said[0].logits, (_, i) => joined("logits", i));
-    const outputs = {
+    const scaled = (each) => each / this.#info.temperature;
+    let outputs = {
       logits,
-      probabilities: softmax(logits.map((each) => each / this.#info.temperature)),
+      probabilities: softmax(logits.map(scaled)),
       score: [joined("score", 0)],
     };
+    if (this.#info.thresholds) { // several classes: of each, what is surest
+      const most = (name, i) => Math.max(...said.map((each) => each[name][i]));
+      const logits = Array.from(said[0].logits, (_, i) => most("logits", i));
+      const probabilities = logits.map((each) => 1 / (1 + Math.exp(-scaled(each))));
+      outputs = {logits, probabilities, score: [most("score", 0)]};
+      weights.fill(1 / said.length);
+    }
     return {outputs, weights, steps, milliseconds: since(began)};
   }
 

@@ -101,22 +101,30 @@ export function clear() {
 /**
  * Show the most probable classes, or that it is none of them, and how long it took.
  *
- * @param {string[]} labels in the order of the probabilities.
+ * @param {object} info `model.json`: `labels` in the order of the probabilities; `known_from`, the
+ *     least score of a photo of any of the classes; `thresholds`, the least probability of each
+ *     where a photo may be of several.
  * @param {object} result of a run.
- * @param {?number} knownFrom the least score of a photo of any of the classes.
  * @param {boolean} live whether the next frame follows: its numbers never rest, so they are not
  *     spoken.
  */
-export function answer(labels, {outputs, weights, milliseconds}, knownFrom, live) {
+export function answer(info, {outputs, weights, milliseconds}, live) {
+  const {labels, thresholds, known_from: knownFrom} = info;
   const score = outputs.score[0];
-  const none = knownFrom != null && score < knownFrom;
-  const beside = `score ${score.toFixed(2)}, known from ${knownFrom?.toFixed(2)}`;
+  const unknown = knownFrom != null && score < knownFrom;
+  const said = (index) => !thresholds || outputs.probabilities[index] >= thresholds[index];
+  const none = unknown || !labels.some((_, index) => said(index));
+  const beside = unknown
+    ? `score ${score.toFixed(2)}, known from ${knownFrom.toFixed(2)}`
+    : "each class is below its threshold";
   $("none").textContent = none ? "None of these" : "";
   $("score").textContent = none ? beside : "";
   const order = Array.from(outputs.probabilities.keys());
   order.sort((a, b) => outputs.probabilities[b] - outputs.probabilities[a]);
   const list = $("top");
-  order.slice(0, TOP).forEach((index, rank) => {
+  const shown = order.filter((index) => none || said(index)).slice(0, thresholds ? undefined : TOP);
+  while (list.children.length > shown.length) list.lastChild.remove();
+  shown.forEach((index, rank) => {
     const probability = outputs.probabilities[index];
     const cells = ["span", "data", "i"].map((each) => element(each));
     const row = list.children[rank] ?? list.appendChild(element("li", {}, ...cells));
@@ -131,7 +139,9 @@ export function answer(labels, {outputs, weights, milliseconds}, knownFrom, live
   $("time").textContent = many + time(milliseconds);
   const [name, value] = list.firstChild.children;
   list.hidden = none;
-  const named = live ? name.textContent : `${name.textContent}, ${value.textContent}`;
+  const one = live ? name.textContent : `${name.textContent}, ${value.textContent}`;
+  const all = shown.map((index) => labels[index].replaceAll("_", " ")).join(", ");
+  const named = thresholds ? all : one;
   const spoken = none ? "None of these" : named;
   if ($("summary").textContent !== spoken) $("summary").textContent = spoken;
 }

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from rra_keras import answers
 from rra_keras.measures.unknown import is_known
 
 from ..classify import Classifier
@@ -117,8 +118,9 @@ def fixations_report(classifier, reference, multiply_adds):
 def compare(outputs, reference):
     """Compare a file's outputs with Keras'.
 
-    `accuracy_error` is the standard error of the two accuracies' difference, paired by image. A box
-    that moves by a pixel changes the class of images near a tie, as often for better as for worse.
+    Where a photo may have several labels, accuracy and agreement are by label. `accuracy_error` is
+    the standard error of the two accuracies' difference, paired by image. A box that moves by a
+    pixel changes the class of images near a tie, as often for better as for worse.
     `known_agreement` is the share of images that are of any of the classes to both, or to neither.
 
     Args:
@@ -129,14 +131,17 @@ def compare(outputs, reference):
         A dict for `report.json`.
     """
     expected, known = reference.expected, len(reference.labels)
-    first, keras_first = (np.argmax(each["logits"], axis=-1) for each in (outputs, expected))
-    right, keras_right = (np.float64(f[:known] == reference.labels) for f in (first, keras_first))
+    answer, layer = answers.of(reference.answer), reference.calibration
+    logits, keras_logits = outputs["logits"], expected["logits"]
+    right, keras_right = (
+        answer.right(layer, each[:known], reference.labels) for each in (logits, keras_logits)
+    )
     report = {
         "finite": all(bool(np.isfinite(values).all()) for values in outputs.values()),
         "accuracy": float(right.mean()),
         "accuracy_error": float(np.std(right - keras_right) / np.sqrt(known)),
-        "agreement": float(np.mean(first == keras_first)),
-        "logits_max_difference": _largest(outputs["logits"] - expected["logits"]),
+        "agreement": float(np.mean(answer.same(layer, logits, keras_logits))),
+        "logits_max_difference": _largest(logits - keras_logits),
     }
     if reference.known_from is not None:
         told = [

@@ -17,16 +17,20 @@ class Reference:
 
     Attributes:
         batches: yields `(B, S, S, 3)` arrays, each time anew.
-        labels: `(V,)` integers, of the validation split, which comes first.
+        labels: `(V,)` integers, or `(V, C)` of 0 and 1, of the validation split, which comes first.
         expected: a dict of `logits` `(N, C)` and `score` `(N, 1)`, and with fixations `boxes` and
             `weights`, `(N, K, 4)` and `(N, K)`.
         known_from: the model's, the score from which on an image is of any of the classes.
+        answer: the model's, `"one"` of the classes or `"any"` number of them.
+        calibration: the model's.
     """
 
     batches: collections.abc.Callable
     labels: np.ndarray
     expected: dict
     known_from: float | None = None
+    answer: str = "one"
+    calibration: object = None
 
 
 def keras_reference(model, splits):
@@ -50,7 +54,9 @@ def keras_reference(model, splits):
             for images, _ in pipeline.evaluation_batches(split, model.image_size, BATCH_SIZE):
                 yield images.numpy()
 
-    return Reference(batches, labels[: splits[0].size], expected, model.calibration.known_from)
+    calibration, labels = model.calibration, labels[: splits[0].size]
+    about = (calibration.known_from, model.answer, calibration)
+    return Reference(batches, labels, expected, *about)
 
 
 def concatenate(outputs):

@@ -11,7 +11,7 @@ import re
 
 import numpy as np
 
-from rra_keras.data import cache, copies, decode, folder_notes, splits, walk
+from rra_keras.data import cache, copies, decode, folder_notes, label_file, splits, walk
 from rra_keras.data.known import EXCLUDED
 from rra_keras.data.sources import Source, Split
 
@@ -20,7 +20,7 @@ from rra_keras.data.sources import Source, Split
 class _Image:
     path: pathlib.Path
     name: str  # relative to the data folder, with slashes
-    label: int
+    labels: tuple[int, ...]  # one, but where `labels.csv` says others
     group: str | None
     pillow: bool  # whether Pillow has to read it
     size: int  # bytes
@@ -45,6 +45,8 @@ def load(
        out for test and 15 % for validation.
     2. Classes are the folders of the training images, sorted by name. What lies deeper belongs to
        the class too. Folders that systems keep for themselves are left out (`walk.is_system`).
+       With a `labels.csv` in the folder, classes are what that says, and a photo may be of several
+       (`label_file`); photos that it does not name are left out.
     3. Every file is read and decoded once, small, so that a damaged one is found now and not in
        mid-training, and the same photo is found where it is there twice.
     4. A hash of each photo's name and `seed` decides whether it is held out, or of its group with
@@ -79,8 +81,13 @@ def load(
     root = _root(path)
     pattern = _compile(group_regex)
     folders = _split_folders(root)
-    class_names = _class_names(folders["train"])
-    parts, skipped = _read_folders(folders, root, class_names, pattern)
+    table = label_file.find(root)
+    if table:
+        class_names = table.class_names
+        parts, skipped, unlabeled = _read_labeled(folders, root, table, pattern)
+    else:
+        class_names, unlabeled = _class_names(folders["train"]), 0
+        parts, skipped = _read_folders(folders, root, class_names, pattern)
 
     images = [image for part in parts.values() for image in part]
     changes = known and known.splits_of([i.name for i in images], [i.content for i in images])
@@ -89,6 +96,8 @@ def load(
     exclude |= {image.path for image, split in before.items() if split == EXCLUDED}
     skipped = {file: why for file, why in skipped.items() if file not in exclude}
     notes = folder_notes.unread(skipped, root, strict) + folder_notes.left_out(root, folders)
+    if unlabeled:
+        notes.append(f"left out, without a row in {label_file.NAME}: {unlabeled} files")
     if pattern:
         notes += folder_notes.groups(_without(parts, exclude))
 
@@ -103,7 +112,7 @@ def load(
         known_images = [image for image in held if before.get(image) in ("train", *shares)]
         known_images.sort(key=lambda image: before[image] == "train")
         drawn = splits.by_key(
-            [image.label for image in held],
+            [image.labels for image in held],
             [keys[image] for image in held],
             shares,
             seed,
@@ -121,12 +130,15 @@ def load(
         notes.append(folder_notes.excluded(whole, parts, class_names))
     rows, told = folder_notes.copies(parts, images, found, class_names)
     notes += told
-    notes.append(folder_notes.balance(parts["train"], class_names))
+    notes += folder_notes.balance(parts, class_names, several=bool(table))
     fits = cache.fits(sum(image.size for images in parts.values() for image in images))
     return Source(
         f"folder:{path}",
         class_names,
-        {name: _split(name, images, fits) for name, images in parts.items()},
+        {
+            name: _split(name, images, fits, len(class_names) if table else None)
+            for name, images in parts.items()
+        },
         tuple(notes),
         copies=tuple(rows),
         excluded=tuple((image.name, image.content) for image in images if image.path in exclude),
@@ -259,6 +271,39 @@ def _read_folders(folders, root, class_names, pattern):
     return parts, skipped
 
 
+def _read_labeled(folders, root, table, pattern):
+    """The images that `labels.csv` names, of each split; what cannot be read; how many others."""
+    parts, skipped, unlabeled, there = {}, {}, 0, set()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for split, folder in folders.items():
+            files = {file.relative_to(root).as_posix(): file for file in walk.files(folder, root)}
+            files.pop(label_file.NAME, None)
+            there |= files.keys()
+            named = {name: file for name, file in files.items() if name in table.labels}
+            unlabeled += sum(file.suffix != ".csv" for file in files.values()) - len(named)
+            parts[split] = []
+            examined = pool.map(_examine, named.values(), itertools.repeat(root))
+            for (name, file), read in zip(named.items(), examined, strict=True):
+                if isinstance(read, str):
+                    skipped[file] = read
+                else:
+                    image = _Image(file, name, table.labels[name], _group(file, pattern), **read)
+                    parts[split].append(image)
+    if missing := [name for name in table.labels if name not in there]:
+        shown = ", ".join(map(walk.shown, missing[:3])) + (", …" if len(missing) > 3 else "")
+        raise ValueError(
+            f"Invalid {root / label_file.NAME}. Expected files of {root}, relative to it. "
+            f"Received: {len(missing)} that are not there: {shown}"
+        )
+    taught = {label for image in parts["train"] for label in image.labels}
+    if untaught := [name for i, name in enumerate(table.class_names) if i not in taught]:
+        raise ValueError(
+            f"Invalid {root / label_file.NAME}. Expected training photos of every label. "
+            f"Received: none of {', '.join(map(walk.shown, untaught))}"
+        )
+    return parts, skipped, unlabeled
+
+
 def _read_images(folder, root, class_names, pattern, skipped, pool, wanted=None):
     """The images of one split, in the order of `walk`; adds file → why not to `skipped`."""
     images = []
@@ -278,7 +323,7 @@ def _read_images(folder, root, class_names, pattern, skipped, pool, wanted=None)
                 others[file] = read
             else:
                 name = file.relative_to(root).as_posix()
-                found.append(_Image(file, name, label, _group(file, pattern), **read))
+                found.append(_Image(file, name, (label,), _group(file, pattern), **read))
         if not found:
             endings = collections.Counter(file.suffix.lower() or "no ending" for file in others)
             counts = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(3))
@@ -381,13 +426,18 @@ def _without(parts, exclude):
     }
 
 
-def _split(name, images, stays):
-    """A `Split`; `stays`: whether files stay in memory once they are read."""
+def _split(name, images, stays, count=None):
+    """A `Split`; `stays`: whether files stay in memory once read; `count`: classes, if several."""
     import tensorflow as tf
 
     read_file = cache.remembering_read_file() if stays else lambda _, path: tf.io.read_file(path)
     paths = [os.fsencode(image.path) for image in images]
-    labels = np.array([image.label for image in images], "int64")
+    if count is None:
+        labels = np.array([image.labels[0] for image in images], "int64")
+    else:
+        labels = np.zeros((len(images), count), "int64")
+        for row, image in zip(labels, images, strict=True):
+            row[list(image.labels)] = 1
     pillow = np.array([image.pillow for image in images])
 
     def entries(seed):

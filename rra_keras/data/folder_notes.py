@@ -3,7 +3,7 @@
 import numpy as np
 from absl import logging
 
-from rra_keras.data import decode, walk
+from rra_keras.data import decode, label_file, walk
 
 
 def left_out(root, folders):
@@ -26,7 +26,7 @@ def left_out(root, folders):
 
 def excluded(whole, parts, class_names):
     counts = {name: len(whole[name]) - len(images) for name, images in parts.items()}
-    left = {image.label for image in parts["train"]}
+    left = {label for image in parts["train"] for label in image.labels}
     if gone := [name for label, name in enumerate(class_names) if label not in left]:
         raise ValueError(
             "Invalid value for `exclude`. Expected to keep training images of every class. "
@@ -71,15 +71,15 @@ def copies(parts, images, found, class_names):
         if one not in split_of or other not in split_of:
             continue  # excluded
         apart = split_of[one] != split_of[other]
-        if apart or (pair.exact and one.label != other.label):
+        if apart or (pair.exact and one.labels != other.labels):
             rows.append(
                 {
                     "file": one.name,
                     "split": split_of[one],
-                    "label": class_names[one.label],
+                    "label": label_names(one.labels, class_names),
                     "other": other.name,
                     "other_split": split_of[other],
-                    "other_label": class_names[other.label],
+                    "other_label": label_names(other.labels, class_names),
                     "exact": pair.exact,
                 }
             )
@@ -104,12 +104,41 @@ def _shown_pair(row, key):
     return f"{row['file']} ({row[key]}) and {row['other']} ({row[f'other_{key}']})"
 
 
-def balance(images, class_names):
-    counts = np.bincount([image.label for image in images], minlength=len(class_names))
+def label_names(labels, class_names):
+    """Return the names of a photo's labels, joined."""
+    return label_file.SEPARATOR.join(class_names[label] for label in labels)
+
+
+def balance(parts, class_names, several=False):
+    """How many images the classes have; of several labels, each one's in each split."""
+    if several:
+        counts = {name: _counts(images, class_names) for name, images in parts.items()}
+        notes = [f"labels, photos of each in {', '.join(parts)}:"]
+        for label, name in enumerate(class_names):
+            each = ", ".join(str(counts[split][label]) for split in parts)
+            notes.append(f"  {walk.shown(name)}: {each}")
+        none = ", ".join(str(sum(not i.labels for i in images)) for images in parts.values())
+        everywhere = [
+            name
+            for label, name in enumerate(class_names)
+            if counts["train"][label] == len(parts["train"])
+        ]
+        notes += [f"  no label: {none}"] if none.strip("0, ") else []
+        if everywhere:
+            notes.append(f"labels that every training photo has: {', '.join(everywhere)}")
+        if once := [name for i, name in enumerate(class_names) if counts["train"][i] == 1]:
+            notes.append(f"labels of a single training photo: {', '.join(once)}")
+        return notes
+    counts = _counts(parts["train"], class_names)
     least, most = counts.argmin(), counts.argmax()
     if counts[least] == counts[most]:
-        return f"training images a class: {counts[least]}"
-    return (
+        return [f"training images a class: {counts[least]}"]
+    return [
         f"training images a class: {counts[least]} ({class_names[least]}) "
         f"to {counts[most]} ({class_names[most]})"
-    )
+    ]
+
+
+def _counts(images, class_names):
+    labels = [label for image in images for label in image.labels]
+    return np.bincount(labels, minlength=len(class_names))

@@ -104,7 +104,7 @@ def rows_of(source, before=()):
         A list of dicts; empty where the examples are no files.
     """
     rows = [
-        dict(zip(COLUMNS, (name, split.name, source.class_names[label], content), strict=True))
+        dict(zip(COLUMNS, (name, split.name, source.label_names(label), content), strict=True))
         for split in source.splits.values()
         if split.contents
         for name, label, content in zip(split.names, split.labels, split.contents, strict=True)

@@ -55,7 +55,8 @@ def training_batches(
 
     Returns:
         A finite `tf.data.Dataset` of images float32 `(B, S, S, 3)`, 0…255, and labels, int32
-        `(B,)`; with `"mix"` float32 `(B, C)`.
+        `(B,)`, or `(B, C)` of 0 and 1 where a photo may have several; with `"mix"` float32
+        `(B, C)`.
 
     Raises:
         ValueError: for an unknown `augment`, or a start outside of the run.
@@ -106,6 +107,8 @@ def training_batches(
             image = augmentation.light_color(image, color_seed)
         elif augment == "rand":
             image = augmentation.rand_augment(image, color_seed)
+        if augment == "mix" and example["label"].shape.rank:
+            return image, tf.cast(example["label"], tf.float32)
         if augment == "mix":
             return image, tf.one_hot(example["label"], num_classes)
         return image, tf.cast(example["label"], tf.int32)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rra_keras.measures.labels import several
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -67,7 +69,10 @@ class Split:
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
-        """The labels in stored order, int64 `(N,)`; no image is read for them."""
+        """The labels in stored order, int64 `(N,)`, or of several each 0 and 1, `(N, C)`.
+
+        No image is read for them.
+        """
         if self.read_labels is not None:
             return self.read_labels()
         labels = self.entries(None).map(lambda entry: entry["label"]).batch(max(self.size, 1))
@@ -167,6 +172,17 @@ class Source:
     copies: tuple[dict, ...] = ()
     excluded: tuple[tuple[str, str], ...] = ()
     changes: tuple[str, ...] = ()
+
+    @property
+    def answer(self) -> str:
+        """`"one"` where a photo has one label, `"any"` where it may have any number."""
+        return "any" if several(next(iter(self.splits.values())).labels) else "one"
+
+    def label_names(self, label) -> str:
+        """Return the name of a label, or those of several, joined by `;`."""
+        if np.ndim(label) == 0:
+            return self.class_names[label]
+        return ";".join(self.class_names[c] for c in np.flatnonzero(label))
 
     def of_classes(self, names) -> Source:
         """Return the examples of some classes alone, as a `Source`; no image is read.

@@ -12,6 +12,8 @@ import unicodedata
 
 import numpy as np
 
+from rra_keras.measures.labels import rarest
+
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -82,7 +84,7 @@ def by_key(labels, keys, shares, seed, known=None):
        one: into train, never out of it.
 
     Args:
-        labels: `(N,)`.
+        labels: `(N,)`; or tuples of several each, which may be empty.
         keys: of each photo; photos of one key stay in one split.
         shares: split → share of the photos to hold out.
         seed: sets the hash.
@@ -103,9 +105,10 @@ def by_key(labels, keys, shares, seed, known=None):
     number = {key: _number(key, seed) for key in set(keys)}
     split_of = {key: known.get(key) or _drawn(number[key], shares) for key in number}
     classes, members = collections.defaultdict(set), collections.defaultdict(set)
-    for label, key in zip(labels, keys, strict=True):
-        classes[key].add(label)
-        members[label].add(key)
+    for each, key in zip(labels, keys, strict=True):
+        for label in each if isinstance(each, tuple) else (each,):
+            classes[key].add(label)
+            members[label].add(key)
     wanted = {label: ("train", *shares)[: len(own)] for label, own in members.items()}
     count = collections.Counter((label, split_of[k]) for k in classes for label in classes[k])
 
@@ -156,7 +159,7 @@ def by_turns(labels, count, seed=0, order=None):
     """Draw images of every class in turn, so that `count` of them cover what classes they can.
 
     Args:
-        labels: `(N,)`.
+        labels: `(N,)`; or `(N, C)` of 0 and 1, by each photo's rarest label.
         count: how many to draw; all where there are fewer.
         seed: sets which images of a class come first.
         order: all indices, those of a class that come first before the others; drawn unless given.
@@ -168,7 +171,7 @@ def by_turns(labels, count, seed=0, order=None):
         indices = splits.by_turns([0, 0, 0, 0, 1, 2], count=3)
         assert indices.tolist()[1:] == [4, 5]
     """
-    labels = np.asarray(labels)
+    labels = rarest(labels)
     if order is None:
         order = np.random.default_rng(seed).permutation(len(labels))
     turns = np.empty(len(labels), int)

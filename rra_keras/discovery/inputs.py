@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from rra_keras.measures.labels import rarest
 from rra_keras.measures.photos import check_photos
 
 CHECKED = 64  # photos whose pixels are checked
@@ -24,7 +25,7 @@ def checked_photos(photos, labels):
     check_photos(np.asarray(photos[some]), "photos")
     if labels is not None:
         labels = np.asarray(labels)
-        labels = labels.argmax(-1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.ravel()
+        labels = rarest(labels) if labels.ndim == 2 and labels.shape[1] > 1 else labels.ravel()
         if len(labels) != len(photos):
             raise ValueError(
                 "Invalid value for argument `labels`. Expected one for each photo. "

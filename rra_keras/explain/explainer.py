@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from rra_keras import answers
 from rra_keras.explain.cam import ClassActivation
 from rra_keras.measures.boxes import WHOLE, areas, whole
-from rra_keras.measures.calibration import probabilities
 from rra_keras.measures.maps import paste
 from rra_keras.measures.unknown import is_known
 from rra_keras.runs.collect import by_photo
@@ -24,7 +24,9 @@ class Explanation:
         maps = seen.maps_in_image(64)  # (2, M, 64, 64)
 
     Attributes:
-        classes: `(B,)`, the class that the maps are evidence for.
+        classes: `(B,)`, the class that the maps are evidence for: the answer.
+        part_classes: `(B, M)`, the same of each part; where a photo may have several labels, what
+            each part says itself.
         logits: `(B, C)`, the answer.
         scores: `(B,)`, how much each photo is like those of the classes.
         maps: `(B, M, h, w)`, evidence in each part.
@@ -40,9 +42,12 @@ class Explanation:
         part_names: the parts' names.
         temperature: what logits are divided by where they become probabilities.
         known_from: the least score of a photo that is of any of the classes; `None` for all.
+        answer: `"one"` of the classes, or `"any"` number of them.
+        thresholds: of `"any"`: the probability from which on each class is said, `(C,)`.
     """
 
     classes: np.ndarray
+    part_classes: np.ndarray
     logits: np.ndarray
     scores: np.ndarray
     maps: np.ndarray
@@ -58,6 +63,8 @@ class Explanation:
     part_names: tuple
     temperature: float
     known_from: float | None = None
+    answer: str = "one"
+    thresholds: object = None
 
     def __getitem__(self, index):
         """Return the explanation of some of the photos: a slice, a mask or integers."""
@@ -84,7 +91,18 @@ class Explanation:
 
     def probabilities(self):
         """Return the answer's probabilities, `(B, C)`."""
-        return probabilities(self.logits, self.temperature)
+        return answers.of(self.answer).probabilities(self.logits, self.temperature)
+
+    @property
+    def said(self):
+        """The classes that are said of each photo, the most probable first, a list of arrays."""
+        if self.answer == "one":
+            return list(self.classes[:, None])
+        shares = self.probabilities()
+        return [
+            np.array([c for c in np.argsort(-each, kind="stable") if each[c] >= self.thresholds[c]])
+            for each in shares
+        ]
 
     def maps_in_image(self, size):
         """Return each part's map in the photo, `(B, M, G, G)`, zero outside of its box.
@@ -161,6 +179,8 @@ class Explainer:
                 "weights": np.ones((count, 1), "float32"),
                 "part_names": ("whole photo",),
             }
+        parts.setdefault("part_classes", np.tile(classes[:, None], parts["weights"].shape[1]))
+        calibration = self.model.calibration
         none = {
             "objects": np.zeros((count, 0, 4), "float32"),
             "found": np.zeros((count, 0, 1, 4), "float32"),
@@ -174,15 +194,21 @@ class Explainer:
             logits=seen["logits"],
             scores=seen["score"][:, 0],
             **(none | parts),
-            temperature=self.model.calibration.temperature,
-            known_from=self.model.calibration.known_from,
+            temperature=calibration.temperature,
+            known_from=calibration.known_from,
+            answer=self.model.answer,
+            thresholds=calibration.thresholds if self.model.answer == "any" else None,
         )
 
     def _fixations(self, seen, classes, count):
         places = seen["boxes"].shape[1]
-        maps = self._part(seen["features"], np.tile(classes, places))  # (K · B, h, w)
+        part_classes = np.tile(classes[:, None], places)  # (B, K)
+        if self.model.answer == "any":
+            part_classes = seen["fixation_logits"].argmax(-1)
+        maps = self._part(seen["features"], part_classes.T.ravel())  # (K · B, h, w)
         edge = self.model.image_size
         return {
+            "part_classes": part_classes,
             "maps": by_photo({"maps": maps}, count)["maps"] if places > 1 else maps[:, None],
             "boxes": from_edge_to_edge(seen["read_boxes"], edge),
             "part_logits": seen["fixation_logits"],

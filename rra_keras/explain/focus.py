@@ -5,6 +5,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from rra_keras import answers
 from rra_keras.explain import fonts
 from rra_keras.explain.explainer import Explainer, between_centers
 from rra_keras.layers.zoom_crop import zoom_crop
@@ -35,7 +36,7 @@ def draw(model, images, labels, class_names, path, aspects=None, columns=6):
     Args:
         model: a classifier of this package.
         images: `(B, S, S, 3)`, RGB 0…255.
-        labels: `(B,)` integers, or `None` where they are not known.
+        labels: `(B,)` integers, or `(B, C)` of 0 and 1; `None` where they are not known.
         class_names: names in the order of the logits.
         path: file to write; its ending says the format.
         aspects: `(B,)`, each photo's width by its height; square unless given.
@@ -62,7 +63,9 @@ def draw_strips(
     top = 0.0
     with fonts.for_names(class_names):
         for i, strip in enumerate(strips):
-            label = None if labels is None else int(labels[i])
+            label = None if labels is None else np.flatnonzero(labels[i])
+            if label is not None and np.ndim(labels) == 1:
+                label = np.array([int(labels[i])])
             strip.draw(figure, (width, sum(heights)), top, label, class_names)
             top += strip.height
         figure.savefig(path, format=format)
@@ -118,17 +121,22 @@ class _Strip:
         """Draw the photo and its parts."""
         self.figure, self.size, self.start = figure, size, start
         seen = self.seen
-        answer = int(seen.classes[0])
+        said = seen.said[0]
         most = max(seen.maps[0, self.parts].max(), 1e-9)
         chosen = int(seen.chosen[0])
         axes = self.axes(0.03, _HEADER, self.photo[0] - 0.06, self.photo[1] - 0.06)
         photo(axes, self.image)
-        said = f"{short(class_names[answer])} {seen.probabilities()[0, answer]:.0%}"
-        if not seen.known[0]:
-            said = f"none of these (score {seen.scores[0]:.2f})"
-        right = bool(seen.known[0]) and label == answer
-        said, color = _verdict(said, right, None if label is None else class_names[label])
-        _title(axes, said, color, _FONT + 2, 5)
+        shares = seen.probabilities()[0]
+        text = ", ".join(f"{short(class_names[c])} {shares[c]:.0%}" for c in said)
+        known = bool(seen.known[0])
+        if not (known and len(said)):
+            text = f"none of these (score {seen.scores[0]:.2f})"
+        right = truth = None
+        if label is not None:
+            right = set(label) == set(said if known else ())
+            truth = ", ".join(class_names[c] for c in label) or "without a label"
+        text, color = _verdict(text, right, truth)
+        _title(axes, text, color, _FONT + 2, 5)
         side = len(self.image)
         if self.fixations or seen.maps.shape[1] > 1:
             for m in reversed(self.parts):
@@ -139,12 +147,12 @@ class _Strip:
                 outline(axes, seen.boxes[0, m] * side, _color(m), 2.4 if thick else 1.2)
         for place, m in enumerate(self.parts):
             if self.fixations:
-                self._fixation(place, m, most, answer, class_names, m == chosen)
+                self._fixation(place, m, most, class_names, m == chosen)
             else:
                 self._part(place, m, most)
         self._scale(most)
 
-    def _fixation(self, row, k, most, answer, class_names, chosen):
+    def _fixation(self, row, k, most, class_names, chosen):
         """Draw how a fixation closes in, what was read, and the evidence in it."""
         seen, tile = self.seen, self.tile
         y = self.top + row * tile * (1 + _TITLE) + tile * _TITLE
@@ -155,10 +163,8 @@ class _Strip:
             axes = self.axes(self.left + step * tile, y, height, height)
             photo(axes, cut(self.image, view, (VIEW, VIEW)))
             if step == 0:
-                best = int(seen.part_logits[0, k].argmax())
-                weight = f", weight {seen.weights[0, k]:.0%}" if len(self.parts) > 1 else ""
-                text = f"{k + 1}. {short(class_names[best], 22)}{weight}"
-                _title(axes, text, ANSWER if chosen else "black")
+                text = f"{k + 1}. {self._says(k, class_names)}"
+                _title(axes, text, ANSWER if chosen and seen.answer == "one" else "black")
             found = (seen.found[0, k, step].reshape(2, 2) - view[:2]) / (view[2:] - view[:2])
             outline(axes, found.ravel() * VIEW, "black", 2.2)
             outline(axes, found.ravel() * VIEW, "white", 1.4, linestyle=(0, (4, 3)))
@@ -169,6 +175,17 @@ class _Strip:
         photo(axes, crop, _color(k))
         axes = self.axes(x + width, y, width - 0.05, tile - 0.05)
         evidence(axes, crop, seen.maps[0, k], most, _color(k))
+
+    def _says(self, k, class_names):
+        """Return what a fixation says, and how much it counts."""
+        seen = self.seen
+        logits = seen.part_logits[0, k]
+        best = int(logits.argmax())
+        name = short(class_names[best], 22)
+        if seen.answer == "one":
+            return f"{name}, weight {seen.weights[0, k]:.0%}" if len(self.parts) > 1 else name
+        share = answers.of("any").probabilities(logits[best], seen.temperature)
+        return f"{name} {share:.0%}" if share >= seen.thresholds[best] else "nothing"
 
     def _part(self, place, m, most):
         """Draw the evidence in one part of a model without fixations."""

@@ -21,6 +21,8 @@ class Calibration(keras.layers.Layer):
 
     Args:
         dimensions: K, of that space; at most half of the features'.
+        answer: `"one"` of the classes; or `"any"` number of them, and a threshold for each, from
+            which on it is said.
         **kwargs: `keras.layers.Layer`'s own.
 
     Call arguments:
@@ -39,7 +41,7 @@ class Calibration(keras.layers.Layer):
     the largest logit in place of the energy.
     """
 
-    def __init__(self, dimensions=64, **kwargs):
+    def __init__(self, dimensions=64, answer="one", **kwargs):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         if dimensions < 1:
@@ -48,6 +50,7 @@ class Calibration(keras.layers.Layer):
                 f"Received: dimensions={dimensions}"
             )
         self.dimensions = dimensions
+        self.answer = answer
 
     def build(self, input_shape):
         width = input_shape[1][-1]
@@ -57,6 +60,8 @@ class Calibration(keras.layers.Layer):
         self.scale = self._weight("scale", ())
         self._temperature = self._weight("temperature", (), 1.0)
         self._known_from = self._weight("known_from", (), NONE)
+        if self.answer == "any":
+            self._thresholds = self._weight("thresholds", (input_shape[0][-1],), 0.5)
 
     def _weight(self, name, shape, value=0.0):
         initializer = keras.initializers.Constant(value)
@@ -91,6 +96,15 @@ class Calibration(keras.layers.Layer):
             )
         self._known_from.assign(NONE if value is None else value)
 
+    @property
+    def thresholds(self):
+        """Of `answer="any"`: the probability from which on each class is said, `(C,)`."""
+        return ops.convert_to_numpy(self._thresholds)
+
+    @thresholds.setter
+    def thresholds(self, values):
+        self._thresholds.assign(values)
+
     def learn(self, mean, directions, scale):
         """Take over the space of training photos' features.
 
@@ -117,4 +131,5 @@ class Calibration(keras.layers.Layer):
         return (input_shape[0][0], 1)
 
     def get_config(self):
-        return {**super().get_config(), "dimensions": self.dimensions}
+        own = {"dimensions": self.dimensions, "answer": self.answer}
+        return {**super().get_config(), **own}

@@ -20,7 +20,12 @@ class FixationAttention(keras.layers.Layer):
     Both numbers are weights of the layer: `temperature` is 1 and `sure_from` is never reached until
     they are set, as `train.py` does by the validation split.
 
+    With `answer="any"` a photo may be of several classes, each shown in another place. Then every
+    place is read that is not the object of an earlier one. The logit of a class, and the score, is
+    the greatest of all fixations', and all that were read weigh the same.
+
     Args:
+        answer: `"one"` of the classes, or `"any"` number of them.
         **kwargs: `keras.layers.Layer`'s own.
 
     Call arguments:
@@ -39,9 +44,10 @@ class FixationAttention(keras.layers.Layer):
     Source: the attention over looks of Shroff et al., "Focus Longer to See Better" (CVPRW 2020).
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, answer="one", **kwargs):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
+        self.answer = answer
 
     def build(self, input_shape):
         self._temperature = self._number("temperature", 1.0)
@@ -83,6 +89,8 @@ class FixationAttention(keras.layers.Layer):
             return self._outputs(logits, scores, weights, [logits], [scores], weights)
         by_place = ops.split(logits, count, axis=0)  # (B, C) each
         places_scores = ops.split(scores, count, axis=0)  # (B, 1) each
+        if self.answer == "any":
+            return self._most(by_place, places_scores, distinct)
         evidence = [ops.max(each, axis=-1, keepdims=True) for each in by_place]  # (B, 1) each
         going_on = ops.ones_like(evidence[0])
         counted, reads = [], 0.0 * going_on
@@ -100,6 +108,17 @@ class FixationAttention(keras.layers.Layer):
         answer = sum(share * each for share, each in zip(shares, by_place, strict=True))
         score = sum(share * each for share, each in zip(shares, places_scores, strict=True))
         return self._outputs(answer, score, weights, by_place, places_scores, reads)
+
+    def _most(self, by_place, places_scores, distinct):
+        """Return the outputs where each class is shown in a place of its own."""
+        logits, score = by_place[0], places_scores[0]  # the first always counts
+        for k in range(1, len(by_place)):
+            out = _OUT * (1.0 - distinct[:, k : k + 1])  # (B, 1)
+            logits = ops.maximum(logits, by_place[k] + out)
+            score = ops.maximum(score, places_scores[k] + out)
+        reads = ops.sum(distinct, axis=-1, keepdims=True)
+        weights = distinct / reads
+        return self._outputs(logits, score, weights, by_place, places_scores, reads)
 
     @staticmethod
     def _outputs(logits, score, weights, by_place, places_scores, reads):
@@ -126,3 +145,6 @@ class FixationAttention(keras.layers.Layer):
         return {
             name: keras.KerasTensor(shape, self.compute_dtype) for name, shape in shapes.items()
         }
+
+    def get_config(self):
+        return {**super().get_config(), "answer": self.answer}

@@ -29,8 +29,9 @@ class RecursiveAttention(keras.layers.Layer):
     3. A fixation that ends on the object of an earlier one (IoU of a half or more) is not
        `distinct`.
 
-    In training there is one fixation, the most voted. The boxes carry no gradient: the localizer
-    learns from boxes (`rra_keras.find_objects`), not from the classes.
+    In training there are `train_fixations` of them, the most voted: one unless told. The boxes
+    carry no gradient: the localizer learns from boxes (`rra_keras.find_objects`), not from the
+    classes.
 
     Args:
         trunk: a `keras.Model` from images `(B, g, g, 3)` to features `(B, h, w, D)`.
@@ -39,12 +40,13 @@ class RecursiveAttention(keras.layers.Layer):
         glance_size: side of the glance and of the views, pixels.
         max_refinements: most closer views of each box.
         max_fixations: places `K`.
+        train_fixations: places in training.
         crop_method: see `ZoomCrop`.
         **kwargs: `keras.layers.Layer`'s own.
 
     Call arguments:
         images: `(B, S, S, 3)`, RGB 0…255.
-        training: whether to make one fixation only.
+        training: whether to make only `train_fixations`.
 
     Output:
         A dict. `boxes` `(B, K, 4)`, `y0 x0 y1 x1` in [0, 1]; `votes` `(B, K)`, the share of the
@@ -74,6 +76,7 @@ class RecursiveAttention(keras.layers.Layer):
         max_refinements=1,
         max_fixations=1,
         crop_method="auto",
+        train_fixations=1,
         **kwargs,
     ):
         kwargs.setdefault("dtype", "float32")  # an edge needs it; the trunk has a policy of its own
@@ -82,6 +85,7 @@ class RecursiveAttention(keras.layers.Layer):
             ("glance_size", glance_size, 1),
             ("max_refinements", max_refinements, 0),
             ("max_fixations", max_fixations, 1),
+            ("train_fixations", train_fixations, 1),
         ):
             if value < least:
                 raise ValueError(
@@ -93,6 +97,7 @@ class RecursiveAttention(keras.layers.Layer):
         self.glance_size = glance_size
         self.max_refinements = max_refinements
         self.max_fixations = max_fixations
+        self.train_fixations = train_fixations
         self.crop_method = crop_method
         self.zoom_crop = ZoomCrop(glance_size, crop_method, dtype="float32", name="zoom_view")
         self.supports_jit = self.zoom_crop.supports_jit
@@ -103,7 +108,9 @@ class RecursiveAttention(keras.layers.Layer):
             self.localizer.build(self.trunk.compute_output_shape(glance))
 
     def call(self, images, training=None):
-        count = 1 if training else self.max_fixations
+        count = self.max_fixations
+        if training:
+            count = min(self.train_fixations, count)
         glance = shrink(images, self.glance_size)
         boxes, votes = self.propose(glance, count)  # (B, K, 4), (B, K)
         # A place is a batch of its own from here on, so that no tensor has an axis too many.
@@ -188,6 +195,7 @@ class RecursiveAttention(keras.layers.Layer):
             "max_refinements": self.max_refinements,
             "max_fixations": self.max_fixations,
             "crop_method": self.crop_method,
+            "train_fixations": self.train_fixations,
         }
 
     @classmethod

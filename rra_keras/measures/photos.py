@@ -48,12 +48,13 @@ def check_photos(photos, name="x"):
         )
 
 
-def check_labels(labels, num_classes):
-    """Raise if integer labels are of no class.
+def check_labels(labels, num_classes, answer="one"):
+    """Raise if integer labels are of no class, or labels of any number of classes not 0 and 1.
 
     Args:
-        labels: integers `(N,)` or `(N, 1)`; others pass.
+        labels: integers `(N,)` or `(N, 1)`; others pass. For `answer="any"` `(N, C)`.
         num_classes: classes C.
+        answer: `"one"` or `"any"` number of the classes.
 
     Raises:
         ValueError: naming the range.
@@ -64,6 +65,13 @@ def check_labels(labels, num_classes):
         check_labels([0, 2, 1], num_classes=3)
     """
     labels = np.asarray(labels)
+    if answer == "any":
+        if labels.ndim != 2 or labels.shape[1] != num_classes or not np.isin(labels, (0, 1)).all():
+            raise ValueError(
+                f"{INVALID}`y`. Expected 0 and 1 for each of {num_classes} classes, "
+                f"(N, {num_classes}). Received: shape {labels.shape}, {labels.dtype}"
+            )
+        return
     column = labels.ndim == 2 and labels.shape[1] == 1
     if not labels.size or labels.dtype.kind not in "iuf" or not (labels.ndim == 1 or column):
         return

@@ -60,6 +60,7 @@ def check_arguments(arguments):
             "max_fixations",
             "1, as the localizer has no method `propose`",
         )
+    check(arguments["answer"] in ("one", "any"), "answer", '"one" or "any"')
     train_from, weights = arguments["train_from"], arguments["weights"]
     check(
         weights is not None or train_from is None or not isinstance(backbone, str),

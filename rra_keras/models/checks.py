@@ -10,7 +10,7 @@ from rra_keras.measures.photos import INVALID, check_labels, check_photos
 _STRIDE = 8  # pixels between those that are looked at in batches of a data set
 
 
-def checked(x, y, num_classes):
+def checked(x, y, model):
     """Check what `fit`, `evaluate` or `predict` is given.
 
     Arrays and tensors are checked at once; batches of a `tf.data.Dataset` as they come, by some of
@@ -19,7 +19,7 @@ def checked(x, y, num_classes):
     Args:
         x: photos, or a data set of photos and labels.
         y: labels, or `None`.
-        num_classes: classes C.
+        model: a `Classifier`.
 
     Returns:
         `x`, or a data set that checks itself.
@@ -28,21 +28,21 @@ def checked(x, y, num_classes):
         ValueError: as `check_photos` and `check_labels`.
     """
     if hasattr(x, "element_spec") and hasattr(x, "map"):
-        return _checking(x, num_classes)
+        return _checking(x, model)
     if hasattr(x, "shape"):
         check_photos(x)
     if y is not None and not isinstance(y, dict):
-        check_labels(y, num_classes)
+        check_labels(y, model.num_classes, model.answer)
     return x
 
 
-def _checking(dataset, num_classes):
+def _checking(dataset, model):
     import tensorflow as tf
 
     def check(photos, labels=None):
         check_photos(photos)
         if labels is not None:
-            check_labels(labels, num_classes)
+            check_labels(labels, model.num_classes, model.answer)
         return np.bool_(True)
 
     def checked_batch(*batch):

@@ -74,6 +74,9 @@ class RRAClassifier(Classifier):
             is the trunk. `None` trains the whole encoder, with a frozen copy as the trunk.
         preprocess: layer from RGB 0…255 to what a handed-over backbone expects.
         crop_method: see `ZoomCrop`.
+        answer: `"one"` of the classes, by softmax; or `"any"` number of them, by sigmoids: labels
+            are then 0 and 1, `(B, C)`, all fixations are read in training too, and each class is
+            what its surest fixation says.
         weights: backbone weights: `"imagenet"`, a weights file, or `"random"`. `None` is random as
             well, but refused where `train_from` would freeze a named backbone's random weights.
         dtype: dtype policy to compute by, e.g. `"mixed_bfloat16"`; Keras' own unless given.
@@ -97,6 +100,7 @@ class RRAClassifier(Classifier):
         train_from=None,
         preprocess=None,
         crop_method="auto",
+        answer="one",
         weights=None,
         dtype=None,
         name="rra_classifier",
@@ -124,7 +128,7 @@ class RRAClassifier(Classifier):
             )
             pool = keras.layers.GlobalAveragePooling2D(name="pool")
             classifier = classifier_layer(num_classes, "classifier")
-            calibration = Calibration(name="calibration")
+            calibration = Calibration(answer=answer, name="calibration")
             attention = None
             if localizer is not None:
                 if train_from is None:
@@ -140,13 +144,14 @@ class RRAClassifier(Classifier):
                     max_refinements,
                     max_fixations,
                     crop_method,
+                    train_fixations=max_fixations if answer == "any" else 1,
                     name="recursive_attention",
                 )
                 localizer.trainable = True  # all of it, whatever it was, and then none of it:
                 localizer.trainable = False  # it learns from boxes, in `find_objects`
                 jitter = BoxJitter(name="box_jitter")
                 zoom_crop = ZoomCrop(crop_size, crop_method, name="zoom_crop")
-                fixation_attention = FixationAttention(name="fixation_attention")
+                fixation_attention = FixationAttention(answer, name="fixation_attention")
 
             # === Functional model ===
             images = keras.Input((image_size, image_size, 3), name="images")
@@ -164,9 +169,9 @@ class RRAClassifier(Classifier):
             logits = classifier(vector)  # (K · B, C)
             score = calibration([logits, vector])  # (K · B, 1)
             if attention:
-                answer = fixation_attention([logits, score, tensors["distinct"]])
-                logits, score = answer.pop("logits"), answer.pop("score")
-                tensors |= {"fixation_weights": answer.pop("weights"), **answer}
+                joined = fixation_attention([logits, score, tensors["distinct"]])
+                logits, score = joined.pop("logits"), joined.pop("score")
+                tensors |= {"fixation_weights": joined.pop("weights"), **joined}
             tensors["score"] = score
             tensors["logits"] = logits
             super().__init__(images, logits, name=name)
@@ -179,6 +184,8 @@ class RRAClassifier(Classifier):
         if attention:
             self.zoom_crop, self.fixation_attention = zoom_crop, fixation_attention
         self.num_classes, self.image_size, self.crop_size = num_classes, image_size, crop_size
+        self.answer = answer
+        self.accuracy_name = "mean_ap" if answer == "any" else "accuracy"
         self._tensors = tensors
         # Serialized: a model kept as an attribute would count as part of this one.
         self._arguments = {

@@ -6,10 +6,9 @@ import sys
 
 import numpy as np
 
+from rra_keras import answers
 from rra_keras.data.splits import by_turns
-from rra_keras.measures.calibration import calibration_errors, fit_temperature
-from rra_keras.measures.fixations import combine, fit_attention, reads
-from rra_keras.measures.predictions import accuracies, prediction_rows
+from rra_keras.measures.fixations import reads
 from rra_keras.measures.unknown import fit_known_score, fit_threshold, is_known
 from rra_keras.models import costs
 from rra_keras.runs import collect, files
@@ -58,24 +57,19 @@ def finish(config, run, source, model, clock, val_accuracy):
     # Both at once, as a model is traced but once.
     seen, labels = collect(model, [validation, test], names, config.batch_size)
     held_out = slice(validation.size)
-    extra = {}
+    extra, answer, calibration = {}, answers.of(model.answer), model.calibration
     if model.attention:
         attention = model.fixation_attention
-        temperature, sure_from = fit_attention(
-            seen["fixation_logits"][held_out], seen["distinct"][held_out], labels[held_out]
-        )
-        attention.temperature, attention.sure_from = temperature, sure_from
-        extra = _by_fixation(seen, labels, validation.size, temperature, sure_from)
-        seen["logits"], seen["score"], _ = combine(
-            seen["fixation_logits"],
-            seen["fixation_scores"],
-            seen["distinct"],
-            temperature,
-            sure_from,
-        )
+        places = ("fixation_logits", "fixation_scores", "distinct")
+        logits, _, distinct = (seen[name][held_out] for name in places)
+        answer.fit_attention(attention, logits, distinct, labels[held_out])
+        seen["logits"], seen["score"] = answer.combine(attention, *(seen[name] for name in places))
     scores = seen["score"].reshape(len(labels))
-    model.calibration.temperature = fit_temperature(seen["logits"][held_out], labels[held_out])
-    model.calibration.known_from = fit_threshold(scores[held_out])
+    answer.fit(calibration, seen["logits"][held_out], labels[held_out])
+    of_a_class = answer.labeled(labels[held_out])
+    calibration.known_from = fit_threshold(scores[held_out][of_a_class])
+    if model.attention:
+        extra = _by_fixation(model, seen, labels, validation.size)
     logits, scores = seen["logits"][validation.size :], scores[validation.size :]
     extra |= {
         f"test_{name.removesuffix('_logits')}_accuracy": float(
@@ -90,22 +84,13 @@ def finish(config, run, source, model, clock, val_accuracy):
     clock.start("model file")
     with run.replacing("model.keras") as path:
         model.save(path)
-    calibration = model.calibration
-    rows = prediction_rows(
-        logits,
-        scores,
-        source.class_names,
-        calibration.temperature,
-        calibration.known_from,
-        labels,
-        test.names,
-    )
+    rows = answer.rows(calibration, logits, scores, source.class_names, labels, test.names)
     run.write_text("test.csv", files.table(rows))
     clock.stop()
-    errors = calibration_errors(logits, labels, calibration.temperature)
+    figures = answer.figures(calibration, logits, labels)
     metrics = {
-        **{f"test_{name}": value for name, value in accuracies(logits, labels).items()},
-        **{f"test_{name}": value for name, value in errors.items()},
+        "answer": model.answer,
+        **{f"test_{name}": value for name, value in figures.items()},
         "test_known": float(is_known(scores, calibration.known_from).mean()),
         **extra,
         "temperature": calibration.temperature,
@@ -126,26 +111,25 @@ def finish(config, run, source, model, clock, val_accuracy):
     return metrics
 
 
-def _by_fixation(seen, labels, start, temperature, sure_from):
+def _by_fixation(model, seen, labels, start):
     """Return what more fixations are worth on the test split, and how many it took to be sure."""
+    attention, answer = model.fixation_attention, answers.of(model.answer)
     test = {name: values[start:] for name, values in seen.items()}
     labels = labels[start:]
-    accuracy = []
-    for count in range(1, test["distinct"].shape[1] + 1):
-        logits, *_ = combine(
-            test["fixation_logits"][:, :count],
-            test["fixation_scores"][:, :count],
-            test["distinct"][:, :count],
-            temperature,
-        )
-        accuracy.append(float(np.mean(logits.argmax(-1) == labels)))
+    places = [test[name] for name in ("fixation_logits", "fixation_scores", "distinct")]
+    sure_from, worth = attention.sure_from, []
+    attention.sure_from = None  # all of so many
+    for count in range(1, places[2].shape[1] + 1):
+        logits, _ = answer.combine(attention, *(values[:, :count] for values in places))
+        worth.append(answer.figures(model.calibration, logits, labels)[answer.monitor])
+    attention.sure_from = sure_from
     evidence = test["fixation_logits"].max(axis=-1)
     read = reads(evidence, test["distinct"], sure_from)
     return {
-        "test_accuracy_by_fixations": accuracy,
+        f"test_{answer.monitor}_by_fixations": worth,
         "test_reads": float(read.sum(axis=1).mean()),
         "test_refinements": float(test["refinements"][:, 0].mean()),
-        "attention_temperature": temperature,
+        "attention_temperature": attention.temperature,
         "sure_from": sure_from,
     }
 
@@ -162,10 +146,7 @@ def report_line(metrics, run_dir):
         metrics |= {"test_reads": 1.4, "seconds": 60}
         print(training.report_line(metrics, "runs/mine"))
     """
-    parts = [
-        f"Test accuracy {metrics['test_accuracy']:.1%}",
-        f"top-5 {metrics['test_top5_accuracy']:.1%}",
-    ]
+    parts = [answers.of(metrics.get("answer", "one")).headline(metrics)]
     if "test_reads" in metrics:
         parts.append(f"{metrics['test_reads']:.2f} fixations a photo")
     parts += [

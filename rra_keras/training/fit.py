@@ -7,7 +7,7 @@ import numpy as np
 
 from rra_keras.data import pipeline
 from rra_keras.data.augment import SMALLEST_CROP
-from rra_keras.models.base import CrossEntropy
+from rra_keras.models.base import BinaryCrossEntropy, CrossEntropy
 from rra_keras.runs.collect import progress_style
 from rra_keras.training import processes
 from rra_keras.training.checkpoint import Checkpoint
@@ -61,7 +61,7 @@ def train(config, prepared, model):
         run.write_text("labels.txt", "\n".join(source.class_names) + "\n")
 
     steps = pipeline.steps_per_epoch(source.splits["train"], config.batch_size)
-    _compile(config, model, steps)
+    _compile(config, model, steps, source.splits["train"])
     monitor = f"val_{model.accuracy_name}"
     stop = StopRequest()
     checkpoint = Checkpoint(run, monitor, steps, config.checkpoint_every, stop, number == 0)
@@ -77,20 +77,21 @@ def train(config, prepared, model):
         if config.precision != "float32" or count > 1 or _replicas(model) > 1:
             # What is tested and kept computes as a device will: alone, and in float32.
             model = model.from_config({**model.get_config(), "dtype": "float32"})
-            _compile(config, model, steps)
+            _compile(config, model, steps, source.splits["train"])
         checkpoint.restore_best(model)
         metrics = finish(config, run, source, model, clock, checkpoint.best)
     checkpoint.discard()
     return metrics
 
 
-def _compile(config, model, steps):
+def _compile(config, model, steps, training):
+    loss = CrossEntropy(config.label_smoothing)
+    if model.answer == "any":
+        weights = positive_weights(training) if config.class_weight else None
+        loss = BinaryCrossEntropy(config.label_smoothing, weights)
     strategy = getattr(model, "distribute_strategy", None)
     with strategy.scope() if strategy else contextlib.nullcontext():
-        model.compile(
-            make_optimizer(config, model, steps),
-            CrossEntropy(config.label_smoothing),
-        )
+        model.compile(make_optimizer(config, model, steps), loss)
         model.optimizer.build(model.trainable_variables)
 
 
@@ -133,7 +134,11 @@ def _fit(config, prepared, model, checkpoint):
         epochs=config.epochs,
         steps_per_epoch=checkpoint.steps_per_epoch,
         shuffle=False,
-        class_weight=balanced(training, model.num_classes) if config.class_weight else None,
+        class_weight=(
+            balanced(training, model.num_classes)
+            if config.class_weight and model.answer == "one"
+            else None
+        ),
         validation_data=pipeline.evaluation_batches(
             validation, model.image_size, config.batch_size
         ),
@@ -154,6 +159,20 @@ def balanced(split, num_classes):
     """
     counts = np.bincount(split.labels, minlength=num_classes)
     return {i: split.size / (num_classes * max(count, 1)) for i, count in enumerate(counts)}
+
+
+def positive_weights(split, most=10.0):
+    """Return how much more a photo of each class counts than one of others, where that is rare.
+
+    Args:
+        split: a `Split` of several labels a photo.
+        most: the greatest weight.
+
+    Returns:
+        C floats: photos without the class by those with it, from 1 to `most`.
+    """
+    share = split.labels.mean(axis=0)
+    return np.clip((1 - share) / np.maximum(share, 1e-9), 1.0, most).tolist()
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import os
 
 import keras
 
-from rra_keras import data
+from rra_keras import data, models
 from rra_keras.backbones import build_encoder, build_trunk
 from rra_keras.data import boxes
 from rra_keras.data.sources import Source
@@ -106,6 +106,11 @@ def prepare(
             f"{'; '.join(source.changes)}. --new_photos goes on with them, known ones staying in "
             "their splits"
         )
+    if source.answer == "any" and model_class(config.preset) is not models.RRAClassifier:
+        raise ValueError(
+            "Invalid value for `--preset`. Expected edge for photos of several labels. "
+            f"Received: {config.preset}"
+        )
     if config.boxes and not (resume and run.path("boxes.csv").is_file()):
         boxes.of_split(source, "train", config.boxes)
     _check_backbone(config)
@@ -185,6 +190,8 @@ def build(config, prepared, objects=None):
     strategy = prepared.strategy
     keras.utils.set_random_seed(config.seed)
     with strategy.scope() if strategy else contextlib.nullcontext():
+        if prepared.source.answer == "any":
+            given["answer"] = "any"
         model = model_class(config.preset)(
             num_classes=len(names), weights=config.weights, dtype=config.precision, **given
         )
