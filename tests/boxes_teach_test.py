@@ -142,7 +142,7 @@ def test_uncertain_objects_are_told_with_what_helps_and_sure_ones_are_not(tmp_pa
     assert said.splitlines()[1] == (
         "The objects are uncertain: in 42% of the photos another place is found once they are "
         f"mirrored or moved. Look at {tmp_path / 'objects.jpg'}. Boxes in two dozen photos help, "
-        f"drawn in two minutes: python -m rra_keras.boxes --run={tmp_path}"
+        f"drawn in two minutes: rra boxes {tmp_path}"
     )
     said = describe(objects_with(0.97), model, run)
     assert said == "The objects cover 4% of the photos on average: read at 160×320 pixels."

@@ -54,6 +54,7 @@ def test_training_writes_the_run(run):
     assert set(metrics) == {
         "test_accuracy",
         "test_top5_accuracy",
+        "answer",
         "test_accuracy_by_fixations",
         "test_reads",
         "test_refinements",

@@ -29,7 +29,7 @@ from rra_keras.discovery.probe import (
 from rra_keras.discovery.rounds import ELSEWHERE, Read, Round, read
 from rra_keras.discovery.views import make_viewer, see
 from rra_keras.layers import BoxLocalizer
-from rra_keras.layers.recursive_attention import refinements_for
+from rra_keras.layers.recursive_attention import glance_size_for, refinements_for
 from rra_keras.measures.boxes import intersection_over_union, whole
 
 PROBED = 600  # photos that hypotheses are compared on
@@ -52,7 +52,7 @@ def find_objects(
     *,
     weights="imagenet",
     train_from="auto",
-    glance_size=128,
+    glance_size=None,
     max_refinements=None,
     one_object=False,
     rounds=2,
@@ -96,7 +96,7 @@ def find_objects(
         backbone: that of the model; see `RRAClassifier`.
         weights: its weights, see `RRAClassifier`.
         train_from: first trainable block of the model; by the backbone unless given.
-        glance_size: side of the glance, pixels.
+        glance_size: side of the glance, pixels; by the photos' size unless given.
         max_refinements: most closer views of an object; by the photos' size unless given.
         one_object: each photo shows one object: do not find out whether reading it pays.
         rounds: most rounds of teaching the localizer by what was read.
@@ -129,7 +129,7 @@ def find_objects(
         fine_features=True,
     )
     trunk = build_trunk(encoder, train_from)
-    size = min(glance_size, side)
+    size = min(glance_size or glance_size_for(side), side)
     search = _Search(
         *(encoder, trunk, photos, labels, size, max_refinements, one_object, seed), Memory(memory)
     )

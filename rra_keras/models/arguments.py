@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from rra_keras.backbones import minimum_size
+from rra_keras.layers.recursive_attention import glance_size_for
 from rra_keras.layers.zoom_crop import as_pair
 
 
@@ -48,11 +49,12 @@ def check_arguments(arguments):
         )
         crop_size = as_pair(arguments["crop_size"], "crop_size")
         check(min(crop_size) >= least, "crop_size", at_least)
-        check(_is_integer(arguments["glance_size"], least), "glance_size", at_least)
         largest = arguments["image_size"]
+        glance_size = arguments["glance_size"] or glance_size_for(largest)
+        check(_is_integer(glance_size, least), "glance_size", at_least)
         for name, size in (
             ("crop_size", max(crop_size)),
-            ("glance_size", arguments["glance_size"]),
+            ("glance_size", glance_size),
         ):
             check(size <= largest, name, f"at most image_size={largest}")
         check(

@@ -12,7 +12,7 @@ from rra_keras.layers import (
     ZoomCrop,
 )
 from rra_keras.layers.boxes import grow_box
-from rra_keras.layers.recursive_attention import refinements_for
+from rra_keras.layers.recursive_attention import glance_size_for, refinements_for
 from rra_keras.layers.zoom_crop import as_pair
 from rra_keras.models.arguments import check_arguments, dtype_policy, revived, serialized
 from rra_keras.models.base import Classifier, classifier_layer, named
@@ -64,7 +64,8 @@ class RRAClassifier(Classifier):
         num_classes: classes `C`, at least 2.
         image_size: side `S` of the input, pixels; crops are cut at this resolution.
         crop_size: what is read, pixels: a side, or `(height, width)` in the objects' shape.
-        glance_size: side of the glance and of the closer views, pixels.
+        glance_size: side of the glance and of the closer views, pixels; by the photo's size unless
+            given: 128, and 192 for photos of 896 pixels and more.
         localizer: `"box"` for a `BoxLocalizer`; a layer that `RecursiveAttention` takes; or `None`
             for the plain backbone.
         max_refinements: most closer views of an object; by the photo's size unless given, one at
@@ -93,7 +94,7 @@ class RRAClassifier(Classifier):
         *,
         image_size=448,
         crop_size=224,
-        glance_size=128,
+        glance_size=None,
         localizer="box",
         max_refinements=None,
         max_fixations=4,
@@ -108,6 +109,8 @@ class RRAClassifier(Classifier):
         arguments = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         check_arguments(arguments)
         crop_size = as_pair(crop_size, "crop_size")
+        if glance_size is None:
+            glance_size = glance_size_for(image_size)
         if max_refinements is None:
             max_refinements = refinements_for(image_size)
         if localizer == "box":

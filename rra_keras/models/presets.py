@@ -4,6 +4,8 @@ import dataclasses
 import difflib
 import inspect
 
+from rra_keras.layers.recursive_attention import glance_size_for
+
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
@@ -27,7 +29,6 @@ PRESETS = {
         model={
             "backbone": "efficientnet_lite0",
             "image_size": 448,
-            "glance_size": 128,
             "localizer": "box",
             "max_fixations": 4,
             "train_from": "block_11",
@@ -86,7 +87,8 @@ def preset_model(name, model_class, overrides):
 
     1. Another backbone than the preset's is trained whole unless `train_from` is given.
     2. With `localizer=None` the backbone sees 224 pixels unless `image_size` is given.
-    3. The preset's own glance, and a crop that is not given, are no larger than the photo.
+    3. The glance, where it is not given, is by the photo's size (`glance_size_for`); a crop that is
+       not given is no larger than the photo.
 
     Args:
         name: a name in `PRESETS`.
@@ -115,8 +117,8 @@ def preset_model(name, model_class, overrides):
         arguments["train_from"] = overrides.get("train_from")
     if "localizer" in arguments and arguments["localizer"] is None:
         arguments["image_size"] = overrides.get("image_size", PLAIN_SIZE)
-    elif "glance_size" in arguments and "glance_size" not in overrides:
-        arguments["glance_size"] = min(arguments["glance_size"], arguments["image_size"])
+    elif "glance_size" in known and "glance_size" not in overrides:
+        arguments["glance_size"] = glance_size_for(arguments["image_size"])
     if "crop_size" not in arguments and arguments["image_size"] < CROP_SIZE:
         arguments["crop_size"] = arguments["image_size"]
     return arguments

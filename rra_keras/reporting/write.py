@@ -36,7 +36,9 @@ def training_command(config):
     own = {name: config["model"].get(name) for name in ("backbone", "localizer") if name in chosen}
     own = {name: value for name, value in own.items() if value != chosen[name]}
     usual = json.loads(json.dumps(dataclasses.asdict(configure(config["preset"], own))))
+    sized = configure(config["preset"], own | {"image_size": config["model"]["image_size"]}).model
     usual |= usual.pop("model") | {"preset": "edge"} | dict.fromkeys(own, "")
+    usual |= {name: sized[name] for name in ("glance_size",) if name in sized}
     given = config | config["model"]
     words = ["python", "train.py"]
     for name in ("preset", *(name for name in given if name not in ("preset", "model"))):
