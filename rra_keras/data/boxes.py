@@ -25,17 +25,20 @@ class Boxes:
         empty: `(N,)`, whether somebody said that there is no object.
         parts: `(N, P, 4)`, the P parts that together tell the class from its neighbors, or `None`.
         notes: lines on what was left out.
+        labels: `(N, M)`, the class that is said of each box, `None` where none is.
     """
 
     objects: np.ndarray
     empty: np.ndarray | None = None
     parts: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    labels: np.ndarray | None = None
 
     def __getitem__(self, index):
         """Return the boxes of some of the photos."""
-        empty, parts = (None if each is None else each[index] for each in (self.empty, self.parts))
-        return dataclasses.replace(self, objects=self.objects[index], empty=empty, parts=parts)
+        beside = {name: getattr(self, name) for name in ("empty", "parts", "labels")}
+        beside = {name: None if each is None else each[index] for name, each in beside.items()}
+        return dataclasses.replace(self, objects=self.objects[index], **beside)
 
     @property
     def known(self):
@@ -66,7 +69,8 @@ def read_boxes(path, names, size_of, labels=None):
         names: the photos' names, relative to the data folder, with slashes.
         size_of: name → `((height, width), turn)` of the upright photo and, where it is stored
             otherwise, a function from a box in the stored photo to the upright one, or `None`.
-        labels: the class name of each photo; boxes of another one of these classes are left out.
+        labels: the class name of each photo, or a tuple of several; boxes of another one of these
+            classes are left out.
 
     Returns:
         `Boxes`.
@@ -85,7 +89,9 @@ def read_boxes(path, names, size_of, labels=None):
         assert found.known.tolist() == [True, False]
     """
     drawn = [each for each in box_files.read(path) if each.boxes is not None]
-    index, classes = _Index(names), set(labels if labels is not None else ())
+    index = _Index(names)
+    of_photo = [each if isinstance(each, tuple) else (each,) for each in labels or ()]
+    classes = {name for each in of_photo for name in each}
     said, left_out, unmatched = {}, collections.Counter(), []
     examples = {}
     for each in drawn:
@@ -102,13 +108,13 @@ def read_boxes(path, names, size_of, labels=None):
         fractions = _fractions(each, names[place], size_of) if each.boxes else []
         for box, label in zip(fractions, each.labels, strict=True):
             problem = _problem(box)
-            if not problem and label in classes and label != labels[place]:
+            if not problem and label in classes and label not in of_photo[place]:
                 problem = "of another class"
             if problem:
                 left_out[problem] += 1
                 examples.setdefault(problem, f"{each.source}: {names[place]}")
             else:
-                kept.append(np.clip(box, 0, 1))
+                kept.append((np.clip(box, 0, 1), label))
         before = said[place][1] if place in said else []
         said[place] = (each, before + kept)
     if not said or not any(kept for _, kept in said.values()):
@@ -116,8 +122,10 @@ def read_boxes(path, names, size_of, labels=None):
     most = max(len(kept) for _, kept in said.values())
     objects = np.full((len(names), most, 4), np.nan)
     empty = np.zeros(len(names), bool)
+    of_box = np.full((len(names), most), None, object)
     for place, (each, kept) in said.items():
-        objects[place, : len(kept)] = np.reshape(kept, (-1, 4))
+        objects[place, : len(kept)] = np.reshape([box for box, _ in kept], (-1, 4))
+        of_box[place, : len(kept)] = [label if label in classes else None for _, label in kept]
         empty[place] = not each.boxes
     notes = [
         f"boxes left out, {problem}: {count}, e.g. {examples[problem]}"
@@ -127,7 +135,14 @@ def read_boxes(path, names, size_of, labels=None):
         notes.append(
             f"boxes of {len(unmatched)} photos that are not there, e.g. {unmatched[0].names[0]}"
         )
-    return Boxes(objects, empty, notes=tuple(notes))
+    return Boxes(objects, empty, notes=tuple(notes), labels=of_box)
+
+
+def _names(source, label):
+    """The class name of a photo's label, or a tuple of several."""
+    if np.ndim(label) == 0:
+        return source.class_names[label]
+    return tuple(source.class_names[c] for c in np.flatnonzero(label))
 
 
 def _nothing(path, names, unmatched, left_out, examples):
@@ -316,7 +331,7 @@ def of_split(source, split, path):
     # Of all splits at once: what another split holds is not missing.
     splits = list(source.splits.values())
     names = [name for each in splits for name in each.names]
-    labels = [source.class_names[label] for each in splits for label in each.labels]
+    labels = [_names(source, label) for each in splits for label in each.labels]
     found = read_boxes(path, names, sizes_in(source.name.removeprefix("folder:")), labels)
     start = sum(each.size for each in splits[: splits.index(whole)])
     mine = found[np.arange(start, start + whole.size)]
