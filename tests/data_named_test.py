@@ -97,6 +97,32 @@ def test_known_sets(monkeypatch, name, classes, own):
         assert [images.shape for images, _ in batches] == [(8, 16, 16, 3)] * 2
 
 
+def test_a_set_with_a_sequence_of_labels(tmp_path):
+    features = {
+        "image": tfds.features.Image(shape=(8, 8, 3)),
+        "labels": tfds.features.Sequence(tfds.features.ClassLabel(names=["crow", "jay", "owl"])),
+    }
+    birds = [[], [0], [2, 1], [1, 1], [0, 1, 2]]
+    images = [np.full((8, 8, 3), i, "uint8") for i in range(20)]
+    examples = [(i, {"image": image, "labels": birds[i % 5]}) for i, image in enumerate(images)]
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="flocks",
+        version="1.0.0",
+        features=tfds.features.FeaturesDict(features),
+        split_datasets={"train": examples, "test": examples[:5]},
+        data_dir=tmp_path,
+        disable_shuffling=True,
+    )
+    source = data.load("flocks", data_dir=tmp_path)
+    assert (source.answer, source.class_names) == ("any", ("crow", "jay", "owl"))
+    rows = [[0, 0, 0], [1, 0, 0], [0, 1, 1], [0, 1, 0], [1, 1, 1]]
+    test = source.splits["test"]
+    assert test.labels.tolist() == rows
+    assert [e["label"].numpy().tolist() for e in test.examples(None)] == rows
+    images, labels = next(iter(pipeline.training_batches(source.splits["train"], 8, 4)))
+    assert labels.shape == (4, 3)
+
+
 def test_a_set_with_two_splits(tmp_path):
     store(tmp_path, splits={"train": 20, "test": 6})
     source = data.load("tiny_birds", data_dir=tmp_path)
@@ -276,7 +302,10 @@ def test_birds_need_opencv_before_they_are_downloaded(tmp_path, monkeypatch):
         ("standford_dogs", "Received: dataset='standford_dogs'. Nearest: stanford_dogs"),
         ("synthetic_bird", "Nearest: synthetic_birds"),
         ("/photos", "'folder:PATH'. Received: dataset='/photos'"),
-        ("ag_news_subset", "images with one class label each. Received: 'ag_news_subset'"),
+        (
+            "ag_news_subset",
+            "images with a class label each, or a sequence of them. Received: 'ag_news_subset'",
+        ),
         ("coco/2017", "Received: 'coco' with the features image"),
     ],
 )

@@ -11,8 +11,9 @@ from conftest import SMALL_TRAINING, command, last_line, tensorflow_only
 from PIL import Image
 
 import rra_keras
-from rra_keras import evaluate, predict, report, train_command
+from rra_keras import data, evaluate, predict, report, train_command, training
 from rra_keras.measures import multilabel
+from rra_keras.training import read_boxes
 
 pytestmark = tensorflow_only("export and maps")
 COLORS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}
@@ -136,3 +137,41 @@ def test_positive_weights_let_rare_labels_count(run, album, tmp_path):
     )
     assert status == 2
     assert "`--preset`. Expected edge for photos of several labels" in last_line(errors)
+
+
+def test_boxes_that_say_their_label_are_read_first(album, tmp_path):
+    rows = ["file,y0,x0,y1,x1,label"]
+    for line in (album / "labels.csv").read_text().splitlines()[1:]:
+        file, names = line.split(",")
+        for k, name in enumerate(filter(None, names.split(";"))):
+            x0, x1 = (4 + 22 * k) / 72, (22 + 22 * k) / 72
+            rows.append(f"{file},{8 / 48},{x0},{32 / 48},{x1},{name}")
+    (tmp_path / "boxes.csv").write_text("\n".join(rows))
+    flags = [*SMALL_TRAINING, "--max_fixations=2", "--epochs=1", "--batch_size=4"]
+    where = (f"--dataset={album}", f"--run_dir={tmp_path / 'run'}")
+    status, printed, errors = command(
+        train_command.main, *where, f"--boxes={tmp_path / 'boxes.csv'}", *flags
+    )
+    assert status == 0, errors
+    assert "Reading the labeled boxes of " in printed
+    kept = rows_of((tmp_path / "run" / "boxes.csv").read_text())
+    assert {row["label"] for row in kept} == set(COLORS)
+
+
+def test_crops_are_cut_at_boxes_with_their_own_label(album, build):
+    source = data.load(str(album))
+    split = source.splits["train"]
+    rows = np.flatnonzero(split.labels.sum(axis=1) == 3)
+    boxes = np.full((len(rows), 3, 4), np.nan, "float32")
+    for k in range(3):
+        boxes[:, k] = [8 / 48, (4 + 22 * k) / 72, 32 / 48, (22 + 22 * k) / 72]
+    labels = np.tile(np.arange(3), (len(rows), 1))
+    config = training.configure("edge", {"image_size": 64}, dataset=str(album), augment="none")
+    model = build(answer="any")
+    batches = read_boxes.crops_at(split.subset(rows), boxes, labels, model, len(rows), config)
+    for (images, cut), there in batches.take(8).as_numpy_iterator():
+        assert set(there.sum(axis=1)) <= {0.0, 1.0}
+        for image, (y0, x0, y1, x1), row in zip(images, cut, there, strict=True):
+            if row.any():
+                y, x = int(32 * (y0 + y1)), int(32 * (x0 + x1))
+                assert image[y, x].argmax() == {0: 2, 1: 1, 2: 0}[int(row.argmax())]

@@ -87,7 +87,7 @@ def load(name, data_dir=None, seed=0) -> Source:
     stays = cache.fits(builder.info.dataset_size)
     return Source(
         name=name,
-        class_names=tuple(builder.info.features[label_key].names),
+        class_names=tuple(_class_names(builder.info.features[label_key])),
         splits={
             split: _split(split, sizes[split], stored[split], labels[split], boxes[split], stays)
             for split in ("train", "validation", "test")
@@ -114,17 +114,32 @@ def _builder(name, data_dir):
 def _keys(builder):
     """The names of the features that hold the image and its class."""
     features = builder.info.features
-    keys = builder.info.supervised_keys or ("image", "label")
-    kinds = (tfds.features.Image, tfds.features.ClassLabel)
-    if len(keys) != 2 or not all(
-        key in features and isinstance(features[key], kind)
-        for key, kind in zip(keys, kinds, strict=True)
-    ):
+    usual = ("image", "label" if "label" in features else "labels")
+    keys = builder.info.supervised_keys or usual
+    image, label = (features[key] if key in features else None for key in keys[:2])
+    if not (len(keys) == 2 and isinstance(image, tfds.features.Image) and _class_names(label)):
         raise ValueError(
-            f"Expected a set of images with one class label each. Received: {builder.name!r} "
-            f"with the features {', '.join(features)}"
+            "Expected a set of images with a class label each, or a sequence of them. Received: "
+            f"{builder.name!r} with the features {', '.join(features)}"
         )
     return keys
+
+
+def _class_names(label):
+    """The classes of a label's feature, or of a sequence of labels; `None` for other features."""
+    label = label.feature if isinstance(label, tfds.features.Sequence) else label
+    return label.names if isinstance(label, tfds.features.ClassLabel) else None
+
+
+def _as_label(builder, label_key):
+    """Return a function from what is stored to an int64 label, or to a row of 0 and 1."""
+    feature = builder.info.features[label_key]
+    if not isinstance(feature, tfds.features.Sequence):
+        return lambda label: tf.cast(label, tf.int64)
+    count = feature.feature.num_classes
+    return lambda labels: tf.reduce_max(
+        tf.concat([tf.zeros((1, count), tf.int64), tf.one_hot(labels, count, dtype=tf.int64)], 0), 0
+    )
 
 
 def _prepare(builder):
@@ -172,15 +187,17 @@ def _stored(builder, split, image_key, label_key):
         {image_key: True, label_key: True}, {image_key: tfds.decode.SkipDecoding()}
     )
     stored = builder.as_dataset(split=split, decoders=decoders, read_config=_in_order())
-    return stored.map(lambda example: (example[image_key], example[label_key]))
+    as_label = _as_label(builder, label_key)
+    return stored.map(lambda example: (example[image_key], as_label(example[label_key])))
 
 
 @_hushed()
 def _labels(builder, split, label_key):
-    """The labels of a split, int64, in stored order; its images are not parsed."""
+    """The labels of a split, int64 `(N,)` or `(N, C)`, in stored order; no image is parsed."""
     decoders = tfds.decode.PartialDecoding({label_key: True})
     stored = builder.as_dataset(split=split, decoders=decoders, read_config=_in_order())
-    labels = stored.map(lambda example: tf.cast(example[label_key], tf.int64))
+    as_label = _as_label(builder, label_key)
+    labels = stored.map(lambda example: as_label(example[label_key]))
     return np.concatenate(list(labels.batch(1024).as_numpy_iterator()))
 
 
@@ -250,7 +267,7 @@ def _split(name, size, stored, read_labels, read_boxes, stays):
             lambda index, example: {
                 "index": index,
                 "image": example[0],
-                "label": tf.cast(example[1], tf.int64),
+                "label": example[1],
             }
         )
 

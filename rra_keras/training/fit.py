@@ -13,13 +13,15 @@ from rra_keras.training import processes
 from rra_keras.training.checkpoint import Checkpoint
 from rra_keras.training.finish import finish
 from rra_keras.training.optimizer import make_optimizer
+from rra_keras.training.read_boxes import labeled_boxes, teach_reader
 from rra_keras.training.stop import StopRequest
 
 
 def train(config, prepared, model):
     """Train a model, test it once with its best weights, and write the run's files.
 
-    1. Go on from the run's state on disk, if there is one.
+    1. Go on from the run's state on disk, if there is one. A new training of photos with several
+       labels, and with boxes that say theirs, begins with reading these: see `read_boxes`.
     2. Fit; after each epoch, validate, and keep the weights that are best on validation.
     3. Test the best weights, once, and write what is left of them: see `finish`.
 
@@ -66,6 +68,12 @@ def train(config, prepared, model):
     stop = StopRequest()
     checkpoint = Checkpoint(run, monitor, steps, config.checkpoint_every, stop, number == 0)
     checkpoint.restore(model)
+    if model.answer == "any" and config.boxes and checkpoint.epoch == checkpoint.step == 0:
+        rows, boxes, labels = labeled_boxes(source, run.path("boxes.csv"))
+        if len(rows):
+            print(f"Reading the labeled boxes of {len(rows)} photos.", flush=True)
+            teach_reader(config, source.splits["train"].subset(rows), model, boxes, labels)
+            print("Reading whole photos.", flush=True)
     with _advice(config, checkpoint):
         if checkpoint.epoch < config.epochs:
             with stop:

@@ -110,12 +110,14 @@ def _given(config, run, source):
     train, known = source.splits["train"], int(boxes.known.sum())
     print(f"Boxes of {known} of {train.size} training photos are given.", flush=True)
     names = train.names or range(train.size)
+    said = np.full(boxes.objects.shape[:2], None) if boxes.labels is None else boxes.labels
     rows = [
-        [name, *(f"{edge:.6f}" for edge in box)]
-        for name, some in zip(names, boxes.objects, strict=True)
-        for box in some[~np.isnan(some[:, 0])]
+        [name, *(f"{edge:.6f}" for edge in box), label or ""]
+        for name, some, labels in zip(names, boxes.objects, said, strict=True)
+        for box, label in zip(some, labels, strict=True)
+        if not np.isnan(box[0])
     ]
-    run.write_text("boxes.csv", files.table(rows, _COLUMNS[:-1]))
+    run.write_text("boxes.csv", files.table(rows, [*_COLUMNS[:-1], "label"]))
     return boxes
 
 
