@@ -113,10 +113,10 @@ def _builder(name, data_dir):
 
 def _keys(builder):
     """The names of the features that hold the image and its class."""
-    features = builder.info.features
+    features = dict(builder.info.features)
     usual = ("image", "label" if "label" in features else "labels")
     keys = builder.info.supervised_keys or usual
-    image, label = (features[key] if key in features else None for key in keys[:2])
+    image, label = (features.get(key) for key in keys[:2])
     if not (len(keys) == 2 and isinstance(image, tfds.features.Image) and _class_names(label)):
         raise ValueError(
             "Expected a set of images with a class label each, or a sequence of them. Received: "
