@@ -54,15 +54,10 @@ def main(argv):
         from rra_keras.reporting import sample
         from rra_keras.reporting import write as reporting
 
-        if run.load_model().answer == "any":
-            raise ValueError(
-                "Invalid value for `--run`. Expected a run with one label a photo; `rra evaluate` "
-                f"measures others. Received: {run}, with several"
-            )
         source = run.load_data(_DATASET.value, _DATA_DIR.value, _SPLIT.value)
         cli.tell([*source.changes, *fonts.lacking(run.class_names)])
         split, boxes = sample.load(source, _SPLIT.value, _BOXES.value, _IMAGES.value)
-    reporting.write(
+    written = reporting.write(
         run,
         _DATASET.value or run.config["dataset"],
         split,
@@ -71,8 +66,7 @@ def main(argv):
         faithfulness_images=_FAITHFUL.value,
         batch_size=_BATCH_SIZE.value,
     )
-    names = ("report.html", "report.json", "label_issues.csv")
-    print("Written: " + ", ".join(str(run.path(name)) for name in names))
+    print("Written: " + ", ".join(map(str, written)))
     return 0
 
 

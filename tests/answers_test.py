@@ -12,6 +12,7 @@ from rra_keras.layers import Calibration, FixationAttention
 from rra_keras.measures import labels as label_measures
 from rra_keras.measures import multilabel
 from rra_keras.models.base import BinaryCrossEntropy, MeanAveragePrecision
+from rra_keras.reporting import several
 
 RNG = np.random.default_rng(0)
 
@@ -165,3 +166,20 @@ def test_thresholds_are_a_layer_s_weights():
 def _built(calibration):
     calibration.build([(None, 3), (None, 8)])
     return calibration
+
+
+def test_a_report_counts_each_label():
+    about = layer(thresholds=np.array([0.5, 0.5]))
+    logits = np.array([[3.0, 3.0], [3.0, -1.0], [2.0, 1.0], [-3.0, -3.0]])
+    labels = np.array([[1, 1], [1, 0], [1, 0], [0, 1]])
+    first, second = several.classes(about, logits, labels, ["a", "b"])
+    assert (first["images"], first["recall"], first["precision"], first["ap"]) == (3, 1, 1, 1)
+    assert (second["images"], second["recall"], second["precision"]) == (2, 0.5, 0.5)
+    assert (second["f1"], second["threshold"]) == (0.5, 0.5)
+    assert several.together(about, logits, labels, ["a", "b"]) == [
+        {"a": "a", "b": "b", "there": 1, "said": 2}
+    ]
+    assert several.surest_errors(about, logits, labels, 3) == [3, 2]  # 0.05 against 0.73
+    reliable = several.reliability(about, logits, labels)
+    assert reliable["mean_right"] == 6 / 8
+    assert sum(reliable["count"]) == 8

@@ -102,10 +102,28 @@ def test_it_is_measured(run):
     assert "one label a photo" in errors
 
 
-def test_a_report_is_for_one_label(run):
-    status, _, errors = command(report.main, run[0])
-    assert (status, len(errors.splitlines())) == (2, 1)
-    assert "one label a photo" in errors
+def test_the_report_is_of_each_label(decided):
+    directory = decided.directory
+    status, printed, errors = command(report.main, directory, "--faithfulness_images=0")
+    assert status == 0, errors
+    assert last_line(printed) == f"Written: {directory}/report.html, {directory}/report.json"
+    figures = json.loads((directory / "report.json").read_text())
+    measured = decided.evaluate()
+    assert list(figures["tiles"].values()) == pytest.approx(
+        [measured[name] for name in ("mean_ap", "f1_micro", "all_right")], abs=1e-6
+    )
+    by_label = {row["name"]: row for row in figures["classes"]}
+    assert [by_label[name]["threshold"] for name in COLORS] == pytest.approx([0.2, 0.8, 0.1])
+    assert by_label["green"]["recall"] == 0.0
+    assert by_label["red"]["recall"] == 1.0
+    assert np.mean([row["ap"] for row in by_label.values()]) == pytest.approx(measured["mean_ap"])
+    assert [row["accuracy"] for row in figures["by_fixation"]["rows"]][-1] == pytest.approx(
+        measured["mean_ap"]
+    )
+    page = (directory / "report.html").read_text()
+    for words in ("Labels together", "said from", "mean AP, by so many"):
+        assert words in page
+    assert "Confused pairs" not in page
 
 
 def test_the_device_says_the_same(decided, album, tmp_path):

@@ -61,6 +61,14 @@ class AnyOf:
         """Return which photos are of any of the classes, `(N,)` booleans."""
         return np.asarray(labels).any(axis=-1)
 
+    def tiles(self, figures):
+        """Return what stands first in a report: names and values."""
+        return {
+            "mean average precision": figures["mean_ap"],
+            "F1": figures["f1_micro"],
+            "every label right": figures["all_right"],
+        }
+
     def headline(self, metrics):
         """Return a run's result in a few words, of `metrics.json`."""
         return (

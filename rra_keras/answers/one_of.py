@@ -44,6 +44,10 @@ class OneOf:
         """Return which photos are of any of the classes, `(N,)` booleans."""
         return np.ones(len(labels), bool)
 
+    def tiles(self, figures):
+        """Return what stands first in a report: names and values."""
+        return {"accuracy": figures["accuracy"], "top 5": figures["top5_accuracy"]}
+
     def headline(self, metrics):
         """Return a run's result in a few words, of `metrics.json`."""
         return (

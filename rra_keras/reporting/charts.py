@@ -44,7 +44,8 @@ def training(history):
     figure = Figure(figsize=(2 * _SIZE[0], _SIZE[1]), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = np.arange(1, len(history) + 1)
-    for axes, ending in ((left, "accuracy"), (right, "loss")):
+    first = "mean_ap" if "mean_ap" in history[0] else "accuracy"
+    for axes, ending in ((left, first), (right, "loss")):
         for split, style in (("val_", "o-"), ("", ":")):
             key = next(
                 (k for k in (split + ending, f"{split}logits_{ending}") if k in history[0]), 0
@@ -53,7 +54,8 @@ def training(history):
                 values = [float(row[key]) for row in history]
                 label = "validation" if split else "training"
                 axes.plot(epochs, values, style, color=BLUE, ms=3, label=label)
-        axes.set(xlabel="epoch", ylabel=ending, ylim=(0, None))
+        name = ending.replace("mean_ap", "mean average precision")
+        axes.set(xlabel="epoch", ylabel=name, ylim=(0, None))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False, fontsize=7)
     left.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

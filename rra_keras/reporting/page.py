@@ -40,7 +40,7 @@ def render(figures, strips, pairs, doubted):
     drawn = {"reliability": charts.reliability(figures["calibration"])}
     if figures["training"]["history"]:
         drawn["training"] = charts.training(figures["training"]["history"])
-    if figures["by_fixation"] and len(figures["by_fixation"]["rows"]) > 1:
+    if figures["by_fixation"] and len(figures["by_fixation"]["curve"]) > 1:
         drawn["fixations"] = charts.fixations(figures["by_fixation"]["curve"])
     if figures["faithfulness"]:
         drawn["faithfulness"] = charts.faithfulness(figures["faithfulness"]["maps"])

@@ -62,7 +62,7 @@ def refinement_table(seen, labels, own, others, boxes=None):
 
     Args:
         seen: the `Explanation` of N photos.
-        labels: `(N,)` integers.
+        labels: `(N,)` integers, or `(N, C)` of 0 and 1.
         own: `(N, 1 + R, C)`, logits of the photos read at the box of each.
         others: `(N, 1 + R, C)`, the same at another photo's box.
         boxes: `(N, M, 4)`, the objects' true boxes, NaN where there are fewer; or `None`.
@@ -81,11 +81,20 @@ def refinement_table(seen, labels, own, others, boxes=None):
                 "needed": float(np.mean(seen.refinements[:, 0] >= r)),
                 "area": float(areas(box).mean()),
                 "found": _found(box[:, None], boxes),
-                "accuracy": float(np.mean(own[:, r].argmax(-1) == labels)),
-                "elsewhere": float(np.mean(others[:, r].argmax(-1) == labels)),
+                "accuracy": _right(own[:, r], labels),
+                "elsewhere": _right(others[:, r], labels),
             }
         )
     return rows
+
+
+def _right(logits, labels):
+    """Return how often the greatest logit is the photo's label, or one of its labels."""
+    first = logits.argmax(-1)
+    if np.ndim(labels) == 1:
+        return float(np.mean(first == labels))
+    has_any = labels.any(axis=1)
+    return float(np.mean(labels[np.arange(len(labels)), first][has_any]))
 
 
 def fixation_table(seen, labels, temperature, boxes=None):
@@ -137,7 +146,7 @@ def fixation_table(seen, labels, temperature, boxes=None):
         "reads": float(read.sum(axis=1).mean()),
         "first": rows[0]["accuracy"],
         "entropy": uneven,
-        "objects_found": _objects_found(np.where(read[..., None], seen.objects, 0.0), boxes),
+        "objects_found": objects_found(np.where(read[..., None], seen.objects, 0.0), boxes),
     }
 
 
@@ -181,7 +190,7 @@ def _found(found, boxes):
     return float(np.mean(_overlaps(found[known], boxes[known]).max(axis=(1, 2)) >= FOUND))
 
 
-def _objects_found(found, boxes):
+def objects_found(found, boxes):
     """Return the share of the true boxes `(N, M, 4)` that one of `(N, K, 4)` is."""
     if boxes is None or np.isnan(boxes).all():
         return None

@@ -12,14 +12,14 @@ import sys
 import numpy as np
 from tqdm import tqdm
 
+from rra_keras import answers
 from rra_keras.data import pipeline
 from rra_keras.explain import focus
 from rra_keras.explain.explainer import Explainer, Explanation
 from rra_keras.measures import calibration, confusion
 from rra_keras.measures.doubts import doubt_rows, doubted_labels
-from rra_keras.measures.predictions import accuracies
 from rra_keras.models.presets import PRESETS
-from rra_keras.reporting import page, sample, tables
+from rra_keras.reporting import page, sample, several, tables
 from rra_keras.runs import files
 from rra_keras.runs.collect import by_photo
 from rra_keras.training.config import configure
@@ -77,6 +77,8 @@ def look(model, split, batch_size=16):
 def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_size=16):
     """Measure a run on a split; write `report.html`, `report.json` and `label_issues.csv` into it.
 
+    The last only where a photo has one label.
+
     Args:
         run: a finished `Run`.
         dataset: name of the data set.
@@ -85,28 +87,39 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
         strips: strips of images spread evenly, and of errors.
         faithfulness_images: images to measure faithfulness on; 0 for none.
         batch_size: images at a time.
+
+    Returns:
+        The paths of what was written.
     """
     model = run.load_model()
     names = run.class_names
     seen, labels, distinct, read = look(model, split, batch_size)
-    temperature = model.calibration.temperature
-    probabilities = calibration.probabilities(seen.logits, temperature)
-    matrix = confusion.confusion_matrix(labels, seen.logits.argmax(-1), len(names))
-    chosen = {
-        "spread": sample.spread(split.size, strips).tolist(),
-        "errors": confusion.surest_errors(labels, probabilities, strips),
-    }
-    pairs = _pairs(matrix, labels, probabilities, names)
+    layer, answer = model.calibration, answers.of(model.answer)
+    temperature = layer.temperature
+    probabilities = answer.probabilities(seen.logits, temperature)
+    if model.answer == "one":
+        matrix = confusion.confusion_matrix(labels, seen.logits.argmax(-1), len(names))
+        errors = confusion.surest_errors(labels, probabilities, strips)
+        pairs, together = _pairs(matrix, labels, probabilities, names), []
+        classes, doubted = _classes(matrix, names), doubted_labels(labels, probabilities)
+        reliable = _calibration(seen.logits, labels, temperature)
+    else:
+        about = (layer, seen.logits, labels)
+        errors = several.surest_errors(*about, strips)
+        pairs, together = [], several.together(*about, names)
+        classes, doubted = several.classes(*about, names), np.zeros(0, int)
+        reliable = several.reliability(*about)
+    chosen = {"spread": sample.spread(split.size, strips).tolist(), "errors": errors}
     faithful = (
         sample.spread(split.size, faithfulness_images) if faithfulness_images else np.zeros(0, int)
     )
     wanted = {*chosen["spread"], *chosen["errors"], *faithful.tolist()}
     wanted |= {photo["index"] for pair in pairs for photo in pair["photos"]}
-    doubted = doubted_labels(labels, probabilities)
     wanted |= set(doubted[:_DOUBTED].tolist())
     images = sample.read(split, model.image_size, wanted)
 
     config, metrics = run.config, run.metrics or {}
+    measured = answer.figures(layer, seen.logits, labels)
     known_boxes = None if boxes is None else boxes.objects
     figures = {
         "run": str(run),
@@ -118,12 +131,15 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
         "command": metrics.get("command") or training_command(config),
         "report_command": shlex.join(["python", "-m", "rra_keras.report", *sys.argv[1:]]),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "accuracy": accuracies(seen.logits, labels),
-        "calibration": _calibration(seen.logits, labels, temperature),
-        "unknown": _unknown(seen, labels),
-        "classes": _classes(matrix, names),
+        "answer": model.answer,
+        "accuracy": {k: v for k, v in measured.items() if not k.startswith("calibration")},
+        "tiles": answer.tiles(measured),
+        "calibration": reliable,
+        "unknown": _unknown(seen, answer.right(layer, seen.logits, labels) < 1),
+        "classes": classes,
+        "together": together,
         "confused_pairs": [{k: v for k, v in pair.items() if k != "photos"} for pair in pairs],
-        "errors": [_answer(seen, split, i, labels, probabilities, names) for i in chosen["errors"]],
+        "errors": [_answer(seen, split, i, labels, probabilities, names) for i in errors],
         "label_issues": {
             "count": len(doubted),
             "first": [
@@ -132,7 +148,9 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
                 for i in doubted[:_DOUBTED]
             ],
         },
-        "refinements": tables.refinement_table(seen, labels, *read, known_boxes) if read else None,
+        "refinements": (
+            tables.refinement_table(seen, labels, *read, known_boxes) if read else None
+        ),
         "by_fixation": _by_fixation(model, seen, labels, distinct, known_boxes) if read else None,
         "by_step": tables.step_table(seen, labels) if hasattr(model, "steps") else None,
         "localization": None if boxes is None else _localization(seen, boxes),
@@ -160,12 +178,23 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
     figures = _plain(figures)
     thumbnails = [page.webp(*images[i], _THUMBNAIL) for i in doubted[:_DOUBTED]]
     run.write_text("report.html", page.render(figures, drawn, pairs, thumbnails))
-    rows = doubt_rows(doubted, labels, probabilities, names, split.names)
-    run.write_text("label_issues.csv", files.table(*rows))
     run.write_json("report.json", figures)
+    written = ["report.html", "report.json"]
+    if model.answer == "one":
+        rows = doubt_rows(doubted, labels, probabilities, names, split.names)
+        run.write_text("label_issues.csv", files.table(*rows))
+        written.append("label_issues.csv")
+    return [run.path(name) for name in written]
 
 
 def _by_fixation(model, seen, labels, distinct, boxes):
+    if model.answer == "any":
+
+        def found(count):
+            places = np.where(distinct[:, :count, None] > 0, seen.objects[:, :count], 0.0)
+            return tables.objects_found(places, boxes)
+
+        return several.fixation_table(seen, distinct, labels, found)
     temperature = model.fixation_attention.temperature
     return tables.fixation_table(seen, labels, temperature, boxes) | {
         "curve": tables.cost_curve(seen.part_logits, distinct, labels, temperature),
@@ -181,26 +210,27 @@ def _calibration(logits, labels, temperature):
         **calibration.calibration_errors(logits, labels, temperature),
         "temperature": temperature,
         "mean_confidence": float(confidence.mean()),
+        "mean_right": float((probabilities.argmax(-1) == labels).mean()),
         **{name: values.tolist() for name, values in groups.items()},
     }
 
 
 def _answer(seen, split, i, labels, probabilities, names):
+    there = [labels[i]] if seen.answer == "one" else np.flatnonzero(labels[i])
     return {
         "image": _name(split, i),
-        "label": names[labels[i]],
-        "answer": names[probabilities[i].argmax()],
+        "label": ";".join(names[c] for c in there),
+        "answer": ";".join(names[c] for c in seen.said[i]),
         "probability": float(probabilities[i].max()),
         "score": float(seen.scores[i]),
         "known": bool(seen.known[i]),
     }
 
 
-def _unknown(seen, labels):
+def _unknown(seen, wrong):
     """Return how many photos are none of the classes to the model, and of which it was wrong."""
     if seen.known_from is None:
         return None
-    wrong = seen.logits.argmax(-1) != labels
     return {
         "known_from": seen.known_from,
         "known": float(seen.known.mean()),
@@ -251,8 +281,10 @@ def _drawn(seen, model, image, aspect, label, names, name):
         about = (seen, model.crop_size, image[None], label, names, file, [aspect], columns)
         focus.draw_strips(*about, format="webp")
         strip[form] = file.getvalue()
-    answer = names[int(seen.classes[0])] if seen.known[0] else "none of these"
-    right = seen.known[0] and seen.classes[0] == label[0]
+    said = seen.said[0] if seen.known[0] else []
+    answer = ", ".join(names[c] for c in said) or "none of these"
+    there = [label[0]] if seen.answer == "one" else np.flatnonzero(label[0])
+    right = set(said) == set(there)
     strip["alt"] = f"{answer}, {'right' if right else 'wrong'}"
     return strip
 
