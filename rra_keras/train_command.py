@@ -15,6 +15,7 @@ from rra_keras import RRAClassifier, cli, quiet
 from rra_keras.models import TwoStreamClassifier
 from rra_keras.models.presets import PRESETS
 from rra_keras.training.config import Config, configure, default_run_dir
+from rra_keras.training.final import final_config
 
 FLAGS = flags.FlagValues()
 
@@ -93,6 +94,15 @@ def make_config():
     Raises:
         ValueError: if a value is out of range.
     """
+    if FLAGS.final:
+        others = given(MODEL) | given(PAPER) | given(CONFIG)
+        del others["final"]
+        if others:
+            raise ValueError(
+                "Invalid value for `--final`. Expected no other options, as they are those of "
+                f"{FLAGS.final}. Received: {', '.join(f'--{name}' for name in others)}"
+            )
+        return final_config(FLAGS.final)
     model = given(MODEL) | given(PAPER)
     if "crop_size" in model:
         sides = model["crop_size"].split("x")
@@ -188,8 +198,8 @@ def report(run):
         print("No focus.png: Grad-CAM by tf-keras-vis needs the TensorFlow backend.")
         return 0
     with cli.bad_input_exits():
-        source = run.source or run.load_data()
-        cli.tell(trained.draw_focus(run, source.splits["test"]))
+        splits = (run.source or run.load_data()).splits
+        cli.tell(trained.draw_focus(run, splits.get("test", splits["train"])))
     print(f"Drawn: {run.path('focus.png')}")
     return 0
 

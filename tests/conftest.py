@@ -34,7 +34,7 @@ SAME_UNDER_JAX = (
     "backbones classifier_arguments commands resume "  # Keras' layers, flags, files
     "devices explain_focus explain_explainer report "  # TensorFlow alone
     "classify export export_limits web "
-    "label_file several_labels_run trained typing wheel "  # files, a whole run, what is installed
+    "final label_file several_labels_run trained typing wheel "  # files, whole runs, packages
     "imports processes"  # start processes under JAX themselves
 ).split()
 

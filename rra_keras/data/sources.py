@@ -146,6 +146,52 @@ class Split:
         )
 
 
+def joined(name, parts) -> Split:
+    """Return several splits as one: all of the first, then all of the next.
+
+    A seed gives each part its own order, and draws from which part the next example comes.
+
+    Example:
+        both = data.sources.joined("train", [split, source.splits["test"]])
+        assert both.size == split.size + source.splits["test"].size
+
+    Args:
+        name: of the whole.
+        parts: `Split`s.
+    """
+    sizes = [part.size for part in parts]
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    which = np.repeat(np.arange(len(parts)), sizes)
+
+    def entries(seed):
+        import tensorflow as tf
+
+        def moved(part, start):
+            return part.examples(seed).map(lambda e: {**e, "index": e["index"] + start})
+
+        choices = tf.constant(which, tf.int64)
+        if seed is not None:
+            key = tf.stack([tf.cast(seed, tf.int64), 1])
+            choices = tf.random.experimental.stateless_shuffle(choices, key)
+        return tf.data.Dataset.choose_from_datasets(
+            [moved(part, start) for part, start in zip(parts, starts, strict=False)],
+            tf.data.Dataset.from_tensor_slices(choices),
+            stop_on_empty_dataset=False,
+        )
+
+    def all_of(values):
+        return None if None in values else tuple(each for some in values for each in some)
+
+    return Split(
+        name,
+        int(starts[-1]),
+        entries,
+        names=all_of([part.names for part in parts]),
+        read_labels=lambda: np.concatenate([part.labels for part in parts]),
+        contents=all_of([part.contents for part in parts]),
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Source:
     """A data set: its classes and its three splits.

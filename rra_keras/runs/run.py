@@ -168,6 +168,13 @@ class Run:
             OSError: if files cannot be read.
         """
         config = self.config
+        if config.get("final") and dataset is None:
+            if split:
+                raise ValueError(
+                    "Invalid value for `--run`. Expected a run that has photos to be measured on, "
+                    f"such as {config['final']}. Received: {self}, which was trained on all"
+                )
+            return Run.open(config["final"]).load_data(data_dir=data_dir)
         dataset = dataset and data.full_name(dataset)
         own = dataset is None or dataset == config["dataset"]
         name = self._own_folder() if own else dataset

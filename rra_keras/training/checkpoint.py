@@ -34,7 +34,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     Args:
         run: the `Run` to write to.
-        monitor: the figure that is best when it is greatest.
+        monitor: the figure that is best when it is greatest; `None`: the last epoch is best.
         steps_per_epoch: steps of a whole epoch.
         every: steps between two states; `None` for one each epoch.
         stop: a `StopRequest`.
@@ -133,8 +133,8 @@ class Checkpoint(keras.callbacks.Callback):
         self.model.stop_training = False
         self.epoch, self.step = epoch + 1, 0
         self._history.append({"epoch": epoch, **{k: float(logs[k]) for k in sorted(logs)}})
-        better = self.best is None or logs[self.monitor] > self.best
-        if better:
+        better = None in (self.best, self.monitor) or logs[self.monitor] > self.best
+        if better and self.monitor:
             self.best = float(logs[self.monitor])
         if self.writes:
             self.run.write_text("history.csv", files.table(self._history))

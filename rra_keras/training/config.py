@@ -35,6 +35,8 @@ class Config:
         weights: Backbone weights: `imagenet`, `random` or a file.
         init_from: Directory of a finished run to go on from, with the same layers: its weights,
             its knowledge of where to look and, by name, of the classes that stay.
+        final: Directory of a run that was measured: train on all of its photos, those of its test
+            too, as it was trained, before it is used. Nothing is left to measure the result on.
         one_object: Each photo shows one object: read it, without finding out from the labels
             whether that pays.
         boxes: Where the objects are in all training photos or in any few: a box file (CSV, COCO or
@@ -73,6 +75,7 @@ class Config:
     model: dict
     weights: str = "imagenet"
     init_from: str | None = None
+    final: str | None = None
     one_object: bool = False
     boxes: str | None = None
     rounds: int = 2
@@ -168,5 +171,7 @@ def default_run_dir(config):
     # Of a Windows path, too; no system takes the letters that are left out.
     dataset = re.split(r"[/\\:]", config.dataset.rstrip("/\\"))[-1]
     dataset = re.sub(r'[<>"|?*]', "", dataset) or "photos"
+    if config.final:
+        return f"{config.final.rstrip('/')}-final"
     plain = "localizer" in config.model and config.model["localizer"] is None
     return f"runs/{dataset}-{'plain' if plain else config.preset}-seed{config.seed}"

@@ -11,7 +11,8 @@ from rra_keras.data.splits import by_turns
 from rra_keras.measures.fixations import reads
 from rra_keras.measures.unknown import fit_known_score, fit_threshold, is_known
 from rra_keras.models import costs
-from rra_keras.runs import collect, files
+from rra_keras.runs import Run, collect, files
+from rra_keras.training.final import take_calibration
 
 KNOWN_PHOTOS = 500  # enough for a space of 64 dimensions
 _PACKAGES = ("rra-keras", "keras", "tensorflow", "keras-cv", "tensorflow-datasets")
@@ -37,18 +38,22 @@ def finish(config, run, source, model, clock, val_accuracy):
     Returns:
         The content of `metrics.json`.
     """
-    train, validation, test = (source.splits[name] for name in ("train", "validation", "test"))
-    print(
-        "Calibrating on validation, and testing, once, with the weights that were best there:",
-        flush=True,
-    )
+    train = source.splits["train"]
+    if not config.final:
+        print(
+            "Calibrating on validation, and testing, once, with the weights that were best there:",
+            flush=True,
+        )
     clock.start("calibration and test")
     some = train.subset(by_turns(train.labels, KNOWN_PHOTOS, config.seed))
     names = ("fixation_logits" if model.attention else "logits", "vector")
     seen, _ = collect(model, some, names, config.batch_size)
     first = [values[:, 0] if values.ndim == 3 else values for values in seen.values()]
     model.calibration.learn(*fit_known_score(*first, model.calibration.dimensions))
+    if config.final:
+        return _unmeasured(config, run, source, model, clock)
 
+    validation, test = source.splits["validation"], source.splits["test"]
     names = ("logits", "score")
     if model.attention:
         names = ("fixation_logits", "fixation_scores", "distinct", "refinements")
@@ -79,14 +84,8 @@ def finish(config, run, source, model, clock, val_accuracy):
         if name in seen
     }
     labels = labels[validation.size :]
-    clock.start("counting multiply-adds")
-    multiply_adds = costs.multiply_adds(model)
-    clock.start("model file")
-    with run.replacing("model.keras") as path:
-        model.save(path)
     rows = answer.rows(calibration, logits, scores, source.class_names, labels, test.names)
     run.write_text("test.csv", files.table(rows))
-    clock.stop()
     figures = answer.figures(calibration, logits, labels)
     metrics = {
         "answer": model.answer,
@@ -96,6 +95,39 @@ def finish(config, run, source, model, clock, val_accuracy):
         "temperature": calibration.temperature,
         "known_from": calibration.known_from,
         "val_accuracy": val_accuracy,
+    }
+    return _written(config, run, model, clock, metrics)
+
+
+def _unmeasured(config, run, source, model, clock):
+    """Take over the calibration of the measured run, and write the files."""
+    measured = Run.open(config.final)
+    take_calibration(model, measured.load_model())
+    before = measured.metrics
+    return _written(
+        config,
+        run,
+        model,
+        clock,
+        {
+            "answer": model.answer,
+            "measured": {name: value for name, value in before.items() if name[:5] == "test_"},
+            "measured_run": config.final,
+            "photos": source.splits["train"].size,
+        },
+    )
+
+
+def _written(config, run, model, clock, metrics):
+    """Write `model.keras` and, last, `metrics.json`; return its content."""
+    clock.start("counting multiply-adds")
+    multiply_adds = costs.multiply_adds(model)
+    clock.start("model file")
+    with run.replacing("model.keras") as path:
+        model.save(path)
+    clock.stop()
+    metrics = {
+        **metrics,
         "parameters": costs.parameters(model),
         "multiply_adds": multiply_adds,
         "train_images_per_second": clock.images_per_second(config.batch_size),
@@ -146,7 +178,15 @@ def report_line(metrics, run_dir):
         metrics |= {"test_reads": 1.4, "seconds": 60}
         print(training.report_line(metrics, "runs/mine"))
     """
-    parts = [answers.of(metrics.get("answer", "one")).headline(metrics)]
+    answer, measured = answers.of(metrics.get("answer", "one")), metrics.get("measured")
+    if measured:
+        said = answer.headline(measured)
+        return (
+            f"Trained on all {metrics['photos']} photos, so it cannot be measured on them. "
+            f"{metrics['measured_run']}, trained the same way on part of them: {said}\n"
+            f"Written: {run_dir}/{{model.keras,metrics.json,…}}"
+        )
+    parts = [answer.headline(metrics)]
     if "test_reads" in metrics:
         parts.append(f"{metrics['test_reads']:.2f} fixations a photo")
     parts += [

@@ -64,11 +64,12 @@ def train(config, prepared, model):
 
     steps = pipeline.steps_per_epoch(source.splits["train"], config.batch_size)
     _compile(config, model, steps, source.splits["train"])
-    monitor = f"val_{model.accuracy_name}"
+    monitor = None if config.final else f"val_{model.accuracy_name}"
     stop = StopRequest()
     checkpoint = Checkpoint(run, monitor, steps, config.checkpoint_every, stop, number == 0)
     checkpoint.restore(model)
-    if model.answer == "any" and config.boxes and checkpoint.epoch == checkpoint.step == 0:
+    labeled = model.answer == "any" and run.path("boxes.csv").is_file()
+    if labeled and checkpoint.epoch == checkpoint.step == 0:
         rows, boxes, labels = labeled_boxes(source, run.path("boxes.csv"))
         if len(rows):
             print(f"Reading the labeled boxes of {len(rows)} photos.", flush=True)
@@ -110,10 +111,10 @@ def _replicas(model):
 
 def _fit(config, prepared, model, checkpoint):
     splits = prepared.source.splits
-    training, validation = splits["train"], splits["validation"]
+    training, validation = splits["train"], splits.get("validation")
     # Keras adds up what replicas say of a batch, which fails where one of them has fewer images.
     # What is left over counts in the end, when the model is calibrated.
-    if left_over := validation.size % _replicas(model):
+    if validation and (left_over := validation.size % _replicas(model)):
         validation = validation.subset(range(validation.size - left_over or validation.size))
     callbacks = [prepared.clock]
     if config.ema is not None:
@@ -147,9 +148,8 @@ def _fit(config, prepared, model, checkpoint):
             if config.class_weight and model.answer == "one"
             else None
         ),
-        validation_data=pipeline.evaluation_batches(
-            validation, model.image_size, config.batch_size
-        ),
+        validation_data=validation
+        and pipeline.evaluation_batches(validation, model.image_size, config.batch_size),
         callbacks=callbacks,
         verbose=progress_style() if checkpoint.writes else 0,
     )

@@ -59,7 +59,7 @@ def objects_of(config, prepared):
         OSError: if a file cannot be written.
         LostProcessError: if another process of the training has ended.
     """
-    if config.model.get("localizer") != "box" or config.init_from:
+    if config.model.get("localizer") != "box" or config.init_from or config.final:
         return None
     run, number = prepared.run, processes.number_and_count()[0]
     prepared.clock.start("objects")

@@ -11,7 +11,7 @@ from rra_keras.backbones import build_encoder, build_trunk
 from rra_keras.data import boxes
 from rra_keras.data.sources import Source
 from rra_keras.runs import Run
-from rra_keras.training import processes, transfer
+from rra_keras.training import final, processes, transfer
 from rra_keras.training.clock import Clock
 from rra_keras.training.config import model_class
 from rra_keras.training.devices import synchronize
@@ -87,6 +87,8 @@ def prepare(
         )
     if config.init_from:
         transfer.open_source(config.init_from)
+    if config.final:
+        source = final.everything(config.final)
     known = _known(config, run, resume)
     clock.start("data")
     exclude = run.excluded(config.exclude, stored=resume)
@@ -111,7 +113,7 @@ def prepare(
             "Invalid value for `--preset`. Expected edge for photos of several labels. "
             f"Received: {config.preset}"
         )
-    if config.boxes and not (resume and run.path("boxes.csv").is_file()):
+    if config.boxes and not config.final and not (resume and run.path("boxes.csv").is_file()):
         boxes.of_split(source, "train", config.boxes)
     _check_backbone(config)
     if number == 0:
@@ -126,7 +128,7 @@ def prepare(
 
 def _known(config, run, resume):
     """What this run, or the one that it goes on from, knows of the photos; `None` for neither."""
-    if not config.dataset.startswith("folder:"):
+    if not config.dataset.startswith("folder:") or config.final:
         return None
     if resume and run.path("splits.csv").is_file():
         return run.known()
@@ -177,6 +179,14 @@ def build(config, prepared, objects=None):
     """
     prepared.clock.start("model")
     given = dict(config.model)
+    if config.final:
+        keras.utils.set_random_seed(config.seed)
+        with prepared.strategy.scope() if prepared.strategy else contextlib.nullcontext():
+            model, _ = final.like(config.final, config.weights)
+            if prepared.strategy:
+                synchronize(model)
+        prepared.clock.stop()
+        return model
     if config.init_from:
         other, other_names = transfer.open_source(config.init_from)
         if given.get("localizer") == "box":
