@@ -11,7 +11,7 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 
 
 def paired_bootstrap(differences, groups, draws=10_000):
-    """Return the mean difference and its 95 % interval, drawing groups and seeds anew.
+    """Return the mean difference and its 95 % interval, drawing groups and seeds with replacement.
 
     Args:
         differences: `(S, N)`, by seed and image: one row right (1) or wrong (0), less the other.

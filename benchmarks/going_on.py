@@ -2,7 +2,7 @@
 
 RUN was trained without some classes of its data set (`measure.py --held_out=5`). Training goes on
 from it with all classes: the known ones with all their training photos, each new one with 20. With
-`imagenet` it starts anew with the same photos. Prints a CSV: test accuracy on the photos
+`imagenet` it starts from there with the same photos. Prints a CSV: test accuracy on the photos
 of known classes and on those of new ones, among all classes.
 """
 

@@ -132,7 +132,7 @@ def exported_file(file, threads, photos):
 
 
 def plain_backbone(model, size, threads, folder, files):
-    """Return the backbone alone, in the precisions of `files`."""
+    """Return only the backbone, in the precisions of `files`."""
     from rra_keras import RRAClassifier
     from rra_keras.models.arguments import revived
 

@@ -489,7 +489,7 @@ def zoom_crop(pixels, box, size):
         np.clip(np.linspace(box[axis], box[axis + 2], many[axis] * size[axis]) * last, 0, last)
         for axis in (0, 1)
     ]
-    left = int(at[1].min())  # columns beside the box cost time alone
+    left = int(at[1].min())  # columns beside the box only cost time
     pixels, at[1] = pixels[:, left : int(at[1].max()) + 2], at[1] - left
     for axis in (0, 1):
         pixels = _average(_mix(pixels, at[axis], axis), many[axis], axis)

@@ -163,7 +163,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
     }
 
     def end_headers(self):
-        # Isolated pages alone may share memory among threads.
+        # Only isolated pages may share memory among threads.
         self.send_header("Cross-Origin-Opener-Policy", "same-origin")
         self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
         self.send_header("Cache-Control", "no-cache")
@@ -174,7 +174,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 
 def server(site, port=0):
-    """Return an HTTP server of a site on this machine alone, at `port` (0: any that is free).
+    """Return an HTTP server of a site for this machine only, at `port` (0: any that is free).
 
     Its `server_port` says which; `serve_forever` starts it.
 

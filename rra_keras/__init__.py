@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rra_keras.trained import train as train
 
 
-_LATER = {  # what needs more packages than a model alone does
+_LATER = {  # what needs more packages than a model by itself does
     "find_objects": "rra_keras.discovery",
     "train": "rra_keras.trained",
     "TrainedRun": "rra_keras.trained",

@@ -146,7 +146,7 @@ def parse(FLAGS, argv, text):  # noqa: N803
         flags.DEFINE_integer(
             "verbosity",
             None,
-            "What libraries log: -1 warnings, 0 information, 1 details; errors alone unless given. "
+            "What libraries log: -1 warnings, 0 information, 1 details; only errors unless given. "
             "TF_CPP_MIN_LOG_LEVEL=0 shows what native code logs.",
             flag_values=FLAGS,
         )

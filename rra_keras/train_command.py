@@ -148,7 +148,7 @@ def main(argv):
     with cli.bad_input_exits():
         if arguments:
             raise ValueError(
-                f"Expected flags alone, such as --dataset={arguments[0]}. "
+                f"Expected only flags, such as --dataset={arguments[0]}. "
                 f"Received: {' '.join(arguments)}"
             )
         config = make_config()

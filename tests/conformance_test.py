@@ -87,7 +87,7 @@ TABLE = {
         unused=(1,),
     ),
 }
-# A base class; one that draws anew at each call (`localizers_test.py`); one that is made of models
+# A base class; one that draws at each call (`localizers_test.py`); one that is made of models
 # (`recursive_attention_test.py`).
 ELSEWHERE = {Localizer, RandomLocalizer, RecursiveAttention}
 

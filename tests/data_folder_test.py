@@ -500,7 +500,7 @@ def test_what_was_trained_on_and_is_gone_stays_known(tmp_path):
 def test_a_folder_without_train_is_measured_whole(tmp_path):
     make_folder(tmp_path / "test")
     make_folder(tmp_path / "bare")
-    with pytest.raises(ValueError, match=r"a folder train.*Received: test alone, which `rra e"):
+    with pytest.raises(ValueError, match=r"a folder train.*Received: only test, which `rra e"):
         load(tmp_path / "alone" if (tmp_path / "alone").is_dir() else lone(tmp_path))
     for root in (lone(tmp_path), tmp_path / "bare"):
         source = load_all(root, ["crow", "owl", "wren"])

@@ -277,7 +277,7 @@ def test_a_state_that_cannot_be_used_is_refused_by_name(
     monkeypatch.chdir(tmp_path)
     shutil.copytree(interrupted.directory, tmp_path / "run")
     damage(tmp_path / "run" / STATE)
-    with pytest.raises(StateError, match=r"state.npz.*start anew with --overwrite"):
+    with pytest.raises(StateError, match=r"state.npz.*start again with --overwrite"):
         train(tmp_path / "run")
     assert not (tmp_path / "evil").exists()
 

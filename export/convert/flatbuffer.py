@@ -32,7 +32,7 @@ def operations(model, subgraph):
     """Yield `(name, operator)` for each operator; custom ones are named `custom:NAME`."""
     for operator in subgraph.operators:
         code = model.operatorCodes[operator.opcodeIndex]
-        # Codes from 127 on are in the newer field alone.
+        # Codes from 127 on are only in the newer field.
         name = _NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
         yield f"custom:{code.customCode.decode()}" if name == "CUSTOM" else name, operator
 

@@ -35,7 +35,7 @@ class Signatures:
       look next; `framed` `(B, K)`, 1 if that would show no more, or else 0; `votes` `(B, K)`, 0
       where nothing votes for the place.
     - `refine(crop, view)`, of the photo's part `view` `(B, g, g, 3)`: `object`, `box` and `view`
-      `(B, 4)` and `framed` `(B, 1)` anew. With the same weights each time.
+      `(B, 4)` and `framed` `(B, 1)` again. With the same weights each time.
     - `read(crop)`, of the photo's part `box` `(B, h, w, 3)`: `logits` `(B, C)` and `score` `(B, 1)`
       of this fixation.
 

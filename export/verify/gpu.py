@@ -86,7 +86,7 @@ def outputs_of(classifier, images):
 
     Returns:
         A dict of `(N, …)` arrays: the outputs of `full`, and with `pieces_` before their names
-        those of the other signatures in turn, of the first fixation alone.
+        those of the other signatures in turn, of only the first fixation.
     """
     results = []
     for image in images:

@@ -18,7 +18,7 @@ from .reference import concatenate
 
 
 def saved_model_report(directory, reference):
-    """Measure a SavedModel, loaded with TensorFlow alone → a dict for `report.json`."""
+    """Measure a SavedModel, loaded only with TensorFlow → a dict for `report.json`."""
     loaded = tf.saved_model.load(str(directory))
     serve = loaded.signatures["serving_default"]
     outputs = [serve(images=tf.constant(batch)) for batch in reference.batches()]

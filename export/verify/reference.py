@@ -16,7 +16,7 @@ class Reference:
     """Real images, their labels, and what Keras says of them.
 
     Attributes:
-        batches: yields `(B, S, S, 3)` arrays, each time anew.
+        batches: yields `(B, S, S, 3)` arrays, each time from the start.
         labels: `(V,)` integers, or `(V, C)` of 0 and 1, of the validation split, which comes first.
         expected: a dict of `logits` `(N, C)` and `score` `(N, 1)`, and with fixations `boxes` and
             `weights`, `(N, K, 4)` and `(N, K)`.

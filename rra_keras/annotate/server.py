@@ -88,7 +88,7 @@ class Annotations:
 
 
 def make_server(annotations, port=0):
-    """Return a server on this machine alone, and the address of its page.
+    """Return a server for this machine only, and the address of its page.
 
     The address holds a token: without it nothing is served or taken. A request of another host
     name or origin is refused, so no page of the web can send one.

@@ -181,7 +181,7 @@ def build_encoder(
               paper's local stream;
             - a functional or sequential `keras.Model`, which sees raw 0…255.
         weights: None (random, or for a `keras.Model` those it has), "imagenet", or the path of a
-            Keras weights file of the backbone alone (a `keras.applications` one without top).
+            Keras weights file of only the backbone (a `keras.applications` one without top).
         train_from: First trainable block: every layer before the first one that is named so, or
             whose name starts with it and an underscore, is frozen, its batch norms folded into
             the convolutions before them. None freezes nothing.

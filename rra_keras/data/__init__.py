@@ -9,7 +9,7 @@ __all__ = ["Source", "Split", "full_name", "load"]
 
 
 def full_name(name):
-    """Return `"folder:NAME"` for a folder that is called by its name alone, others as they are.
+    """Return `"folder:NAME"` for a folder that is called only by its name, others as they are.
 
     A set of ours or of those that are described here goes before a folder of its name.
 

@@ -1,7 +1,7 @@
 """Training-time changes to images, each a pure function of the image and a seed.
 
 `light` is the default. `rand` and `mix` are made of Keras' preprocessing layers. KerasCV, imported
-for `rand` alone, has the two operations for which Keras' own are no use in tf.data: Keras'
+only for `rand`, has the two operations for which Keras' own are no use in tf.data: Keras'
 equalization lays 768 loops out into the graph, which takes seconds to trace; its solarization
 cannot be kept to the brightest pixels.
 """

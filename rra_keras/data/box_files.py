@@ -180,7 +180,7 @@ def _coco(content, path):
             low, high = points.min(axis=0), points.max(axis=0)
             box = [*low, *(high - low)]
         if not box:
-            continue  # a mask of runs alone
+            continue  # only a mask of runs
         x, y, width, height = _numbers(box, f"{path}, annotation {each.get('id')}")
         boxes.setdefault(each["image_id"], []).append((y, x, y + height, x + width))
         labels.setdefault(each["image_id"], []).append(names.get(each.get("category_id")))

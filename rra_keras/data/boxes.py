@@ -222,7 +222,7 @@ def _fractions(drawn, name, size_of):
     stored = (width, height) if turn and turn.swaps else (height, width)
     stated = drawn.size
     if stated is None:
-        # Pixels of the upright photo, unless they fit into the stored one alone.
+        # Pixels of the upright photo, unless they only fit into the stored one.
         fits = (boxes[:, 2:].max(axis=0) <= np.array((height, width)) * (1 + _NEAR)).all()
         stated = (height, width) if fits or not turn else stored
     fractions = boxes / np.tile(stated, 2) if drawn.pixels else boxes

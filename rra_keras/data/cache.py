@@ -1,4 +1,4 @@
-"""Files that stay in memory, so that a slow disk or network is read in the first epoch alone.
+"""Files that stay in memory, so that a slow disk or network is only read in the first epoch.
 
 What stays is the files' own bytes: they are a tenth of the pixels, and what is random comes after
 them. On a local disk the operating system does the same by itself.

@@ -37,7 +37,7 @@ def pairs(contents, thumbnails):
        at most `_BITS` differ.
 
     Of 150 photos of each of four sets (groceries, street scenes twice, rendered aircraft) it finds
-    all that were compressed anew, 90 to 100 % of those halved and 98 to 100 % of those lightened;
+    all that were compressed again, 90 to 100 % of those halved and 98 to 100 % of those lightened;
     4 to 82 % of those of a sixth of the size, and 4 to 79 % of those that lost 2 % at two sides.
     Among the 7,088 photos themselves it finds three pairs, which are copies.
 

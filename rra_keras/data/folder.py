@@ -235,7 +235,7 @@ def _split_folders(root):
         return {"train": root}
     if len(named) == 1 and splits.SPLIT_NAMES[(lone := min(named)).lower()] != "train":
         raise ValueError(
-            f"Expected class folders, or a folder train, in {root}. Received: {lone} alone, which "
+            f"Expected class folders, or a folder train, in {root}. Received: only {lone}, which "
             f"`rra evaluate RUN --dataset=folder:{root}` measures"
         )
     try:

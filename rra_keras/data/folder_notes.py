@@ -46,7 +46,7 @@ def unread(skipped, root, strict):
     files = (f"{walk.shown(file.relative_to(root))} ({why})" for file, why in skipped.items())
     note = f"no image that can be read: {len(skipped)} files: {', '.join(files)}"
     if strict:
-        raise ValueError(f"Expected {', '.join(decode.FORMATS)} images alone. Received: {note}")
+        raise ValueError(f"Expected {', '.join(decode.FORMATS)} images only. Received: {note}")
     logging.warning("Skipped, %s", note)
     return [f"skipped, {note}"]
 

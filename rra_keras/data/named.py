@@ -236,7 +236,7 @@ def _pick(dataset, size, indices):
 
 
 def _shuffle(dataset, buffer_size, seed):
-    """`Dataset.shuffle` by `seed` alone.
+    """`Dataset.shuffle` by `seed` only.
 
     The method itself mixes in TensorFlow's global seed, and where that is 0 takes no tensor.
     """

@@ -236,7 +236,7 @@ def _resize_and_turn(image, size):
     """`(H, W, 3)` → float32 `(W, size, 3)`: the height resized, then both sides exchanged.
 
     Twice, it gives what `tf.image.resize(image, (size, size), antialias=True)` gives, bit for bit,
-    in half the time: that kernel is fast along columns of long rows alone, so a row is handed to
+    in half the time: that kernel is only fast along columns of long rows, so a row is handed to
     it as one pixel of many channels.
     """
     height, width = tf.unstack(tf.shape(image)[:2])

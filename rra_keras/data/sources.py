@@ -26,9 +26,9 @@ class Split:
         size: the number of examples, N.
         entries: seed → `tf.data.Dataset` of what stands for the examples: dicts with `index` and
             `label` (int64 scalars) and what `read` needs. With `None` in stored order, otherwise
-            in an order set by the seed alone.
+            in an order set only by the seed.
         read: entry → example, inside of tf.data; `None` where entries are examples. It may not go
-            by `index`, which a subset counts anew.
+            by `index`, which a subset counts from 0.
         names: the file names in stored order, relative to the data folder; `None` where examples
             are not files.
         read_labels: how to read `labels`; `None` to take them from the entries.
@@ -54,7 +54,7 @@ class Split:
 
         Args:
             seed: `None` for the stored order; a Python int or a scalar int64 tensor (so that it may
-                stand inside `Dataset.flat_map`) for an order set by it alone.
+                stand inside `Dataset.flat_map`) for an order set only by it.
 
         Returns:
             A `tf.data.Dataset` of `{"index": int64, "image": string, "label": int64}`, all scalars.
@@ -84,12 +84,12 @@ class Split:
         return self.read_boxes() if self.read_boxes else None
 
     def aspects(self) -> np.ndarray:
-        """Return each photo's width by its height, `(N,)`; their headers alone are read."""
+        """Return each photo's width by its height, `(N,)`; only their headers are read."""
         sizes = (_size(example["image"]) for example in self.examples(None).as_numpy_iterator())
         return np.array([width / height for width, height in sizes])
 
     def longer_side(self, count=64) -> int:
-        """Return the median longer side of some photos, in pixels; their headers are read alone.
+        """Return the median longer side of some photos, in pixels; only their headers are read.
 
         Args:
             count: photos to look at: files spread evenly over the split, or the first of stored
@@ -231,7 +231,7 @@ class Source:
         return ";".join(self.class_names[c] for c in np.flatnonzero(label))
 
     def of_classes(self, names) -> Source:
-        """Return the examples of some classes alone, as a `Source`; no image is read.
+        """Return the examples of only some classes, as a `Source`; no image is read.
 
         Example:
             others = source.of_classes(["green", "blue"])

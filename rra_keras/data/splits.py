@@ -74,7 +74,7 @@ def by_image(size, shares, seed):
 
 
 def by_key(labels, keys, shares, seed, known=None):
-    """Decide by each photo alone where it goes, so that others that come or go do not move it.
+    """Decide by each photo itself where it goes, so that others that come or go do not move it.
 
     1. A hash of a photo's key and the seed is a number in [0, 1). The lowest ones, up to the
        first share, are the first of the held-out splits, the next ones the second.

@@ -72,7 +72,7 @@ def find_objects(
        held out from it are read better so.
     4. Rounds: the localizer gives several places in each photo, and a linear probe reads them. The
        one most like the photo's own class is most likely the object. If that is often elsewhere, a
-       localizer is taught anew by the surest half of them, and kept while the margin of
+       localizer is taught again by the surest half of them, and kept while the margin of
        held-out photos grows.
 
     With `boxes`, of all photos or of a few, 1 to 4 are left out: the boxes teach the localizer.

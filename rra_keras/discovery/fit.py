@@ -104,7 +104,7 @@ def fit_localizer(
 
     1. `random_views` of each photo, half of them mirrored, cut out and seen by the frozen trunk,
        once and for all: features `(N · V, h, w, D)`, half floats.
-    2. The localizer alone is trained on them by `box_loss`, AdamW, the learning rate falling as a
+    2. Only the localizer is trained on them by `box_loss`, AdamW, the learning rate falling as a
        cosine. It averages over what is wrong with the boxes in each photo, and ends up better than
        they are.
 

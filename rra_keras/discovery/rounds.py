@@ -17,7 +17,7 @@ ELSEWHERE = (
     0.2  # share of photos read elsewhere than at the first place that makes a round worth it
 )
 MARGIN = 0.1  # of a box's sides, added before it is read
-CHOICES = 4  # times that the places of the photos are chosen anew
+CHOICES = 4  # times that the places of the photos are chosen again
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Round:
 
     Attributes:
         before: share of held-out photos that the probe reads rightly by the localizer of before.
-        after: the same by the localizer that was taught anew.
+        after: the same by the localizer that was taught again.
         elsewhere: share of the photos that were read elsewhere than at the first place.
         gain: by how much their margin, own class against the best other, grew on average.
     """

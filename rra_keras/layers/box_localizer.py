@@ -47,7 +47,7 @@ def cast_votes(votes):
     """
     height, width = votes.shape[1:3]
     counts, distances = ops.split(votes, [1], axis=-1)
-    # GPU delegates know softmax over the last axis alone.
+    # GPU delegates know softmax only over the last axis.
     counts = ops.reshape(counts, (-1, height * width))
     # Keras warns of a softmax over a single position; its share is 1, and nothing moves it.
     counts = ops.softmax(counts) if height * width > 1 else ops.exp(0.0 * counts)
@@ -73,7 +73,7 @@ class BoxLocalizer(Localizer):
     2. The positions vote, those most that are sure of it (`voted_box`) → `(B, 4)`.
 
     What it learns of an object in one place it knows in all. A small object is near one position,
-    and the vote is that position's; a dense layer over all of them has to learn every place anew.
+    and the vote is that position's; a dense layer over all of them has to learn each place.
 
     The last layer starts at 0: before any training the box is in the image's middle and half as
     high and wide. Started at a degenerate box it does not learn.

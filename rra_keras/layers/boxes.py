@@ -74,7 +74,7 @@ def grow_box(boxes, margin):
     """Return boxes with `margin` of their height and width added in all, inside the image.
 
     1. Half of the margin is added on either side of the box, in height and in width.
-    2. Clipped to [0, 1]: at the image's edge it grows inwards alone.
+    2. Clipped to [0, 1]: at the image's edge it only grows inwards.
 
     Args:
         boxes: `(…, 4)` as `y0 x0 y1 x1`.

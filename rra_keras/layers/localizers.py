@@ -10,7 +10,7 @@ from rra_keras.layers.localizer import Localizer
 
 @keras.saving.register_keras_serializable("rra_keras")
 class CamLocalizer(Localizer):
-    """Box the class-activation map: learned from image-level labels alone.
+    """Box the class-activation map: learned only from image-level labels.
 
     1. Class scores `(B, h, w, C)` → soft class-activation map `(B, h, w)` (`class_activation_map`).
     2. Map → box `(B, 4)` from its moments (`moment_box`). No randomness.

@@ -1,1 +1,1 @@
-"""What predictions, maps and boxes are worth, in NumPy alone."""
+"""What predictions, maps and boxes are worth, in NumPy only."""

@@ -111,7 +111,7 @@ def fixation_table(seen, labels, temperature, boxes=None):
         where it was read; `chosen`, the share of photos where it has the largest weight;
         `accuracy`, of the answers of so many fixations; `found`, the share of photos in which one
         of so many has an IoU of at least 0.5 with the true box. And `reads`, the mean; `first`, how
-        often the first alone has the right answer; `entropy` of the weights by the most that it can
+        often the first is right by itself; `entropy` of the weights by the most that it can
         be, over the photos with several (0: one dominates; 1: all the same), `None` without any;
         `objects_found`, the share of all true boxes that what was read found, of photos with
         several objects too.

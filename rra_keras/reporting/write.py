@@ -294,7 +294,7 @@ def _name(split, index):
 
 
 def _plain(value):
-    """Return `value` with JSON's own types alone; a NaN is `None`."""
+    """Return `value` with only JSON's own types; a NaN is `None`."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

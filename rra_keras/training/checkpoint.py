@@ -83,7 +83,7 @@ class Checkpoint(keras.callbacks.Callback):
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise StateError(
                 f"Invalid value for `--resume`. Expected the state of this training in {path}. "
-                f"Received: one that cannot be used ({error}); start anew with --overwrite"
+                f"Received: one that cannot be used ({error}); start again with --overwrite"
             ) from error
         self.epoch, self.step, self.best, self._history = (
             progress[key] for key in ("epoch", "step", "best", "history")

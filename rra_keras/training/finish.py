@@ -33,7 +33,7 @@ def finish(config, run, source, model, clock, val_accuracy):
         source: the `Source` it was trained on.
         model: the trained model.
         clock: the `Clock` of the training.
-        val_accuracy: the model's accuracy on the validation split, of the first fixation alone.
+        val_accuracy: the model's accuracy on the validation split, of only the first fixation.
 
     Returns:
         The content of `metrics.json`.

@@ -192,7 +192,7 @@ def _advice(config, checkpoint):
     except processes.LostProcessError as error:
         raise processes.LostProcessError(
             f"Another process of the training in {checkpoint.run} was lost ({error}). The state "
-            f"{checkpoint.saved_at()} is intact; start all processes anew with --resume"
+            f"{checkpoint.saved_at()} is intact; start all processes again with --resume"
         ) from error
     except FloatingPointError as error:
         raise FloatingPointError(

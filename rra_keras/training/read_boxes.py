@@ -39,7 +39,7 @@ def labeled_boxes(source, table):
 def teach_reader(config, split, model, boxes, labels):
     """Fit encoder and classifier of a model on crops at given boxes.
 
-    1. Of each photo one of its boxes, drawn anew each time, moved at random as found ones are, is
+    1. Of each photo one of its boxes, drawn each time, moved at random as found ones are, is
        cut from full resolution. Its own label is there, and no other.
     2. A quarter of the crops are as large and anywhere, and show nothing.
     3. As many epochs, and the same optimizer, as for whole photos.

@@ -14,7 +14,7 @@ _BANNER = 20  # pixels at the bottom of every image, which tell its owner
 _DESCRIPTION = """
 FGVC-Aircraft 2013b: 10,000 photos of aircraft in 100 variants, a third each for train, validation
 and test, with the box of the main aircraft. The banner below each photo is cut off, as its authors
-ask. License: for non-commercial research alone; the photographers keep their copyright.
+ask. License: only for non-commercial research; the photographers keep their copyright.
 """
 _CITATION = """
 @techreport{maji13fine-grained,
@@ -29,7 +29,7 @@ _CITATION = """
 
 
 class FgvcAircraft(tfds.core.GeneratorBasedBuilder):
-    """Photos of aircraft, for non-commercial research alone (Maji et al., 2013).
+    """Photos of aircraft, only for non-commercial research (Maji et al., 2013).
 
     Others often train on what is train and validation here; both are needed to compare with them.
 

@@ -17,7 +17,7 @@ from rra_keras.datasets.synthetic_birds.geometry import (
 
 
 class Posture:
-    """Where the bird is and how it holds itself, drawn from `rng` alone.
+    """Where the bird is and how it holds itself, drawn only from `rng`.
 
     Body units: the body's length from bill to tail is about 1, x to the head, y to the back.
 
@@ -103,7 +103,7 @@ class Posture:
 
 
 class Plumage:
-    """Colors and markings that no species owns, drawn from `rng` alone."""
+    """Colors and markings that no species owns, drawn only from `rng`."""
 
     def __init__(self, rng):
         hue = rng.choice([0.07, 0.1, 0.16, 0.25, 0.36, 0.55, 0.62, 0.9]) + rng.uniform(-0.03, 0.03)

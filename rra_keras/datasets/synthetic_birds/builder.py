@@ -116,7 +116,7 @@ class SyntheticBirds(tfds.core.GeneratorBasedBuilder):
         # Threads do: Pillow lets go of Python's lock for what takes long.
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             drawn = pool.map(draw, range(size))
-            # The bar is shown on a terminal alone.
+            # The bar is only shown on a terminal.
             bar = tqdm.tqdm(drawn, split, size, unit=" images", leave=False, disable=None)
             yield from enumerate(bar)
 

@@ -28,7 +28,7 @@ _MIDRIB = np.linspace([-0.15, 0], [0.9, 0], 5)
 
 
 class Scene:
-    """One kind of surroundings, drawn from `rng` alone."""
+    """One kind of surroundings, drawn only from `rng`."""
 
     def __init__(self, rng):
         self.ground, self.foliage = _SCENES[rng.integers(len(_SCENES))]
