@@ -27,6 +27,9 @@ def finish(config, run, source, model, clock, val_accuracy):
        what it says of the validation split.
     4. Write `model.keras`, `test.csv` and, last, `metrics.json`.
 
+    A run with `final` has no photos left for 2 and 3: it takes over what was fitted in the run that
+    was measured.
+
     Args:
         config: the run's `Config`.
         run: the `Run`.
