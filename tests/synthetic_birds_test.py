@@ -11,8 +11,9 @@ from conftest import tensorflow_only
 from golden_files import FOLDER, birds
 from PIL import Image
 
+from rra_keras import data
 from rra_keras.datasets.synthetic_birds import SyntheticBirds
-from rra_keras.datasets.synthetic_birds.builder import generate
+from rra_keras.datasets.synthetic_birds.builder import generate, generate_flock
 from rra_keras.datasets.synthetic_birds.drawing import DECOYS, FAR, NEAR, ORDINARY, draw_example
 from rra_keras.datasets.synthetic_birds.geometry import Frame, smooth
 from rra_keras.datasets.synthetic_birds.species import (
@@ -23,6 +24,7 @@ from rra_keras.datasets.synthetic_birds.species import (
     distinguishing_part,
     parts_of,
 )
+from rra_keras.training import read_boxes
 
 pytestmark = tensorflow_only("tf.data, the same whatever Keras runs on")
 
@@ -203,3 +205,47 @@ def test_a_child_frame_is_placed_turned_and_scaled_in_its_parent():
     child = parent.child((1, 2), np.pi / 2, scale=0.5)
     np.testing.assert_allclose(parent([[1, 2]]), [[110, 180]])
     np.testing.assert_allclose(child([[0, 0], [1, 0]]), [[110, 180], [110, 175]])
+
+
+def test_a_flock_has_up_to_four_species_apart():
+    counts = collections.Counter()
+    for index in range(24):
+        example = generate_flock("train", 4, index)
+        boxes = [example["objects"][k]["box"] for k in range(len(example["objects"]))]
+        counts[len(boxes)] += 1
+        assert len(set(example["labels"])) == len(boxes)
+        assert set(example["labels"]) <= set(SPECIES)
+        for k, box in enumerate(boxes):
+            assert 0 <= box.ymin < box.ymax <= 1
+            assert 0.12 <= max(box.ymax - box.ymin, box.xmax - box.xmin) <= 0.32
+            for other in boxes[:k]:
+                high = min(box.ymax, other.ymax) - max(box.ymin, other.ymin)
+                wide = min(box.xmax, other.xmax) - max(box.xmin, other.xmin)
+                assert max(high, 0) * max(wide, 0) < 0.01  # of the photo
+    assert set(counts) == {1, 2, 3, 4}
+    again = generate_flock("train", 4, 23)
+    assert again["image"].read() == generate_flock("train", 4, 23)["image"].read()
+
+
+def test_a_flock_is_a_set_of_several_labels(tmp_path, monkeypatch):
+    config = next(c for c in SyntheticBirds.BUILDER_CONFIGS if c.name == "flock")
+    monkeypatch.setattr(config, "sizes", (6, 2, 2))
+    source = data.load("synthetic_birds/flock", data_dir=tmp_path)
+    assert source.answer == "any"
+    train = source.splits["train"]
+    boxes = train.boxes
+    drawn = {frozenset(e["labels"]): e for e in (generate_flock("train", 4, i) for i in range(6))}
+    for i, row in enumerate(train.labels):  # stored in another order
+        example = drawn.pop(frozenset(source.class_names[c] for c in np.flatnonzero(row)))
+        told = [label for label in boxes.labels[i] if label]
+        assert told == [each["label"] for each in example["objects"]]
+        box = example["objects"][0]["box"]
+        expected = [box.ymin, box.xmin, box.ymax, box.xmax]
+        np.testing.assert_allclose(boxes.objects[i, 0], expected, atol=1e-6)
+    assert not drawn
+    rows, found, labels = read_boxes.labeled_boxes(source, None)
+    assert rows.tolist() == list(range(6))
+    for i in rows:
+        there = labels[i][labels[i] >= 0]
+        assert set(there) == set(np.flatnonzero(train.labels[i]))
+        assert not np.isnan(found[i, : len(there)]).any()

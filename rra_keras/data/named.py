@@ -206,7 +206,7 @@ def _boxes(builder, split):
     features = builder.info.features
     key = next((k for k in features if isinstance(features[k], tfds.features.BBoxFeature)), None)
     if key is None:
-        return None
+        return _several_boxes(builder, split)
     wanted = {name: True for name in (key, "parts", "distinguishing_part") if name in features}
     decoders = tfds.decode.PartialDecoding(wanted)
     stored = builder.as_dataset(split=split, decoders=decoders, read_config=_in_order())
@@ -219,6 +219,25 @@ def _boxes(builder, split):
         named = dict(zip(example["parts"]["name"], example["parts"]["box"], strict=True))
         parts.append([named[example["distinguishing_part"]]])
     return Boxes(objects, parts=np.array(parts, "float64"))  # (N, 1, 4)
+
+
+def _several_boxes(builder, split):
+    """The boxes of `objects`, a sequence of boxes and labels; `None` if the set has none."""
+    objects = dict(builder.info.features).get("objects")
+    inner = objects.feature if isinstance(objects, tfds.features.Sequence) else {}
+    box = next((k for k in inner if isinstance(inner[k], tfds.features.BBoxFeature)), None)
+    if box is None or not isinstance(inner["label"], tfds.features.ClassLabel):
+        return None
+    decoders = tfds.decode.PartialDecoding({"objects": {box: True, "label": True}})
+    stored = builder.as_dataset(split=split, decoders=decoders, read_config=_in_order())
+    found = [example["objects"] for example in stored.as_numpy_iterator()]
+    most = max((len(each[box]) for each in found), default=0)
+    boxes = np.full((len(found), max(most, 1), 4), np.nan)
+    labels = np.full(boxes.shape[:2], None, object)
+    for i, each in enumerate(found):
+        boxes[i, : len(each[box])] = each[box]
+        labels[i, : len(each[box])] = [inner["label"].names[label] for label in each["label"]]
+    return Boxes(boxes, labels=labels)
 
 
 def _in_order():

@@ -43,8 +43,10 @@ ORDINARY = Framing()
 FAR = Framing(image_size=1344)  # the same birds before nine times the surroundings
 NEAR = Framing(bird=(350, 410), part=(24, 28))
 DECOYS = Framing(image_size=1344, strangers=1)
+FLOCK = Framing(image_size=896)
 _TRIES = 50  # places that a stranger is drawn at before it may stand beside the bird
-_APART = 0.25  # of the canvas, between their middles
+_APART = 0.25  # of the canvas, between their feet
+_FLOCK_APART = 0.36  # the same in a flock, where each bird has a label and is to be seen
 
 
 def draw_example(species, rng, framing=ORDINARY):
@@ -95,15 +97,60 @@ def draw_example(species, rng, framing=ORDINARY):
     }
 
 
-def _draw_stranger(canvas, rng, scene, size, foot):
-    """Draw a bird of a species that is no class, away from a foot `(x, y)`."""
-    name = list(STRANGERS)[rng.integers(len(STRANGERS))]
-    length, _, canvas_size = size
+def draw_flock(species, rng, framing=FLOCK):
+    """Draw several birds in one scene, each on a perch of its own.
+
+    Args:
+        species: names of rows of `SPECIES`, one for each bird.
+        rng: `np.random.Generator`.
+        framing: a `Framing`.
+
+    Returns:
+        dict with `image`: `(S, S, 3)` uint8; `boxes`: `(left, top, right, bottom)` of each bird in
+        pixels.
+
+    Example:
+        drawn = drawing.draw_flock(["heath_warbler", "quarry_siskin"], np.random.default_rng(0))
+        assert drawn["image"].shape == (896, 896, 3)
+    """
+    canvas_size = framing.image_size * SUPERSAMPLING
+    scene, feet, birds = Scene(rng), [], []
+    canvas = draw_background(rng, scene, canvas_size)
+    for _ in species:
+        size = rng.random()
+        length, part = (
+            SUPERSAMPLING * np.interp(size, (0, 1), ends) for ends in (framing.bird, framing.part)
+        )
+        posture = _place(rng, (length, part, canvas_size), feet, _FLOCK_APART)
+        feet.append(posture.feet()[0])
+        draw_perch(canvas, rng, scene, feet[-1], length * rng.uniform(0.06, 0.12))
+        birds.append((posture, Plumage(rng)))
+    boxes = []
+    for name, (posture, plumage) in zip(species, birds, strict=True):  # before every perch
+        draw_plain_bird(canvas, rng, posture, plumage)
+        parts = draw_parts(canvas, posture, plumage, parts_of(name))
+        silhouette = np.concatenate([posture.body(posture.outline()), posture.tail()])
+        around = [silhouette, *(np.reshape(b, (2, 2)) for b in parts.values())]
+        boxes.append(np.array(bounds(np.concatenate(around))) / SUPERSAMPLING)
+    return {"image": photograph(canvas, rng, framing.image_size), "boxes": boxes}
+
+
+def _place(rng, size, feet, apart):
+    """Return a posture whose foot is away from others', or the last of many tries."""
     for _ in range(_TRIES):
         posture = Posture(rng, *size)
         own, _ = posture.feet()
-        if np.linalg.norm(np.subtract(own, foot)) > _APART * canvas_size:
+        if all(np.linalg.norm(np.subtract(own, foot)) > apart * size[2] for foot in feet):
             break
+    return posture
+
+
+def _draw_stranger(canvas, rng, scene, size, foot):
+    """Draw a bird of a species that is no class, away from a foot `(x, y)`."""
+    name = list(STRANGERS)[rng.integers(len(STRANGERS))]
+    length, _, _ = size
+    posture = _place(rng, size, [foot], _APART)
+    own, _ = posture.feet()
     plumage = Plumage(rng)
     draw_perch(canvas, rng, scene, own, length * rng.uniform(0.06, 0.12))
     draw_plain_bird(canvas, rng, posture, plumage)
