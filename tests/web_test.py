@@ -192,6 +192,37 @@ def test_the_page_says_what_python_says(page, model, shots, accelerator):
     assert np.ptp(top) > 0.1  # the photos do not look alike to the model
 
 
+def test_the_page_says_each_label_above_its_threshold(
+    browser, serve, tflite_contents, distinct, shots, tmp_path
+):
+    few, none = [0.3, 0.5, 0.6], [1.0, 1.0, 1.0]
+    for name, thresholds in (("few", few), ("none", none)):
+        about = {"known_from": None, "sure_from": None, "thresholds": thresholds}
+        path = write_model(tflite_contents["fp32"], tmp_path / f"{name}.tflite", distinct, **about)
+        web.build(path, tmp_path / name)
+        opened = browser.new_page(reduced_motion="reduce")
+        opened.goto(serve(tmp_path / name))
+        expect(opened.locator(DONE)).to_be_visible()
+        use(opened, "CPU")
+        classifier = Classifier(path)
+        for shot in shots:
+            result = classifier.classify(shot)
+            show(opened, shot)
+            if not result.said:
+                assert name == "none" or max(result.probabilities) < 0.7
+                assert opened.locator("#none").inner_text() == "None of these"
+                assert "each class is below its threshold" in opened.locator("#score").inner_text()
+                assert opened.locator("#top").is_hidden()
+                continue
+            probabilities, boxes, _ = read(opened)
+            said = {label.replace("_", " "): share for label, share in result.said}
+            assert probabilities == pytest.approx(said, abs=1e-2)
+            assert list(probabilities) == list(said)
+            assert len(boxes) == len(result.boxes)
+            assert opened.locator("#summary").text_content() == ", ".join(said)
+        opened.close()
+
+
 @pytest.mark.parametrize("size", [(301, 200), (150, 600), (64, 64), (40, 50), (1, 300)])
 def test_resizes_shrinks_and_cuts_as_python_does(page, size):
     rng = np.random.default_rng(0)
