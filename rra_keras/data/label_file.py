@@ -64,7 +64,8 @@ def find(root):
     if "file" not in columns or not classes or len(set(columns)) < len(columns):
         raise ValueError(
             f"Invalid {path}. Expected the columns file and labels, or file and one of 0 and 1 "
-            f"for each class. Received: {', '.join(columns) or 'an empty file'}"
+            f"for each class; give another table another name. "
+            f"Received: {', '.join(columns) or 'an empty file'}"
         )
     named = _joined if classes == ["labels"] else _of_columns
     found = {}
