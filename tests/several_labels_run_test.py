@@ -193,3 +193,16 @@ def test_crops_are_cut_at_boxes_with_their_own_label(album, build):
             if row.any():
                 y, x = int(32 * (y0 + y1)), int(32 * (x0 + x1))
                 assert image[y, x].argmax() == {0: 2, 1: 1, 2: 0}[int(row.argmax())]
+
+
+def test_runs_of_one_label_and_of_several_go_on_from_each_other(photos, album, run, tmp_path):
+    small = ["--max_fixations=2", "--epochs=1", "--batch_size=4", *SMALL_TRAINING]
+    chain = [("one", photos, run[0]), ("any", album, tmp_path / "one")]
+    for answer, dataset, start in chain:
+        where = (f"--dataset={dataset}", f"--run_dir={tmp_path / answer}", f"--init_from={start}")
+        status, _, errors = command(train_command.main, *where, *small)
+        assert status == 0, errors
+        models = [rra_keras.TrainedRun.open(path).model for path in (start, tmp_path / answer)]
+        assert models[1].answer == answer != models[0].answer
+        localizers = [model.attention.localizer.get_weights() for model in models]
+        assert all(np.array_equal(*each) for each in zip(*localizers, strict=True))

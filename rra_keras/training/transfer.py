@@ -33,6 +33,7 @@ def take_over(model, class_names, source, source_names):
     1. Every weight but the classifiers' is the other model's: encoder, localizer, attention.
     2. Of each classifier, the columns of the classes that both know, by name. Those of new classes
        stay as they are.
+    3. A model of one label a photo and one of several differ in their thresholds, which stay.
 
     Args:
         model: the model to start.
@@ -47,7 +48,7 @@ def take_over(model, class_names, source, source_names):
     ours = [class_names.index(name) for name in stay]
     theirs = [source_names.index(name) for name in stay]
     columns = {variable.path for head in model.classifiers for variable in head.variables}
-    pairs = list(itertools.zip_longest(model.weights, source.weights))
+    pairs = list(itertools.zip_longest(*map(_shared, (model, source))))
     for variable, other in pairs:
         shapes = [None if v is None else (v.path, *v.shape) for v in (variable, other)]
         if variable is not None and variable.path in columns:
@@ -67,3 +68,8 @@ def take_over(model, class_names, source, source_names):
             known, values = values, np.array(ops.convert_to_numpy(variable))
             values[..., ours] = known[..., theirs]
         variable.assign(values)
+
+
+def _shared(model):
+    """Return the weights of a model but for the labels' thresholds, which only some have."""
+    return [v for v in model.weights if v.path != "calibration/thresholds"]
