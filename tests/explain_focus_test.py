@@ -1,3 +1,4 @@
+import dataclasses
 import io
 
 import numpy as np
@@ -83,3 +84,30 @@ def test_a_cut_is_the_box_from_edge_to_edge():
     np.testing.assert_allclose(
         focus.cut(image, [0.25, 0, 0.75, 1], (8, 8))[:, 0, 0], np.linspace(3.5, 11.5, 8), atol=1e-3
     )
+
+
+def test_a_strip_of_several_labels_says_which_place_shows_each(distinct, batch, monkeypatch):
+    seen = Explainer(distinct)(batch[0])
+    several = int(np.argmax((seen.weights > 0).sum(axis=1)))
+    logits = np.full_like(seen.part_logits[[several]], -9.0)
+    logits[0, 0] = [9.0, 1.0, -9.0]  # an ant, and a bee less than at the next place
+    logits[0, 1] = [1.0, 9.0, -9.0]
+    one = dataclasses.replace(
+        seen[[several]],
+        part_logits=logits,
+        logits=logits.max(axis=1),
+        temperature=1.0,
+        known_from=None,
+        answer="any",
+        thresholds=np.array([0.5, 0.5, 0.5]),
+    )
+    assert [each.tolist() for each in one.said] == [[0, 1]]
+    said = titles(monkeypatch)
+    image = batch[0][[several]].astype("float32")
+    for labels in ([[1, 1, 0]], [[1, 0, 0]], [[0, 0, 0]]):
+        focus.draw_strips(one, (32, 32), image, np.array(labels), NAMES, io.BytesIO(), format="png")
+    each = len(said) // 3
+    assert said[0] == "✓ ant 100%, bee 100%"
+    assert said[1:3] == ["1. ant 100%", "2. bee 100%"]
+    assert said[each] == "✗ ant 100%, bee 100%, is ant"
+    assert said[2 * each] == "✗ ant 100%, bee 100%, is without a label"

@@ -31,7 +31,8 @@ def draw(model, images, labels, class_names, path, aspects=None, columns=6):
     2. Beside it a row for each of them: the glance, each closer view that it needed with the box
        found there (dashed), what was read, and the evidence for the answer in it (Grad-CAM). All
        evidence of a photo is on one color scale. The title says what was read there, how sure, and
-       its weight in the answer.
+       its weight in the answer; where a photo may have several labels, the evidence is for what
+       each place says, and the title has the labels that are surest there.
 
     Args:
         model: a classifier of this package.
@@ -142,7 +143,7 @@ class _Strip:
             for m in reversed(self.parts):
                 if np.allclose(seen.boxes[0, m], WHOLE, atol=0.5 / side):
                     continue
-                thick = m == chosen
+                thick = m == chosen and seen.answer == "one"
                 outline(axes, seen.boxes[0, m] * side, "white", 4.0 if thick else 2.4)
                 outline(axes, seen.boxes[0, m] * side, _color(m), 2.4 if thick else 1.2)
         for place, m in enumerate(self.parts):
@@ -184,8 +185,13 @@ class _Strip:
         name = short(class_names[best], 22)
         if seen.answer == "one":
             return f"{name}, weight {seen.weights[0, k]:.0%}" if len(self.parts) > 1 else name
-        share = answers.of("any").probabilities(logits[best], seen.temperature)
-        return f"{name} {share:.0%}" if share >= seen.thresholds[best] else "nothing"
+        shares = answers.of("any").probabilities(seen.part_logits[0], seen.temperature)  # (K, C)
+        surest = np.where(seen.weights[0][:, None] > 0, shares, -1.0).argmax(axis=0)  # (C,)
+        own = [c for c in seen.said[0] if surest[c] == k]
+        own = own or [best] * bool(shares[k, best] >= seen.thresholds[best])
+        return (
+            ", ".join(f"{short(class_names[c], 22)} {shares[k, c]:.0%}" for c in own) or "nothing"
+        )
 
     def _part(self, place, m, most):
         """Draw the evidence in one part of a model without fixations."""
