@@ -17,5 +17,6 @@ ROWS = {
     "one_fixation": {"max_fixations": 1},
     "no_refinement": {"max_refinements": 0},
     "two_refinements": {"max_refinements": 2},
+    "glance_128": {"glance_size": 128},
     "glance_160": {"glance_size": 160},
 }
