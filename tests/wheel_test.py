@@ -36,27 +36,24 @@ def test_it_holds_each_file_of_the_package_and_no_other_name(wheel):
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     for top, below in ((ROOT / "rra_keras", "rra_keras"), (ROOT / "export", "rra_keras/export")):
         for path in top.rglob("*"):
-            if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".md":
+            parts = path.relative_to(top).parts
+            made = any(part.startswith((".", "__pycache__")) for part in parts)
+            if path.is_file() and not made and path.suffix != ".md":
                 assert f"{below}/{path.relative_to(top).as_posix()}" in held
     assert {name.split("/")[0] for name in held} == {"rra_keras"}
 
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="TensorFlow only: exports")
 def test_it_trains_predicts_exports_and_classifies(wheel, photos, tmp_path):
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "new"], check=True)
+    python, rra = (tmp_path / "new" / "bin" / name for name in ("python", "rra"))
+    for command in (
+        [sys.executable, "-m", "venv", tmp_path / "new"],
+        [python, "-m", "pip", "install", "-q", "--no-deps", wheel],  # its scripts run that Python
+    ):
+        subprocess.run(command, check=True, capture_output=True)
     packages = next((tmp_path / "new").rglob("site-packages"))
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--ignore-installed"),
-            *(f"--prefix={tmp_path / 'new'}", wheel),
-        ],
-        check=True,
-        capture_output=True,
-    )
     # The other packages are those of this environment; its editable install is not seen there.
     (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
-    python = tmp_path / "new" / "bin" / "python"
-    rra = tmp_path / "new" / "bin" / "rra"
     hidden = ("PYTHONPATH", "TF_CPP_MIN_LOG_LEVEL")
     environment = {k: v for k, v in os.environ.items() if k not in hidden}
     elsewhere = tmp_path / "elsewhere"
@@ -70,6 +67,9 @@ def test_it_trains_predicts_exports_and_classifies(wheel, photos, tmp_path):
         assert done.stderr == ""
         return done.stdout
 
+    code = "import importlib.util as u; print(u.find_spec('rra_keras').origin)"
+    assert pathlib.Path(run(python, "-c", code).strip()).is_relative_to(packages)
+    assert f"#!{python}" in rra.read_text()
     assert "rra export RUN" in run(rra, "--help")
     flags = ["--dataset=photos", "--run_dir=run", *SMALL_TRAINING, "--epochs=1", "--batch_size=4"]
     assert "Test accuracy" in run(rra, "train", *flags)
