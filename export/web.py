@@ -32,7 +32,7 @@ flags.DEFINE_string("out", None, "New folder for the site.", flag_values=FLAGS)
 flags.DEFINE_bool(
     "demo",
     False,
-    "Serve the page of the model that `python train.py` makes; trains and exports what is missing.",
+    "Serve the page of the model that `rra train` makes; trains and exports what is missing.",
     flag_values=FLAGS,
 )
 flags.DEFINE_string(

@@ -57,7 +57,7 @@ def main(argv):
         print("No box was drawn.")
         return 0
     print(f"{FLAGS.out} has boxes of {count} photos. Train with them:")
-    print(f"python train.py --dataset={dataset} --boxes={FLAGS.out}")
+    print(f"rra train --dataset={dataset} --boxes={FLAGS.out}")
     return 0
 
 

@@ -248,7 +248,7 @@ def test_the_command_serves_until_it_is_interrupted(photos, tmp_path):
         process.terminate()  # as Ctrl+C; what a shell starts in the background ignores that
         rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert f"python train.py --dataset=folder:{photos} --boxes={out}" in rest
+    assert f"rra train --dataset=folder:{photos} --boxes={out}" in rest
     assert out.read_text() == (
         f"file,y0,x0,y1,x1\n{state['name']},0.100000,0.100000,0.500000,0.500000\n"
     )

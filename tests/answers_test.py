@@ -88,6 +88,13 @@ def test_any_number_of_classes_is_said():
     assert answer.text(unknown, 3.0) == "  none of these (score 2.00, known from 3.00)"
 
 
+def test_photos_of_a_label_set_the_threshold_if_there_are_any():
+    answer = answers.of("any")
+    assert answer.labeled([[0, 0], [0, 1]]).tolist() == [False, True]
+    assert answer.labeled([[0, 0], [0, 0]]).tolist() == [True, True]
+    assert answers.of("one").labeled([0, 1]).tolist() == [True, True]
+
+
 def test_one_of_the_classes_is_said():
     answer, about = answers.of("one"), layer()
     logits = np.array([[2.0, 0.0], [0.0, 1.0]])

@@ -263,18 +263,23 @@ def test_without_a_run(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        ({}, ["python", "train.py"]),
+        ({}, ["rra", "train"]),
         (
             {"model": {"localizer": None}, "seed": 3, "dataset": "folder:my photos"},
-            ["python", "train.py", "--dataset=folder:my photos", "--localizer=none", "--seed=3"],
+            ["rra", "train", "--dataset=folder:my photos", "--localizer=none", "--seed=3"],
         ),
         (
             {"preset": "paper_vgg19", "strict": True, "epochs": 2, "weights": "random"},
-            "python train.py --preset=paper_vgg19 --strict --weights=random --epochs=2".split(),
+            "rra train --preset=paper_vgg19 --strict --weights=random --epochs=2".split(),
         ),
         (
             {"model": {"backbone": "mobilenet_v2", "crop_size": (96, 192)}},
-            "python train.py --backbone=mobilenet_v2 --crop_size=96x192".split(),
+            "rra train --backbone=mobilenet_v2 --crop_size=96x192".split(),
+        ),
+        ({"model": {"image_size": 896}}, "rra train --image_size=896".split()),
+        (
+            {"model": {"image_size": 896, "glance_size": 128}},
+            "rra train --image_size=896 --glance_size=128".split(),
         ),
     ],
 )

@@ -1,6 +1,7 @@
 """A run in Python: `rra_keras.train`, and what its run says."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from conftest import command
 import rra_keras
 from rra_keras import cli, evaluate
 from rra_keras.runs import Run
+from rra_keras.runs.run import command_line
 
 SMALL = {
     "backbone": "mobilenet",
@@ -105,3 +107,10 @@ def test_a_run_is_named_by_flag_or_first(run):
 def test_a_run_that_is_not_there(run, named, arguments, more, message):
     with pytest.raises(ValueError, match=message):
         cli.open_run(Flags(named and str(run)), arguments, more)
+
+
+def test_a_run_keeps_the_command_as_it_is_typed(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["rra train", "--dataset=my photos"])
+    assert command_line() == "rra train '--dataset=my photos'"
+    monkeypatch.setattr(sys, "argv", ["train.py", "--seed=1"])
+    assert command_line() == "python train.py --seed=1"

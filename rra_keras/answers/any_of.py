@@ -12,11 +12,9 @@ class AnyOf:
     """Sigmoid: each class from its own threshold on. Labels are 0 and 1, `(N, C)`.
 
     Attributes:
-        kind: as in the model's `answer`.
         monitor: what the best epoch is chosen by: mean average precision.
     """
 
-    kind = "any"
     monitor = "mean_ap"
 
     def probabilities(self, logits, temperature):
@@ -58,8 +56,9 @@ class AnyOf:
             }
 
     def labeled(self, labels):
-        """Return which photos are of any of the classes, `(N,)` booleans."""
-        return np.asarray(labels).any(axis=-1)
+        """Return which photos are of any of the classes, `(N,)` booleans; all where none is."""
+        labeled = np.asarray(labels).any(axis=-1)
+        return labeled if labeled.any() else ~labeled
 
     def tiles(self, figures):
         """Return what stands first in a report: names and values."""

@@ -10,11 +10,9 @@ class OneOf:
     """Softmax: the most probable class is the answer. Labels are integers `(N,)`.
 
     Attributes:
-        kind: as in the model's `answer`.
         monitor: what the best epoch is chosen by.
     """
 
-    kind = "one"
     monitor = "accuracy"
 
     def probabilities(self, logits, temperature):

@@ -31,7 +31,7 @@ _THUMBNAIL = 224  # pixels
 
 
 def training_command(config):
-    """Return the command that gives a run's configuration: `train.py` and what is not usual."""
+    """Return the command that gives a run's configuration: `rra train` and what is not usual."""
     chosen = PRESETS[config["preset"]].model
     own = {name: config["model"].get(name) for name in ("backbone", "localizer") if name in chosen}
     own = {name: value for name, value in own.items() if value != chosen[name]}
@@ -40,7 +40,7 @@ def training_command(config):
     usual |= usual.pop("model") | {"preset": "edge"} | dict.fromkeys(own, "")
     usual |= {name: sized[name] for name in ("glance_size",) if name in sized}
     given = config | config["model"]
-    words = ["python", "train.py"]
+    words = ["rra", "train"]
     for name in ("preset", *(name for name in given if name not in ("preset", "model"))):
         value = "x".join(map(str, given[name])) if isinstance(given[name], list) else given[name]
         if given[name] != usual.get(name):
@@ -129,7 +129,7 @@ def write(run, dataset, split, boxes, strips=6, faithfulness_images=32, batch_si
         "fixations": seen.objects.shape[1],
         "steps": getattr(model, "steps", 0),
         "command": metrics.get("command") or training_command(config),
-        "report_command": shlex.join(["python", "-m", "rra_keras.report", *sys.argv[1:]]),
+        "report_command": shlex.join(["rra", "report", *sys.argv[1:]]),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "answer": model.answer,
         "accuracy": {k: v for k, v in measured.items() if not k.startswith("calibration")},

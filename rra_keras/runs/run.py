@@ -2,7 +2,9 @@
 
 import json
 import pathlib
+import shlex
 import shutil
+import sys
 
 import keras
 
@@ -288,6 +290,13 @@ class Run:
                     f"Invalid value for `{key}`. Expected what the run to resume was started with, "
                     f"{stored.get(key)!r}. Received: {value!r}"
                 )
+
+
+def command_line():
+    """Return the command that this process runs, as it is typed: `rra train …`."""
+    name, *arguments = sys.argv
+    words = name.split() if name.startswith("rra ") else ["python", name]
+    return shlex.join([*words, *arguments])
 
 
 def read_model(path, **options):

@@ -1,8 +1,6 @@
 """What a trained model is worth, and the run's last files."""
 
 import importlib.metadata
-import shlex
-import sys
 
 import numpy as np
 
@@ -12,6 +10,7 @@ from rra_keras.measures.fixations import reads
 from rra_keras.measures.unknown import fit_known_score, fit_threshold, is_known
 from rra_keras.models import costs
 from rra_keras.runs import Run, collect, files
+from rra_keras.runs.run import command_line
 from rra_keras.training.final import take_calibration
 
 KNOWN_PHOTOS = 500  # enough for a space of 64 dimensions
@@ -138,7 +137,7 @@ def _written(config, run, model, clock, metrics):
         "seed": config.seed,
         "dataset": config.dataset,
         "num_classes": model.num_classes,
-        "command": shlex.join(["python", *sys.argv]),
+        "command": command_line(),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
     }
     run.write_json("metrics.json", metrics)

@@ -12,7 +12,7 @@ from rra_keras.layers.boxes import grow_box
 from rra_keras.models.base import BinaryCrossEntropy
 from rra_keras.models.classifier import READ_MARGIN
 from rra_keras.runs.collect import progress_style
-from rra_keras.training.optimizer import make_schedule
+from rra_keras.training.optimizer import make_optimizer
 
 ELSEWHERE = 0.25  # share of the crops that are cut anywhere and show nothing
 
@@ -58,8 +58,7 @@ def teach_reader(config, split, model, boxes, labels):
     moved = BoxJitter(seed=config.seed)(grow_box(box, READ_MARGIN))
     features = model.encoder(model.zoom_crop([images, moved]))[0]
     reader = keras.Model([images, box], model.classifier(model.pool(features)))
-    schedule = make_schedule("cosine", config.learning_rate, config.epochs * steps)
-    optimizer = keras.optimizers.SGD(schedule, 0.9, weight_decay=config.weight_decay)
+    optimizer = make_optimizer(config, model, steps)
     reader.compile(optimizer, BinaryCrossEntropy(config.label_smoothing), jit_compile=False)
     reader.fit(
         crops_at(split, boxes, labels, model, batch_size, config),
