@@ -5,7 +5,7 @@ from conftest import gradient
 from keras import ops
 
 from rra_keras.layers.box_localizer import BoxLocalizer, voted_box
-from rra_keras.layers.boxes import box_loss, generalized_iou, grow_box
+from rra_keras.layers.boxes import box_loss, generalized_iou, grow_box, snap_box
 
 
 def array(*rows):
@@ -27,6 +27,31 @@ def features(batch=3, size=8, channels=5):
 )
 def test_grow_box(box, margin, grown):
     np.testing.assert_allclose(grow_box(array(box), margin), [grown], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("box", "snapped"),
+    [
+        ([0.3, 0.1, 0.61, 0.9], [19 / 64, 3 / 32, 39 / 64, 29 / 32]),  # sides 1/4 and 1/2 at least
+        ([0.02, 0.03, 0.98, 0.99], [1 / 32, 1 / 32, 31 / 32, 1.0]),
+        ([0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]),
+        ([0.5, 0.5, 0.501, 0.501], [0.5, 0.5, 513 / 1024, 513 / 1024]),  # as fine as it gets
+    ],
+)
+def test_snapped_boxes_lie_on_a_grid_of_their_size(box, snapped):
+    np.testing.assert_array_equal(snap_box(array(box)), [snapped])
+    half = snap_box(ops.cast(array(snapped), "float16"))  # exact in half floats as well
+    np.testing.assert_array_equal(half, [snapped])
+
+
+def test_a_box_that_moves_a_little_is_mostly_the_same_once_snapped():
+    rng = np.random.default_rng(0)
+    low, side = rng.uniform(0, 0.5, (1000, 2)), rng.uniform(0.25, 0.5, (1000, 2))
+    boxes = np.concatenate([low, low + side], axis=1).astype("float32")
+    snapped = np.asarray(snap_box(boxes))
+    assert np.abs(snapped - boxes).max() <= 0.5 / 32  # half of a sixteenth of a half
+    moved = np.asarray(snap_box(boxes + rng.normal(0, 0.0005, boxes.shape).astype("float32")))
+    assert np.mean((moved == snapped).all(axis=1)) > 0.85
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,9 @@ from conftest import weight_gradients
 from keras import layers, ops
 
 from rra_keras import RRAClassifier
-from rra_keras.layers.boxes import grow_box
 from rra_keras.layers.zoom_crop import zoom_crop
 from rra_keras.models.base import CrossEntropy
-from rra_keras.models.classifier import READ_MARGIN
+from rra_keras.models.classifier import box_to_read
 from rra_keras.runs.collect import by_photo
 
 VIEWS = {
@@ -215,9 +214,9 @@ def test_one_fixation_is_a_plain_classifier_of_the_crop(build, backbone, batch):
     np.testing.assert_allclose(logits, features @ kernel + bias, atol=1e-4)
 
 
-def test_crops_are_cut_at_the_boxes_grown_by_a_tenth(trained, batch):
+def test_crops_are_cut_where_objects_are_to_be_read(trained, batch):
     boxes, read, crops = view(trained, batch[0], "boxes", "read_boxes", "crops")
-    np.testing.assert_allclose(read, grow_box(boxes, READ_MARGIN), atol=1e-6)
+    np.testing.assert_allclose(read, box_to_read(boxes), atol=1e-6)
     for k in range(2):
         expected = zoom_crop(np.float32(batch[0]), read[:, k], (32, 32), stride=4)
         np.testing.assert_allclose(crops[:, k], expected, atol=1e-3)

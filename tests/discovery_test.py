@@ -164,6 +164,22 @@ def test_probe_ranks_hypotheses_and_always_tries_the_frame(encoder, trunk):
     assert alone.name == "frame"
 
 
+@pytest.mark.parametrize(
+    ("frame", "first", "second", "best"),
+    [
+        (50, 51, 52, "first"),  # more than the frame; the second is not ahead beyond chance
+        (50, 51, 60, "second"),
+        (50, 50, 50, "frame"),  # as many: the whole photo costs no finding
+        (50, 49, 51, "frame"),  # the guess that counts is the first
+        (50, None, None, "frame"),
+    ],
+)
+def test_a_guess_wins_that_names_more_photos_than_the_frame(frame, first, second, best):
+    right = {"frame": frame, "first": first, "second": second}
+    right = {name: np.arange(100) < count for name, count in right.items() if count is not None}
+    assert probe._best(right) == best
+
+
 def test_beats_is_a_paired_comparison():
     right = np.arange(100) < 60
     assert not probe.beats(right, right)
@@ -370,7 +386,7 @@ def test_a_round_is_kept_while_held_out_photos_are_read_better(backbone, monkeyp
     monkeypatch.setattr(
         find._Search, "fit", lambda self, boxes, rows=None: taught.append(boxes) or BoxLocalizer()
     )
-    search = find._Search(None, None, photos, labels, 32, 1, True, 0)
+    search = find._Search(None, None, photos, labels, 32, 32, 1, True, 0)
     begun = find._Found(whole(48), np.ones(48, "float32"), "set", None, BoxLocalizer())
     found = search.taught(begun, search.read(None), rounds=3)
     assert [each.kept for each in found.rounds] == ([True, False] if better else [False])

@@ -3,9 +3,8 @@
 import keras
 from keras import ops
 
-from rra_keras.layers.boxes import grow_box
 from rra_keras.layers.recursive_attention import smaller_than_view, view_around
-from rra_keras.models.classifier import READ_MARGIN
+from rra_keras.models.classifier import box_to_read
 
 
 def rebuild(model, crop_method):
@@ -107,7 +106,7 @@ def _found(box, smaller, view=None):
     """Return what a device needs of an object that was found in a view."""
     return {
         "object": box,
-        "box": grow_box(box, READ_MARGIN),
+        "box": box_to_read(box),
         "view": view_around(box, view),
         "framed": 1.0 - smaller,
     }

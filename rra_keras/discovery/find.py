@@ -32,10 +32,11 @@ from rra_keras.layers import BoxLocalizer
 from rra_keras.layers.recursive_attention import glance_size_for, refinements_for
 from rra_keras.measures.boxes import intersection_over_union, whole
 
+CROP_SIZE = 224  # pixels that are read, as a side
 PROBED = 600  # photos that hypotheses are compared on
 EPOCHS = 14  # of the localizer's training, where all photos teach it
 FAR_VIEWS = 12  # of each photo, for each refinement beyond the first
-ERRORS = 1.0  # standard errors by which matching has to be ahead: nothing else saw these photos
+ERRORS = 1.0  # standard errors by which whole photos have to be ahead of given boxes
 FOLDS = 4  # the first of them is held out where localizers are compared
 LEAST = 40  # photos, below which nothing is held out
 SAMPLED = 100  # photos in which it is found out how sure the localizer is
@@ -70,7 +71,7 @@ def find_objects(
     3. Where no guess is better than the whole photo, or the objects are small, what the photos of
        each class have in common is a guess as well (`matched_boxes`). It stands if photos that were
        held out from it are read better so.
-    4. Rounds: the localizer gives several places in each photo, and a linear probe reads them. The
+    4. Rounds, in the same cases: the localizer gives several places in each photo, and a linear probe reads them. The
        one most like the photo's own class is most likely the object. If that is often elsewhere, a
        localizer is taught again by the surest half of them, and kept while the margin of
        held-out photos grows.
@@ -130,12 +131,23 @@ def find_objects(
     )
     trunk = build_trunk(encoder, train_from)
     size = min(glance_size or glance_size_for(side), side)
+    crop = min(CROP_SIZE, side)
+    plain = _plain_size(encoder, trunk, size, (crop, crop), max_refinements)
     search = _Search(
-        *(encoder, trunk, photos, labels, size, max_refinements, one_object, seed), Memory(memory)
+        encoder,
+        trunk,
+        photos,
+        labels,
+        size,
+        frame_size=max(32 * round(size * plain / crop / 32), min(size, 32)),
+        max_refinements=max_refinements,
+        one_object=one_object,
+        seed=seed,
+        memory=Memory(memory),
     )
     found = search.run(rounds) if boxes is None else search.shown(boxes)
     boxes = found.boxes
-    crop_size = crop_size_for(boxes, min(224, side) ** 2, side)
+    crop_size = crop_size_for(boxes, crop**2, side)
     return Objects(
         boxes=boxes,
         confidence=found.confidence,
@@ -177,6 +189,7 @@ class _Search:
     photos: np.ndarray
     labels: np.ndarray | None
     size: int
+    frame_size: int  # of whole photos: as much larger as the plain backbone sees at equal cost
     max_refinements: int
     one_object: bool
     seed: int
@@ -190,15 +203,15 @@ class _Search:
         large = np.median((found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1)) >= FILLED
         if found.name != FRAME:
             found = dataclasses.replace(found, localizer=self.fit(found.boxes))
-        if not several or len(self.photos) < LEAST:
+        # Large objects that are better read than the whole photo are settled. A round would teach
+        # their parts: a small crop of a part shows a frozen encoder more than one of the whole.
+        settled = large and found.name != FRAME and not self.one_object
+        if not several or len(self.photos) < LEAST or settled:
             return found
-        seen = None
-        # Objects that are large, and better read than the whole photo, need no other guess.
-        if found.name == FRAME or self.one_object or not large:
-            found, seen = self.matched(found)
+        found, seen = self.matched(found)
         if found.localizer is None or not rounds:
             return found
-        return self.taught(found, seen or self.read(found.localizer), rounds)
+        return self.taught(found, seen, rounds)
 
     def shown(self, boxes):
         """Return what a localizer finds that given boxes have taught, `(N, M, 4)`."""
@@ -265,6 +278,7 @@ class _Search:
                 labels[drawn],
                 {name: (each.boxes[drawn], each.views[drawn]) for name, each in guesses.items()},
                 size=self.size,
+                frame_size=self.frame_size,
                 seed=self.seed,
             )
             return {"choice": json.dumps(dataclasses.asdict(choice))}
@@ -296,10 +310,10 @@ class _Search:
         seen = self.read(localizer)
         if before.localizer is None:
             other, right = None, self.whole_right()
-            better = beats(seen.right, right, ERRORS)
         else:
             other = self.read(before.localizer)
-            right, better = other.right, seen.right.sum() > other.right.sum()
+            right = other.right
+        better = seen.right.sum() > right.sum()
         accuracy, area = (
             ({}, {}) if before.choice is None else dataclasses.astuple(before.choice)[1:]
         )
@@ -374,7 +388,7 @@ class _Search:
 
     def whole_right(self):
         """Return which held-out photos are read rightly as a whole, `(H,)` booleans."""
-        viewer = make_viewer(self.encoder, self.photos, 1, self.size, pool=True)
+        viewer = make_viewer(self.encoder, self.photos, 1, self.frame_size, pool=True)
         features = see(viewer, self.photos, whole(len(self.photos))[:, None])[:, 0]
         right = linear_probe(features, self.labels, self.fold) == self.labels
         return right[self.fold == 0]

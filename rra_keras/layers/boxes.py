@@ -2,6 +2,8 @@
 
 from keras import ops
 
+FINEST = 6  # a box's grid is never finer than that of one with sides of 2⁻⁶
+
 
 def moment_box(activation, spread=3**0.5, min_size=0.3, max_size=0.75, aspect=1.0):
     """Return the box that covers a map's mass: its center and sides from its moments.
@@ -83,6 +85,34 @@ def grow_box(boxes, margin):
     low, high = ops.split(boxes, 2, axis=-1)  # (…, 2) each
     reach = 0.5 * margin * (high - low)
     return ops.clip(ops.concatenate([low - reach, high + reach], axis=-1), 0.0, 1.0)
+
+
+def snap_box(boxes, cells=16):
+    """Return boxes whose edges lie on a grid: a box that moved a little is mostly the same again.
+
+    Half floats, int8 weights and another decoder move a box by a pixel or so, and a network may
+    name a crop otherwise that was cut a pixel apart. So a crop is cut where these agree.
+
+    1. The grid along an axis is a 16th of the largest power of two that is no longer than the box
+       is there: 1/16, 1/32, … of the image, numbers that half floats hold exactly.
+    2. Each edge goes to the nearest line, at most a 32nd of the box's side away.
+
+    Sides of less than a 64th of the image have the grid of a 64th.
+
+    Args:
+        boxes: `(…, 4)` as `y0 x0 y1 x1` in [0, 1].
+        cells: lines of the grid in a power of two, itself a power of two.
+
+    Example:
+        snap_box(np.array([[0.30, 0.10, 0.61, 0.90]]))  # [[0.296875, 0.09375, 0.609375, 0.90625]]
+    """
+    low, high = ops.split(boxes, 2, axis=-1)  # (…, 2) each
+    side = high - low
+    step = 0.0 * side + 2.0**-FINEST
+    for k in range(FINEST):  # by comparing: logarithms are not exact on a GPU
+        step = step + 2.0 ** -(k + 1) * ops.cast(side >= 2.0**-k, step.dtype)
+    step = ops.concatenate([step, step], axis=-1) / cells
+    return ops.floor(boxes / step + 0.5) * step
 
 
 def intersection_over_union(boxes, others):

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from rra_keras.layers.boxes import box_in_box
+from rra_keras.layers.boxes import box_in_box, snap_box
 from rra_keras.layers.fixations import distinct
 from rra_keras.layers.zoom_crop import ZoomCrop, shrink
 
@@ -228,6 +228,8 @@ def glance_size_for(image_size):
 def view_around(box, last=None):
     """Return what to look into next `(B, 4)`: a box and a margin, as it was found in a view.
 
+    Its edges are on a grid (`snap_box`).
+
     Args:
         box: `(B, 4)` in the image.
         last: `(B, 4)`, the view that it was found in; the whole image unless given.
@@ -235,7 +237,7 @@ def view_around(box, last=None):
     low, high = ops.split(box, 2, axis=-1)  # (B, 2) each
     extent = 1.0 if last is None else last[:, 2:] - last[:, :2]
     reach = 0.5 * VIEW_MARGIN * extent
-    return inside_image(ops.concatenate([low - reach, high + reach], axis=-1))
+    return snap_box(inside_image(ops.concatenate([low - reach, high + reach], axis=-1)))
 
 
 def smaller_than_view(box):

@@ -3,7 +3,9 @@
 import numpy as np
 from scipy.special import logsumexp, softmax
 
-LOST = 0.003  # of the accuracy, at most, by not reading all fixations
+from rra_keras.measures.calibration import fit_temperature
+
+WORTH = 0.01  # of the probability of the right class: what one further read has to add
 TEMPERATURES = np.geomspace(0.05, 20, 25)
 
 
@@ -54,7 +56,9 @@ def fit_attention(logits, distinct, labels):
 
     1. The temperature at which the answers from all fixations are right most often, and of those
        the one that gives the labels the greatest likelihood.
-    2. The lowest threshold of the evidence that costs at most `LOST` of the accuracy.
+    2. The threshold of the evidence where the labels' mean probability, less `WORTH` for every
+       read of a photo, is largest. Probabilities, not right answers, as a few photos tell more by
+       them; they are calibrated (`fit_temperature`).
 
     Args:
         logits: `(N, K, C)`, of photos that were not trained on.
@@ -67,22 +71,30 @@ def fit_attention(logits, distinct, labels):
     labels = np.asarray(labels)
     scores = np.zeros(logits.shape[:2])
 
-    def judged(temperature, sure_from=None):
-        answer, *_ = combine(logits, scores, distinct, temperature, sure_from)
+    def answers(temperature, sure_from=None):
+        return combine(logits, scores, distinct, temperature, sure_from)[0]
+
+    def likelihoods(answer):
         own = np.take_along_axis(answer, labels[:, None], axis=-1)[:, 0]
-        likelihood = np.mean(own - logsumexp(answer, axis=-1))
-        return float(np.mean(answer.argmax(-1) == labels)), float(likelihood)
+        return own - logsumexp(answer, axis=-1)  # (N,)
+
+    def judged(temperature):
+        answer = answers(temperature)
+        return np.mean(answer.argmax(-1) == labels), np.mean(likelihoods(answer))
 
     temperature = float(max(TEMPERATURES, key=judged))
     if logits.shape[1] == 1:
         return 1.0, None
-    whole, _ = judged(temperature)
-    evidence = np.where(np.asarray(distinct) > 0, logits.max(axis=-1), -np.inf)
-    ordered = np.sort(evidence[:, 0])
+    calibration = fit_temperature(answers(temperature), labels)
+    evidence = logits.max(axis=-1)
+
+    def worth(sure_from):
+        right = np.exp(likelihoods(answers(temperature, sure_from) / calibration)).mean()
+        return right - WORTH * reads(evidence, distinct, sure_from).sum(axis=1).mean()
+
+    ordered = np.sort(evidence[:, 0])  # a photo's first place is always distinct
     places = np.unique(np.linspace(1, len(ordered), 42).round().astype(int))[:-1]
     # Half-way between two photos' evidence: rounding, as on a device, moves none to the other side.
-    candidates = [ordered[0] - 1.0, *((ordered[places] + ordered[places - 1]) / 2)]
-    for sure_from in candidates:
-        if judged(temperature, sure_from)[0] >= whole - LOST - 1e-9:
-            return temperature, float(sure_from)
-    return temperature, None
+    candidates = [ordered[0] - 1.0, *((ordered[places] + ordered[places - 1]) / 2), None]
+    sure_from = max(candidates, key=worth)
+    return temperature, None if sure_from is None else float(sure_from)

@@ -11,7 +11,7 @@ from rra_keras.layers import (
     RecursiveAttention,
     ZoomCrop,
 )
-from rra_keras.layers.boxes import grow_box
+from rra_keras.layers.boxes import grow_box, snap_box
 from rra_keras.layers.recursive_attention import glance_size_for, refinements_for
 from rra_keras.layers.zoom_crop import as_pair
 from rra_keras.models.arguments import check_arguments, dtype_policy, revived, serialized
@@ -28,8 +28,8 @@ class RRAClassifier(Classifier):
     1. `RecursiveAttention` glances at the photo `(B, S, S, 3)` and refines the places where an
        object may be → boxes `(B, K, 4)`, one for each fixation. It uses the encoder's early, frozen
        layers, the *trunk*, and a localizer that learned from `find_objects`.
-    2. Each box, grown by a tenth, is cropped from the full-resolution photo. In training it is
-       moved at random (`BoxJitter`), and only the first fixation is read.
+    2. Each box, grown by a tenth, is cropped from the full-resolution photo (`box_to_read`). In
+       training it is moved at random (`BoxJitter`), and only the first fixation is read.
     3. Read: encoder → pool → dense → logits of each fixation.
     4. `FixationAttention` weighs the fixations → logits `(B, C)`.
 
@@ -162,7 +162,7 @@ class RRAClassifier(Classifier):
             seen = images
             if attention:
                 tensors = dict(attention(images))
-                boxes = jitter(grow_box(tensors["boxes"], READ_MARGIN))  # (B, K, 4)
+                boxes = jitter(box_to_read(tensors["boxes"]))  # (B, K, 4)
                 tensors["read_boxes"] = named(boxes, "read_boxes")
                 tensors["crops"] = seen = named(zoom_crop([images, boxes]), "crops")
             features = encoder(seen)
@@ -239,3 +239,8 @@ class RRAClassifier(Classifier):
     @classmethod
     def from_config(cls, config):
         return cls(**revived(config))
+
+
+def box_to_read(boxes):
+    """Return where objects of boxes `(…, 4)` are read: a tenth larger, on a grid (`snap_box`)."""
+    return snap_box(grow_box(boxes, READ_MARGIN))

@@ -6,13 +6,12 @@ from keras import ops
 from scipy.stats import entropy
 
 from rra_keras.explain.explainer import between_centers
-from rra_keras.layers.boxes import grow_box
 from rra_keras.measures import faithfulness, localization
 from rra_keras.measures.boxes import areas, intersection_over_union
 from rra_keras.measures.fixations import combine, reads
 from rra_keras.measures.intervals import interval
 from rra_keras.measures.maps import upsample
-from rra_keras.models.classifier import READ_MARGIN
+from rra_keras.models.classifier import box_to_read
 
 _SIDE = 112  # of the maps that are measured, pixels
 _DRAWS = 20  # random boxes a photo
@@ -35,7 +34,7 @@ class Reader:
 
     def __call__(self, images, boxes):
         """Return the logits `(B, C)` of images `(B, S, S, 3)` read at objects' boxes `(B, 4)`."""
-        boxes = grow_box(ops.convert_to_tensor(boxes, "float32"), READ_MARGIN)
+        boxes = box_to_read(ops.convert_to_tensor(boxes, "float32"))
         crops = self._crop([ops.convert_to_tensor(images, "float32"), boxes])
         return np.asarray(self._read.predict_on_batch(crops))
 

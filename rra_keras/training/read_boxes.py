@@ -8,9 +8,8 @@ from rra_keras.data import augment, pipeline
 from rra_keras.data import boxes as box_data
 from rra_keras.data.decode import decode
 from rra_keras.layers import BoxJitter
-from rra_keras.layers.boxes import grow_box
 from rra_keras.models.base import BinaryCrossEntropy
-from rra_keras.models.classifier import READ_MARGIN
+from rra_keras.models.classifier import box_to_read
 from rra_keras.runs.collect import progress_style
 from rra_keras.training.optimizer import make_optimizer
 
@@ -55,7 +54,7 @@ def teach_reader(config, split, model, boxes, labels):
     batch_size = min(config.batch_size, split.size)
     steps = split.size // batch_size
     images, box = keras.Input((model.image_size,) * 2 + (3,)), keras.Input((4,))
-    moved = BoxJitter(seed=config.seed)(grow_box(box, READ_MARGIN))
+    moved = BoxJitter(seed=config.seed)(box_to_read(box))
     features = model.encoder(model.zoom_crop([images, moved]))[0]
     reader = keras.Model([images, box], model.classifier(model.pool(features)))
     optimizer = make_optimizer(config, model, steps)
