@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -80,6 +81,32 @@ def test_it_reads_as_many_places_as_it_is_told(classifier, photo):
     first = classifier.classify(photo, fixations=1)
     np.testing.assert_array_equal(first.boxes, every.boxes[:1])
     np.testing.assert_array_equal(first.weights, [1.0])
+
+
+def test_in_one_call_it_answers_the_same(path, photo):
+    classifier = Classifier(path)
+    assert not classifier.one_call  # a CPU saves by what it need not read
+    pieces = classifier.classify(photo)
+    classifier.one_call = True
+    whole = classifier.classify(photo)
+    assert whole.labels == pieces.labels
+    np.testing.assert_allclose(whole.probabilities, pieces.probabilities, atol=1e-3)
+    np.testing.assert_allclose(whole.boxes, pieces.boxes, atol=1e-5)
+    np.testing.assert_allclose(whole.weights, pieces.weights, atol=1e-3)
+    assert len(classifier.classify(photo, fixations=1).boxes) == 1
+
+
+@pytest.mark.parametrize("slow", ["full", "read"])
+def test_on_a_gpu_it_takes_the_faster_way(path, monkeypatch, slow):
+    classifier, run = Classifier(path), Classifier.run
+
+    def delayed(self, signature, **inputs):
+        time.sleep(0.05 if signature == slow else 0.0)
+        return run(self, signature, **inputs)
+
+    monkeypatch.setattr(Classifier, "run", delayed)
+    classifier.take_the_faster_way()
+    assert classifier.one_call == (slow == "read")
 
 
 def test_it_reads_on_until_it_is_sure(path, photo):

@@ -71,10 +71,10 @@ def find_objects(
     3. Where no guess is better than the whole photo, or the objects are small, what the photos of
        each class have in common is a guess as well (`matched_boxes`). It stands if photos that were
        held out from it are read better so.
-    4. Rounds, in the same cases: the localizer gives several places in each photo, and a linear probe reads them. The
-       one most like the photo's own class is most likely the object. If that is often elsewhere, a
-       localizer is taught again by the surest half of them, and kept while the margin of
-       held-out photos grows.
+    4. Rounds, in the same cases: the localizer gives several places in each photo, and a linear
+       probe reads them. The one most like the photo's own class is most likely the object. If that
+       is often elsewhere, a localizer is taught again by the surest half of them, and kept while
+       the margin of held-out photos grows.
 
     With `boxes`, of all photos or of a few, 1 to 4 are left out: the boxes teach the localizer.
     Where they are of some photos, it then finds the objects in the others; those that it finds
