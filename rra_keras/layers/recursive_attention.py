@@ -123,14 +123,12 @@ class RecursiveAttention(keras.layers.Layer):
         for _ in range(self.max_refinements):
             view = [view_around(box, last) for box, last in zip(places, view, strict=True)]
             crops = [self.zoom_crop([images, each]) for each in view]
-            inner = self.localizer(self.trunk(ops.concatenate(crops, axis=0)))  # (K · B, 4)
-            inner = ops.split(inner, count, axis=0) if count > 1 else [inner]
+            seen = self.refine(ops.concatenate(crops, axis=0), ops.concatenate(view, axis=0))
+            boxes, smaller = (ops.split(each, count, axis=0) for each in seen)  # (B, …), K of each
             for k in range(count):
-                box = inside_image(box_in_box(view[k], inner[k]))
                 needed[k] = needed[k] + active[k]
-                box = places[k] + active[k] * (box - places[k])
-                active[k] = active[k] * smaller_than_view(inner[k])
-                places[k] = box
+                places[k] = places[k] + active[k] * (boxes[k] - places[k])
+                active[k] = active[k] * smaller[k]
             found.append(list(places))
             views.append(view)
         boxes = ops.stop_gradient(ops.stack(places, axis=1))
