@@ -15,8 +15,8 @@ LABELS = np.arange(12) % 3
 
 
 @pytest.fixture(scope="module")
-def model():
-    model = rra_keras.RRAClassifier("mobilenet", 3, image_size=32, localizer=None, weights="random")
+def model(backbone):
+    model = rra_keras.RRAClassifier(backbone, 3, image_size=32, localizer=None)
     model.compile("adam")
     return model
 
@@ -119,7 +119,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_objects_are_looked_for_in_photos_of_every_form(form, monkeypatch):
+def test_objects_are_looked_for_in_photos_of_every_form(form, monkeypatch, backbone):
     seen = {}
 
     def run(search, rounds):
@@ -128,7 +128,7 @@ def test_objects_are_looked_for_in_photos_of_every_form(form, monkeypatch):
 
     monkeypatch.setattr(find._Search, "run", run)
     with pytest.raises(InterruptedError):
-        rra_keras.find_objects(*FORMS[form](), backbone="mobilenet", weights="random")
+        rra_keras.find_objects(*FORMS[form](), backbone=backbone, train_from="block_1")
     np.testing.assert_array_equal(seen["photos"], PHOTOS)
     assert seen["photos"].dtype in ("float32", "uint8")
     np.testing.assert_array_equal(seen["labels"], LABELS)

@@ -17,10 +17,12 @@ def test_the_tour_runs(tmp_path, monkeypatch, capsys):
     matplotlib.use("agg")
     cells = json.loads(TOUR.read_text("utf-8"))["cells"]
     names = {}
-    for cell in cells:
-        if cell["cell_type"] == "code":
-            exec("".join(cell["source"]), names)
-    assert np.mean(names["logits"].argmax(-1) == names["test_labels"]) > 0.4  # by chance 0.125
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    for whole, part in (('"train", 80', '"train", 48'), ("epochs=10", "epochs=4")):  # for the time
+        assert code.count(whole) == 1
+        code = code.replace(whole, part)
+    exec(code, names)
+    assert np.mean(names["logits"].argmax(-1) == names["test_labels"]) > 0.25  # by chance 0.125
     assert len(names["result"].boxes) >= 1
     with Image.open("focus.png") as drawn:
         assert drawn.width > 400
