@@ -29,7 +29,7 @@ from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, HardwareAcc
 from PIL import ExifTags, Image, ImageDraw, ImageFont, features
 
 _COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")  # one a fixation (Okabe and Ito)
-_SAME = 0.5  # IoU from which on two boxes are of the same object
+_SAME = 0.5  # share of a box inside another from which on both are of the same object
 _HALF = 4  # XNNPACK's flag to compute in half floats
 _STRIDE = 4  # pixels between samples of a crop, beyond which more are taken and averaged
 try:
@@ -271,7 +271,7 @@ class Classifier:
         2. The first place and its surroundings → a better box (`refine`), until it fills what was
            seen, or `refinements` are used up.
         3. The box → logits (`read`). If the largest reaches `sure_from`, that is all.
-        4. Else the next place, unless it ends on an object that was read already.
+        4. Else the next place, unless it ends on an object that was read, or on a part of it.
         5. Softmax of each one's largest logit, divided by `attention_temperature`, weighs them.
            Where a photo may be of several classes, each place is read, and the largest logit of a
            class counts.
@@ -316,7 +316,7 @@ class Classifier:
                 crop = zoom_crop(pixels, view[0], self.sizes["refine"])
                 seen = self.run("refine", crop=crop[None], view=view)
                 refined += 1
-            same = any(_overlap(seen["object"][0], other) >= _SAME for other in objects)
+            same = any(_share_inside(seen["object"][0], other) >= _SAME for other in objects)
             objects.append(seen["object"][0])
             if same:
                 continue
@@ -348,12 +348,11 @@ def _softmax(values):
     return shares / shares.sum()
 
 
-def _overlap(box, other):
-    """Return the intersection of two boxes over their union."""
+def _share_inside(box, other):
+    """Return the share of a box that is inside another."""
     low, high = np.maximum(box[:2], other[:2]), np.minimum(box[2:], other[2:])
-    shared = np.prod(np.maximum(high - low, 0))
-    areas = [np.prod(np.maximum(each[2:] - each[:2], 0)) for each in (box, other)]
-    return shared / (sum(areas) - shared + 1e-9)
+    area = np.prod(np.maximum(box[2:] - box[:2], 0))
+    return np.prod(np.maximum(high - low, 0)) / (area + 1e-9)
 
 
 def _read_metadata(path):

@@ -6,6 +6,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tiny_backbone  # noqa: F401, it is a name from here on
 from keras import layers, ops, tree
 from PIL import Image
 
@@ -38,11 +39,11 @@ SAME_UNDER_JAX = (
     "imports processes"  # start processes under JAX themselves
 ).split()
 
-# Flags of `train.py` for a small network with batch norms and no dropout.
-SMALL_TRAINING = (
-    "--backbone=mobilenet --weights=random --train_from=conv_pw_13 --image_size=64 "
-    "--glance_size=32 --crop_size=32 --one_object"
-).split()
+# Flags of `train.py` for small networks with batch norms and no dropout: the first is known in
+# processes that import `tiny_backbone`, the second one everywhere.
+_SMALL = "--weights=random --image_size=64 --glance_size=32 --crop_size=32 --one_object".split()
+SMALL_TRAINING = ["--backbone=tiny", "--train_from=block_2", *_SMALL]
+SMALL_MOBILENET = ["--backbone=mobilenet", "--train_from=conv_pw_13", *_SMALL]
 
 
 class BrightLocalizer(Localizer):

@@ -17,6 +17,7 @@ FLAGS = [*SMALL_TRAINING, "--epochs=2", "--ema=0.5", "--seed=1"]
 TRAIN = """
 import sys
 import pytest
+import tiny_backbone
 import train
 from rra_keras.layers import BoxJitter
 from rra_keras.training.checkpoint import Checkpoint
@@ -43,7 +44,7 @@ def test_two_devices_have_the_losses_of_one_also_across_a_power_cut(photos, tmp_
     done = subprocess.run(
         [sys.executable, "-c", TRAIN, tmp_path, f"--dataset=folder:{photos}", *FLAGS],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -25,6 +25,7 @@ FLAGS += ["--learning_rate=0.003", "--localizer=none"]
 TRAIN = """
 import functools, os, signal, sys
 import numpy as np
+import tiny_backbone
 from rra_keras import cli
 from rra_keras.training import processes
 from rra_keras.training.checkpoint import Checkpoint
@@ -58,7 +59,11 @@ def start(photos, folder, *arguments, victim=None):
     return subprocess.Popen(
         [sys.executable, "-c", TRAIN, str(victim), str(folder), *where, *FLAGS, *arguments],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "jax"},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+            "KERAS_BACKEND": "jax",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

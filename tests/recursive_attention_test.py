@@ -28,10 +28,13 @@ def attend(images, localizer=None, **options):
 # === Fixations ===
 
 
+FAR = np.full((9, 2), 2.0, "float32")  # positions that are inside no box
+
+
 def test_positions_whose_boxes_overlap_vote_for_one_place():
     boxes = [[0.0, 0.0, 0.4, 0.4], [0.0, 0.0, 0.4, 0.5], [0.6, 0.6, 0.9, 0.9], [0.0, 0.0, 0.5, 0.4]]
     counts = np.array([[0.4, 0.1, 0.3, 0.2]], "float32")
-    found, votes = fixation_boxes(counts, np.array([boxes], "float32"), 3)
+    found, votes = fixation_boxes(counts, np.array([boxes], "float32"), FAR[:4], 3)
     # The mean of three, by 0.4, 0.1 and 0.2; then the other one; then nothing is left.
     np.testing.assert_allclose(found[0, 0], [0, 0, 0.4 + 0.1 * 2 / 7, 0.4 + 0.1 / 7], atol=1e-6)
     np.testing.assert_allclose(found[0, 1], boxes[2], atol=1e-6)
@@ -39,18 +42,30 @@ def test_positions_whose_boxes_overlap_vote_for_one_place():
     assert np.isfinite(found).all()
 
 
+def test_positions_inside_the_box_vote_for_the_same_object():
+    """Each end of a long object votes for what it sees; together they box the whole."""
+    boxes = np.array([[[0.4, 0.0, 0.6, 0.8], [0.4, 0.7, 0.6, 1.0], [0.0, 0.0, 0.1, 0.1]]])
+    positions = np.array([[0.5, 0.4], [0.5, 0.75], [0.05, 0.05]], "float32")
+    counts = np.array([[0.5, 0.3, 0.2]], "float32")
+    found, votes = fixation_boxes(counts, np.float32(boxes), positions, 2)
+    np.testing.assert_allclose(found[0], [[0.4, 0.2625, 0.6, 0.875], boxes[0, 2]], atol=1e-6)
+    np.testing.assert_allclose(votes, [[0.8, 0.2]], atol=1e-6)
+
+
 def test_equal_votes_for_one_box_are_that_box():
     boxes = np.tile(np.array([0.2, 0.1, 0.6, 0.7], "float32"), (2, 9, 1))
-    found, votes = fixation_boxes(np.full((2, 9), 1 / 9, "float32"), boxes, 2)
+    found, votes = fixation_boxes(np.full((2, 9), 1 / 9, "float32"), boxes, FAR, 2)
     np.testing.assert_allclose(found[:, 0], boxes[:, 0], atol=1e-6)
     np.testing.assert_allclose(votes, [[1, 0]] * 2, atol=1e-6)
 
 
 def test_a_place_counts_where_it_is_voted_for_and_apart_from_all_before():
     first, near, apart = [0, 0, 0.4, 0.4], [0, 0, 0.4, 0.5], [0.5, 0.5, 0.9, 0.9]
-    boxes = np.array([[first, near, apart, apart], [first, apart, near, near]], "float32")
-    votes = np.array([[0.5, 0.3, 0.2, 0.1], [0.7, 0.3, 0.0, 0.0]], "float32")
-    np.testing.assert_array_equal(distinct(boxes, votes), [[1, 0, 1, 0], [1, 1, 0, 0]])
+    part, around = [0.1, 0.1, 0.2, 0.2], [0, 0, 0.9, 0.9]
+    boxes = [[first, near, apart, apart], [first, apart, near, near], [first, part, around, part]]
+    votes = np.array([[0.5, 0.3, 0.2, 0.1], [0.7, 0.3, 0.0, 0.0], [0.4, 0.3, 0.2, 0.1]], "float32")
+    found = distinct(np.array(boxes, "float32"), votes)
+    np.testing.assert_array_equal(found, [[1, 0, 1, 0], [1, 1, 0, 0], [1, 0, 1, 0]])
 
 
 # === The recursion ===

@@ -12,7 +12,7 @@ import zipfile
 
 import keras
 import pytest
-from conftest import SMALL_TRAINING
+from conftest import SMALL_MOBILENET
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -71,7 +71,7 @@ def test_it_trains_predicts_exports_and_classifies(wheel, photos, tmp_path):
     assert pathlib.Path(run(python, "-c", code).strip()).is_relative_to(packages)
     assert f"#!{python}" in rra.read_text()
     assert "rra export RUN" in run(rra, "--help")
-    flags = ["--dataset=photos", "--run_dir=run", *SMALL_TRAINING, "--epochs=1", "--batch_size=4"]
+    flags = ["--dataset=photos", "--run_dir=run", *SMALL_MOBILENET, "--epochs=1", "--batch_size=4"]
     assert "Test accuracy" in run(rra, "train", *flags)
     photo = "photos/red/g0_0.png"
     said = list(csv.DictReader(run(rra, "predict", "run", photo, "--csv=-").splitlines()))

@@ -3,7 +3,7 @@
 import {shrink, zoomCrop} from "./resize.js";
 import {loadAndCompile, loadLiteRt, supportsFeature, Tensor, unloadLiteRt} from "@litertjs/core";
 
-const SAME = 0.5; // overlap from which on two boxes are of the same object
+const SAME = 0.5; // share of a box inside another from which on both are of the same object
 const RUNTIME = new URL("litert/core/wasm/", document.baseURI).href;
 
 /** A compiled model; every tensor that a run makes is freed by it. */
@@ -98,7 +98,7 @@ class Classifier {
       for (let n = 0; n < refinements && seen.framed[0] < 0.5; n++) {
         seen = await step("refine", said.length, seen.view, {view: seen.view});
       }
-      const same = objects.some((other) => overlap(seen.object, other) >= SAME);
+      const same = objects.some((other) => shareInside(seen.object, other) >= SAME);
       objects.push(seen.object);
       if (same) continue;
       const outputs = await step("read", said.length, seen.box, {});
@@ -147,13 +147,12 @@ function softmax(values) {
   return shares.map((share) => share / sum);
 }
 
-/** Return the intersection of two boxes over their union. */
-function overlap(box, other) {
+/** Return the share of a box that is inside another. */
+function shareInside(box, other) {
   const height = Math.min(box[2], other[2]) - Math.max(box[0], other[0]);
   const width = Math.min(box[3], other[3]) - Math.max(box[1], other[1]);
-  const shared = Math.max(height, 0) * Math.max(width, 0);
-  const area = (each) => Math.max(each[2] - each[0], 0) * Math.max(each[3] - each[1], 0);
-  return shared / (area(box) + area(other) - shared + 1e-9);
+  const area = Math.max(box[2] - box[0], 0) * Math.max(box[3] - box[1], 0);
+  return (Math.max(height, 0) * Math.max(width, 0)) / (area + 1e-9);
 }
 
 /** Load the runtime for an accelerator, compile the model, and run it once on nothing. */

@@ -134,7 +134,9 @@ class BoxLocalizer(Localizer):
 
         See `fixation_boxes`.
         """
-        return fixation_boxes(*cast_votes(self.votes(features)), count)
+        counts, boxes = cast_votes(self.votes(features))
+        positions = _positions(*features.shape[1:3]).reshape(-1, 2)
+        return fixation_boxes(counts, boxes, positions, count)
 
     @property
     def learned(self):

@@ -120,14 +120,27 @@ def intersection_over_union(boxes, others):
 
     Two boxes of no area do not overlap. GPU delegates take what it is made of.
     """
+    shared, own, other = _areas(boxes, others)
+    return ops.squeeze(shared / (own + other - shared + 1e-9), axis=-1)
+
+
+def share_inside(boxes, others):
+    """Return the share of boxes `(…, 4)` that is inside others `(…, 4)`: `(…,)` in [0, 1].
+
+    They broadcast. None of a box without area is inside. GPU delegates take what it is made of.
+    """
+    shared, own, _ = _areas(boxes, others)
+    return ops.squeeze(shared / (own + 1e-9), axis=-1)
+
+
+def _areas(boxes, others):
+    """Return the areas `(…, 1)` that boxes and others share, and of each."""
     y0, x0, y1, x1 = ops.split(boxes, 4, axis=-1)
     v0, u0, v1, u1 = ops.split(others, 4, axis=-1)
     shared = ops.relu(ops.minimum(y1, v1) - ops.maximum(y0, v0)) * ops.relu(
         ops.minimum(x1, u1) - ops.maximum(x0, u0)
     )
-    own = ops.relu(y1 - y0) * ops.relu(x1 - x0)
-    other = ops.relu(v1 - v0) * ops.relu(u1 - u0)
-    return ops.squeeze(shared / (own + other - shared + 1e-9), axis=-1)
+    return shared, ops.relu(y1 - y0) * ops.relu(x1 - x0), ops.relu(v1 - v0) * ops.relu(u1 - u0)
 
 
 def generalized_iou(boxes, others):

@@ -26,8 +26,8 @@ class RecursiveAttention(keras.layers.Layer):
        full resolution at the glance's size; the same trunk and the same localizer → the box inside
        it. At most `max_refinements` times, and for each box only until it takes six tenths of its
        view's height or width: closer views would show no more.
-    3. A fixation that ends on the object of an earlier one (IoU of a half or more) is not
-       `distinct`.
+    3. A fixation that ends on the object of an earlier one, or on a part of it (half or more of it
+       is inside the other's box), is not `distinct`.
 
     In training there are `train_fixations` of them, the most voted: one unless told. The boxes
     carry no gradient: the localizer learns from boxes (`rra_keras.find_objects`), not from the
@@ -149,11 +149,11 @@ class RecursiveAttention(keras.layers.Layer):
     def propose(self, glance, count):
         """Return the boxes `(B, K, 4)` of places in a glance, and their votes `(B, K)`."""
         features = self.trunk(glance)
-        if count == 1:
-            box = ops.expand_dims(inside_image(self.localizer(features)), 1)
-            return box, ops.ones_like(box[:, :, 0])
-        boxes, votes = self.localizer.propose(features, count)
-        return inside_image(boxes), votes
+        if hasattr(self.localizer, "propose"):
+            boxes, votes = self.localizer.propose(features, count)
+            return inside_image(boxes), votes
+        box = ops.expand_dims(inside_image(self.localizer(features)), 1)
+        return box, ops.ones_like(box[:, :, 0])
 
     def refine(self, crop, view):
         """Find the object in a view of the photo.
