@@ -91,9 +91,9 @@ def test_boxes_of_all_or_of_some_photos_are_found_in_the_others(known):
     objects = find_objects(
         photos,
         labels,
-        "mobilenet",
+        "tiny",
         weights="random",
-        train_from="conv_pw_3",
+        train_from="block_2",
         glance_size=64,
         boxes=given,
         one_object=True,
@@ -118,7 +118,7 @@ def test_boxes_of_all_or_of_some_photos_are_found_in_the_others(known):
 def test_boxes_that_are_none_are_refused(boxes, said):
     photos, labels, _ = marked(4)
     with pytest.raises(ValueError, match=r"`boxes`\. Expected .*" + said):
-        find_objects(photos, labels, "mobilenet", weights="random", boxes=boxes)
+        find_objects(photos, labels, "tiny", weights="random", boxes=boxes)
 
 
 def objects_with(consistency, localizer=(), accuracy=None):

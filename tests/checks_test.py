@@ -145,12 +145,12 @@ def test_objects_are_looked_for_in_photos_of_every_form(form, monkeypatch, backb
 )
 def test_objects_are_not_looked_for_in_what_is_no_photos(photos, said):
     with pytest.raises(ValueError, match=said):
-        rra_keras.find_objects(photos, LABELS, "mobilenet", weights="random", glance_size=32)
+        rra_keras.find_objects(photos, LABELS, "tiny", weights="random", glance_size=32)
 
 
 def test_objects_of_other_photos_than_the_models_are_refused():
     objects = rra_keras.find_objects(
-        PHOTOS, LABELS, "mobilenet", weights="random", glance_size=32, one_object=True
+        PHOTOS, LABELS, "tiny", weights="random", glance_size=32, one_object=True
     )
     with pytest.raises(ValueError, match=r"`image_size`\. Expected 32.*Received: image_size=64"):
         rra_keras.RRAClassifier.from_preset(

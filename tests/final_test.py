@@ -11,7 +11,7 @@ from rra_keras import data, evaluate, train_command
 from rra_keras.data.sources import joined
 from rra_keras.runs import Run, files
 
-SMALL = {"backbone": "mobilenet", "weights": "random", "localizer": None, "image_size": 32}
+SMALL = {"backbone": "tiny", "weights": "random", "localizer": None, "image_size": 32}
 
 
 @pytest.fixture(scope="module")

@@ -28,9 +28,9 @@ runpy.run_path({str(ROOT / "train.py")!r}, run_name="__main__")
 def test_a_search_goes_on_after_its_last_step(tmp_path, monkeypatch):
     photos, labels, boxes = marked(44)
     boxes[8:] = np.nan
-    options = {"weights": "random", "train_from": "conv_pw_3", "glance_size": 64}
+    options = {"weights": "random", "train_from": "block_2", "glance_size": 64}
     options |= {"boxes": boxes, "memory": tmp_path / "steps"}
-    first = find_objects(photos, labels, "mobilenet", **options)
+    first = find_objects(photos, labels, "tiny", **options)
     assert len(list((tmp_path / "steps").iterdir())) >= 4
 
     def nothing(*_, **__):
@@ -38,7 +38,7 @@ def test_a_search_goes_on_after_its_last_step(tmp_path, monkeypatch):
 
     for name in ("fit_localizer", "consistent_boxes", "read"):
         monkeypatch.setattr(find, name, nothing)
-    again = find_objects(photos, labels, "mobilenet", **options)
+    again = find_objects(photos, labels, "tiny", **options)
     np.testing.assert_array_equal(again.boxes, first.boxes)
     assert again.name == first.name
     for one, other in zip(again.localizer or (), first.localizer or (), strict=True):

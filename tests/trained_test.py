@@ -13,7 +13,7 @@ from rra_keras.runs import Run
 from rra_keras.runs.run import command_line
 
 SMALL = {
-    "backbone": "mobilenet",
+    "backbone": "tiny",
     "weights": "random",
     "localizer": None,
     "image_size": 32,

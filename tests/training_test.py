@@ -289,7 +289,7 @@ def test_layers_compute_in_the_precision_asked_for_and_in_no_other_model(
     model = {"image_size": 64, "glance_size": 32, "crop_size": 32}
     config = configure(
         "edge",
-        model | {"backbone": "mobilenet", "train_from": "conv_pw_13"},
+        model | {"backbone": "tiny", "train_from": "block_2"},
         dataset=f"folder:{photos}",
         weights="random",
         precision=precision,
@@ -321,7 +321,7 @@ def test_balanced_classes_by_hand(photos):
 @pytest.mark.parametrize(("image_size", "said"), [(128, True), (64, False)])
 def test_photos_smaller_than_the_images_are_told(photos, tmp_path, capsys, image_size, said):
     model = {"image_size": image_size, "glance_size": 32, "crop_size": 32}
-    model |= {"backbone": "mobilenet", "train_from": "conv_pw_13"}
+    model |= {"backbone": "tiny", "train_from": "block_2"}
     config = configure("edge", model, dataset=f"folder:{photos}", weights="random")
     training.prepare(config, tmp_path / "run")
     line = "The photos have about 72 pixels a side, fewer than --image_size=128"

@@ -1,5 +1,7 @@
 """Several devices of one machine that share each batch (TensorFlow)."""
 
+import contextlib
+
 import keras
 
 
@@ -36,6 +38,12 @@ def mirrored(count):
         tf.config.set_logical_device_configuration(cpu, parts)
     kind = "GPU" if gpus else "CPU"
     return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])
+
+
+def scope(model):
+    """Return a context to add to a model in: that of the strategy that it was built under."""
+    strategy = getattr(model, "distribute_strategy", None)
+    return strategy.scope() if strategy else contextlib.nullcontext()
 
 
 def synchronize(model):

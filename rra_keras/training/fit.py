@@ -11,6 +11,7 @@ from rra_keras.models.base import BinaryCrossEntropy, CrossEntropy
 from rra_keras.runs.collect import progress_style
 from rra_keras.training import processes
 from rra_keras.training.checkpoint import Checkpoint
+from rra_keras.training.devices import scope
 from rra_keras.training.finish import finish
 from rra_keras.training.optimizer import make_optimizer
 from rra_keras.training.read_boxes import labeled_boxes, teach_reader
@@ -98,8 +99,7 @@ def _compile(config, model, steps, training):
     if model.answer == "any":
         weights = positive_weights(training) if config.class_weight else None
         loss = BinaryCrossEntropy(config.label_smoothing, weights)
-    strategy = getattr(model, "distribute_strategy", None)
-    with strategy.scope() if strategy else contextlib.nullcontext():
+    with scope(model):
         model.compile(make_optimizer(config, model, steps), loss)
         model.optimizer.build(model.trainable_variables)
 

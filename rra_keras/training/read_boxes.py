@@ -11,6 +11,7 @@ from rra_keras.layers import BoxJitter
 from rra_keras.models.base import BinaryCrossEntropy
 from rra_keras.models.classifier import box_to_read
 from rra_keras.runs.collect import progress_style
+from rra_keras.training.devices import scope
 from rra_keras.training.optimizer import make_optimizer
 
 ELSEWHERE = 0.25  # share of the crops that are cut anywhere and show nothing
@@ -53,12 +54,14 @@ def teach_reader(config, split, model, boxes, labels):
     """
     batch_size = min(config.batch_size, split.size)
     steps = split.size // batch_size
-    images, box = keras.Input((model.image_size,) * 2 + (3,)), keras.Input((4,))
-    moved = BoxJitter(seed=config.seed)(box_to_read(box))
-    features = model.encoder(model.zoom_crop([images, moved]))[0]
-    reader = keras.Model([images, box], model.classifier(model.pool(features)))
-    optimizer = make_optimizer(config, model, steps)
-    reader.compile(optimizer, BinaryCrossEntropy(config.label_smoothing), jit_compile=False)
+    with scope(model):
+        images, box = keras.Input((model.image_size,) * 2 + (3,)), keras.Input((4,))
+        moved = BoxJitter(seed=config.seed)(box_to_read(box))
+        features = model.encoder(model.zoom_crop([images, moved]))[0]
+        reader = keras.Model([images, box], model.classifier(model.pool(features)))
+        optimizer = make_optimizer(config, model, steps)
+        optimizer.build(reader.trainable_variables)
+        reader.compile(optimizer, BinaryCrossEntropy(config.label_smoothing), jit_compile=False)
     reader.fit(
         crops_at(split, boxes, labels, model, batch_size, config),
         epochs=config.epochs,
