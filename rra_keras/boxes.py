@@ -122,7 +122,7 @@ def choose(train, run, count, seed):
     if run is None or not run.path("objects.csv").is_file():
         chosen = splits.by_turns(train.labels, count, seed)
         return [train.names[i] for i in chosen], [None] * len(chosen)
-    places, boxes, confidence = read_objects(run, train)
+    places, boxes, confidence, _ = read_objects(run, train)
     order = np.argsort(confidence, kind="stable")  # the least sure first
     chosen = splits.by_turns(train.labels[places], count, order=order)
     return [train.names[places[i]] for i in chosen], [boxes[i].tolist() for i in chosen]

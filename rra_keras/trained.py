@@ -194,13 +194,13 @@ def draw_objects(run, train, photos=48):
 
     if run.path("objects.jpg").is_file():
         return
-    places, boxes, confidence = read_objects(run, train)
+    places, boxes, confidence, earlier = read_objects(run, train)
     chosen = range(0, len(places), max(1, len(places) // photos))[:photos]
-    images, _ = next(
-        pipeline.evaluation_batches(train.subset(places[chosen]), 448, photos).as_numpy_iterator()
-    )
+    some = train.subset(places[chosen])
+    images, _ = next(pipeline.evaluation_batches(some, 448, photos).as_numpy_iterator())
+    before = [each[chosen] for each in earlier]
     with run.replacing("objects.jpg") as path:
-        objects.draw(images, boxes[chosen], confidence[chosen], path)
+        objects.draw(images, boxes[chosen], confidence[chosen], path, some.aspects(), before)
 
 
 def draw_focus(run, test, photos=4):

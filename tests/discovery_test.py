@@ -393,10 +393,12 @@ def test_a_round_is_kept_while_held_out_photos_are_read_better(backbone, monkeyp
     assert len(taught[0]) == 18  # the surest half of those that are not held out
     if better:
         np.testing.assert_allclose(found.boxes, boxes)
+        np.testing.assert_array_equal(found.earlier, [begun.boxes])
         assert len(taught[-1]) == 24  # at the end of all
         np.testing.assert_allclose(taught[-1], boxes[24:])
     else:
         np.testing.assert_array_equal(found.boxes, begun.boxes)
+        assert found.earlier == ()
 
 
 def test_random_views_hold_the_object():

@@ -165,6 +165,7 @@ def find_objects(
         },
         rounds=found.rounds,
         consistency=search.consistency(found.localizer),
+        earlier=found.earlier,
     )
 
 
@@ -178,6 +179,7 @@ class _Found:
     choice: Choice | None
     localizer: BoxLocalizer | None = None
     rounds: tuple[Round, ...] = ()
+    earlier: tuple[np.ndarray, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -336,7 +338,7 @@ class _Search:
 
         Each round is judged by photos that are held out from it. At the end these teach as well.
         """
-        done = []
+        done, earlier = [], []
         while len(done) < rounds and seen.elsewhere.mean() >= ELSEWHERE:
             localizer = self.fit(*self.surest(found, seen, self.fold > 0))
             after = self.read(localizer)
@@ -344,13 +346,14 @@ class _Search:
             done.append(Round(*(float(each.mean()) for each in values)))
             if not done[-1].kept:
                 break
+            earlier.append(found.boxes)
             found = self.boxed(dataclasses.replace(found, localizer=localizer), after)
             seen = after
         if found.name == MATCH or any(each.kept for each in done):
             every = np.ones(len(self.photos), bool)
             localizer = self.fit(*self.surest(found, seen, every))
             found = dataclasses.replace(found, localizer=localizer)
-        return dataclasses.replace(found, rounds=tuple(done))
+        return dataclasses.replace(found, rounds=tuple(done), earlier=tuple(earlier))
 
     def surest(self, found, seen, among):
         """Return the boxes of the surest half of some photos, and their places among all.

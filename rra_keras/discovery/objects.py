@@ -31,6 +31,7 @@ class Objects:
         rounds: what each round of teaching by what was read gained, a tuple of `Round`s.
         consistency: share of photos in which the localizer finds the same object once more when
             they are mirrored and moved (`consistent_boxes`); `None` without one.
+        earlier: the boxes before each round that was kept, `(N, 4)` each.
     """
 
     boxes: np.ndarray
@@ -43,6 +44,7 @@ class Objects:
     arguments_used: dict[str, Any]
     rounds: tuple = ()
     consistency: float | None = None
+    earlier: tuple[np.ndarray, ...] = ()
 
     @property
     def whole(self):

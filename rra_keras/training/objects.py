@@ -23,6 +23,7 @@ SURE = 0.75  # least consistency of objects that nothing is said about
 LOCALIZER = "checkpoints/localizer.npz"
 _MEMORY = "checkpoints/objects"
 _COLUMNS = ("file", "y0", "x0", "y1", "x1", "confidence")
+_BY_ROUND = ("file", "round", *_COLUMNS[1:5])
 
 
 def objects_of(config, prepared):
@@ -32,7 +33,8 @@ def objects_of(config, prepared):
        they would take more than `BYTES`. They are kept in a file of the run's folder, for a while.
     2. `find_objects` finds their objects and teaches a localizer.
     3. `objects.csv`, a box and a confidence for each photo, and `objects.json`, what each
-       hypothesis is worth, are written to the run.
+       hypothesis is worth, are written to the run; where rounds moved boxes, also
+       `objects_by_round.csv`, where they were before each.
 
     A run that did this before goes on with what was found then; one that was stopped meanwhile,
     with the photos that were decoded and the steps that were made. Of several processes, number 0
@@ -162,6 +164,13 @@ def _find(config, run, source):
         )
     ]
     run.write_text("objects.csv", files.table(rows, _COLUMNS))
+    if objects.earlier:
+        rows = [
+            [name, number, *(f"{edge:.4f}" for edge in box)]
+            for number, boxes in enumerate(objects.earlier, start=1)
+            for name, box in zip(subset.names or chosen, boxes, strict=True)
+        ]
+        run.write_text("objects_by_round.csv", files.table(rows, _BY_ROUND))
     tried = objects.choice
     run.write_json(
         "objects.json",  # last: what the others are complete by
@@ -234,10 +243,21 @@ def read_objects(run, train):
         train: the training split.
 
     Returns:
-        Places in the split `(N,)`, boxes `(N, 4)` and their confidence `(N,)`.
+        Places in the split `(N,)`, boxes `(N, 4)`, their confidence `(N,)`, and the boxes before
+        each round that moved them, a list of `(N, 4)`.
     """
     index = {str(name): i for i, name in enumerate(train.names or range(train.size))}
     rows = files.read_table(run.path("objects.csv"))
     there = [i for i, row in enumerate(rows) if row["file"] in index]  # others were deleted since
     places = np.array([index[rows[i]["file"]] for i in there])
-    return places, *(values[there] for values in _boxes(run))
+    boxes, confidence = (values[there] for values in _boxes(run))
+    return places, boxes, confidence, [before[there] for before in _earlier(run, len(rows))]
+
+
+def _earlier(run, count):
+    """Return the boxes of all `count` photos before each round that moved them."""
+    if not run.path("objects_by_round.csv").is_file():
+        return []
+    rows = files.read_table(run.path("objects_by_round.csv"))
+    boxes = np.array([[float(row[name]) for name in _BY_ROUND[2:]] for row in rows], "float32")
+    return list(boxes.reshape(-1, count, 4))
