@@ -9,7 +9,7 @@ from conftest import gradient
 from keras import ops
 
 from rra_keras import BoxLocalizer, discovery, find_objects
-from rra_keras.discovery import find, fit
+from rra_keras.discovery import fit, search
 from rra_keras.discovery.objects import Objects
 from rra_keras.discovery.probe import Choice
 from rra_keras.layers.boxes import box_loss
@@ -64,7 +64,7 @@ def test_given_boxes_weigh_half_of_those_that_were_found():
     boxes = np.full((5, 2, 4), np.nan, "float32")
     boxes[1] = [[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]]
     found = np.tile(boxes_of(0.2, 0.2, 0.4, 0.4), (5, 1))
-    joined, rows = find._beside(boxes, np.array([1]), found, np.array([0, 2, 3, 4]))
+    joined, rows = search.beside(boxes, np.array([1]), found, np.array([0, 2, 3, 4]))
     assert rows.tolist() == [1, 1, 0, 2, 3, 4]
     np.testing.assert_array_equal(joined[:2], boxes[[1, 1]])
     np.testing.assert_array_equal(joined[2:, 0], found[:4])
@@ -98,7 +98,7 @@ def test_boxes_of_all_or_of_some_photos_are_found_in_the_others(known):
         boxes=given,
         one_object=True,
     )
-    assert objects.name == find.GIVEN
+    assert objects.name == search.GIVEN
     np.testing.assert_array_equal(objects.boxes[:known], boxes[:known])
     assert (objects.confidence[:known] == 1).all()
     assert set(objects.choice.accuracy) == {"given", "frame"}

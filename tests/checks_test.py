@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import rra_keras
-from rra_keras.discovery import find
+from rra_keras.discovery import search
 from rra_keras.measures.photos import check_labels, check_photos
 from rra_keras.models.base import CrossEntropy
 
@@ -126,7 +126,7 @@ def test_objects_are_looked_for_in_photos_of_every_form(form, monkeypatch, backb
         seen.update(photos=search.photos, labels=search.labels)
         raise InterruptedError
 
-    monkeypatch.setattr(find._Search, "run", run)
+    monkeypatch.setattr(search.Search, "run", run)
     with pytest.raises(InterruptedError):
         rra_keras.find_objects(*FORMS[form](), backbone=backbone, train_from="block_1")
     np.testing.assert_array_equal(seen["photos"], PHOTOS)

@@ -7,7 +7,7 @@ import pytest
 from rra_keras import RRAClassifier
 from rra_keras.backbones import build_encoder
 from rra_keras.backbones.trunk import build_trunk
-from rra_keras.discovery import colocalize, find, find_objects, hypotheses, match, probe, rounds
+from rra_keras.discovery import colocalize, find_objects, hypotheses, match, probe, rounds, search
 from rra_keras.discovery.crop_size import crop_size_for
 from rra_keras.discovery.fit import (
     fit_localizer,
@@ -382,13 +382,13 @@ def test_a_round_is_kept_while_held_out_photos_are_read_better(backbone, monkeyp
         )
 
     taught = []
-    monkeypatch.setattr(find._Search, "read", read)
+    monkeypatch.setattr(search.Search, "read", read)
     monkeypatch.setattr(
-        find._Search, "fit", lambda self, boxes, rows=None: taught.append(boxes) or BoxLocalizer()
+        search.Search, "fit", lambda self, boxes, rows=None: taught.append(boxes) or BoxLocalizer()
     )
-    search = find._Search(None, None, photos, labels, 32, 32, 1, True, 0)
-    begun = find._Found(whole(48), np.ones(48, "float32"), "set", None, BoxLocalizer())
-    found = search.taught(begun, search.read(None), rounds=3)
+    looking = search.Search(None, None, photos, labels, 32, 32, 1, True, 0)
+    begun = search.Found(whole(48), np.ones(48, "float32"), "set", None, BoxLocalizer())
+    found = looking.taught(begun, looking.read(None), rounds=3)
     assert [each.kept for each in found.rounds] == ([True, False] if better else [False])
     assert len(taught[0]) == 18  # the surest half of those that are not held out
     if better:

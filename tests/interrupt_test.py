@@ -12,7 +12,7 @@ from boxes_teach_test import marked
 from conftest import SMALL_MOBILENET, tensorflow_only
 
 from rra_keras import find_objects
-from rra_keras.discovery import find
+from rra_keras.discovery import search
 
 pytestmark = tensorflow_only("processes and signals, the same whatever Keras runs on")
 ROOT = pathlib.Path(__file__).parents[1]
@@ -37,7 +37,7 @@ def test_a_search_goes_on_after_its_last_step(tmp_path, monkeypatch):
         raise AssertionError("made once more")
 
     for name in ("fit_localizer", "consistent_boxes", "read"):
-        monkeypatch.setattr(find, name, nothing)
+        monkeypatch.setattr(search, name, nothing)
     again = find_objects(photos, labels, "tiny", **options)
     np.testing.assert_array_equal(again.boxes, first.boxes)
     assert again.name == first.name
