@@ -5,6 +5,7 @@ from scipy.special import expit
 
 from rra_keras.answers.one_of import none_of_these
 from rra_keras.measures import multilabel
+from rra_keras.measures.labels import SEPARATOR
 from rra_keras.measures.unknown import is_known
 
 
@@ -98,11 +99,11 @@ class AnyOf:
             row = {"file": names[i] if names else i}
             if labels is not None:
                 there = np.flatnonzero(labels[i])
-                row["label"] = ";".join(class_names[c] for c in there)
+                row["label"] = SEPARATOR.join(class_names[c] for c in there)
             first = [c for c in np.argsort(-shares[i], kind="stable") if said[i, c]]
             row |= {
-                "predicted": ";".join(class_names[c] for c in first),
-                "probability": ";".join(f"{shares[i, c]:.6f}" for c in first),
+                "predicted": SEPARATOR.join(class_names[c] for c in first),
+                "probability": SEPARATOR.join(f"{shares[i, c]:.6f}" for c in first),
                 "score": f"{scores[i]:.6f}",
                 "known": int(known[i]),
             }
@@ -119,5 +120,7 @@ class AnyOf:
             return none_of_these(row, known_from)
         if not row["predicted"]:
             return "  none of these (each below its threshold)"
-        pairs = zip(row["probability"].split(";"), row["predicted"].split(";"), strict=True)
+        pairs = zip(
+            row["probability"].split(SEPARATOR), row["predicted"].split(SEPARATOR), strict=True
+        )
         return "\n".join(f"  {float(share):6.1%}  {name}" for share, name in pairs)

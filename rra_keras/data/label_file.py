@@ -5,9 +5,9 @@ import dataclasses
 import io
 
 from rra_keras.data import walk
+from rra_keras.measures.labels import SEPARATOR
 
 NAME = "labels.csv"
-SEPARATOR = ";"
 
 
 @dataclasses.dataclass(frozen=True)

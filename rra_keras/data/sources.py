@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rra_keras.measures.labels import several
+from rra_keras.measures.labels import SEPARATOR, several
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -228,7 +228,7 @@ class Source:
         """Return the name of a label, or those of several, joined by `;`."""
         if np.ndim(label) == 0:
             return self.class_names[label]
-        return ";".join(self.class_names[c] for c in np.flatnonzero(label))
+        return SEPARATOR.join(self.class_names[c] for c in np.flatnonzero(label))
 
     def of_classes(self, names) -> Source:
         """Return the examples of only some classes, as a `Source`; no image is read.

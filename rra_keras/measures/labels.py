@@ -2,6 +2,8 @@
 
 import numpy as np
 
+SEPARATOR = ";"  # between the labels of a photo, in tables
+
 
 def several(labels):
     """Whether labels are rows of 0 and 1, `(N, C)`, of which a photo may have any number."""

@@ -18,6 +18,7 @@ from rra_keras.explain import focus
 from rra_keras.explain.explainer import Explainer, Explanation
 from rra_keras.measures import calibration, confusion
 from rra_keras.measures.doubts import doubt_rows, doubted_labels
+from rra_keras.measures.labels import SEPARATOR
 from rra_keras.models.presets import PRESETS
 from rra_keras.reporting import page, sample, several, tables
 from rra_keras.runs import files
@@ -219,8 +220,8 @@ def _answer(seen, split, i, labels, probabilities, names):
     there = [labels[i]] if seen.answer == "one" else np.flatnonzero(labels[i])
     return {
         "image": _name(split, i),
-        "label": ";".join(names[c] for c in there),
-        "answer": ";".join(names[c] for c in seen.said[i]),
+        "label": SEPARATOR.join(names[c] for c in there),
+        "answer": SEPARATOR.join(names[c] for c in seen.said[i]),
         "probability": float(probabilities[i].max()),
         "score": float(seen.scores[i]),
         "known": bool(seen.known[i]),
