@@ -3,7 +3,8 @@
 import numpy as np
 from absl import logging
 
-from rra_keras.data import decode, label_file, walk
+from rra_keras.data import decode, walk
+from rra_keras.measures.labels import SEPARATOR
 
 
 def left_out(root, folders):
@@ -106,7 +107,7 @@ def _shown_pair(row, key):
 
 def label_names(labels, class_names):
     """Return the names of a photo's labels, joined."""
-    return label_file.SEPARATOR.join(class_names[label] for label in labels)
+    return SEPARATOR.join(class_names[label] for label in labels)
 
 
 def balance(parts, class_names, several=False):

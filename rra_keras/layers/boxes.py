@@ -104,7 +104,8 @@ def snap_box(boxes, cells=16):
         cells: lines of the grid in a power of two, itself a power of two.
 
     Example:
-        snap_box(np.array([[0.30, 0.10, 0.61, 0.90]]))  # [[0.296875, 0.09375, 0.609375, 0.90625]]
+        boxes = rra_keras.layers.boxes.snap_box(np.array([[0.30, 0.10, 0.61, 0.90]]))
+        assert boxes[0, 3] == 29 / 32  # the grid along x is a 32nd, along y a 64th
     """
     low, high = ops.split(boxes, 2, axis=-1)  # (…, 2) each
     side = high - low
