@@ -151,7 +151,7 @@ def test_every_measure_stands_beside_what_knows_nothing(written):
         *("evidence", "first fixation", "chosen fixation"),
         *("same size, in the middle", "same size, anywhere"),
     ]
-    np.testing.assert_allclose([row["area"] for row in rows[3:]], rows[2]["area"])
+    np.testing.assert_allclose([row["area"] for row in rows[3:]], rows[2]["area"], rtol=1e-6)
     assert [row["own"] for row in rows] == [True] * 3 + [False] * 2
     marks = [row["name"] for row in figures["faithfulness"]["maps"]]
     assert marks == ["evidence", "chosen part", "middle first", "random"]

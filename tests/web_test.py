@@ -179,7 +179,8 @@ def test_the_page_says_what_python_says(page, model, shots, accelerator):
             values = list(probabilities.values())
             np.testing.assert_allclose(values, result.probabilities, atol=1e-2)
             np.testing.assert_allclose(weights, result.weights, atol=2e-2)
-            np.testing.assert_allclose(boxes, result.boxes, atol=1e-2)
+            # Between two lines of the grid, rounding decides: then an edge is a line further.
+            np.testing.assert_allclose(boxes, result.boxes, atol=1 / 32 + 1e-3)
             top.append(probabilities["red"])
             tiles = page.locator("#steps figcaption").all_inner_texts()
             steps = [" · ".join(tile.split(" · ")[:2]) for tile in tiles[1:]]
