@@ -4,8 +4,6 @@ This file stands alone: copy it beside a model. It needs ai-edge-litert, NumPy a
 """
 
 import argparse
-import collections
-import concurrent.futures
 import contextlib
 import csv
 import dataclasses
@@ -690,19 +688,13 @@ def _classify(arguments):
         print(f"error: {error}", file=sys.stderr)
         return 2
     answers, status = [], 0
-
-    def read(path):
-        if arguments.draw:
-            return read_image(path)
-        image = read_image(path, classifier.image_size)
-        return Image.fromarray(resize(image, classifier.image_size))
-
-    for number, (path, image) in enumerate(_read_ahead(arguments.photos, read), start=1):
+    for number, path in enumerate(arguments.photos, start=1):
         _progress(number, len(arguments.photos), arguments.csv)
         try:
-            result = classifier.classify(image.result(), arguments.fixations)
+            image = read_image(path, None if arguments.draw else classifier.image_size)
+            result = classifier.classify(image, arguments.fixations)
             if arguments.draw:
-                draw(image.result(), result).save(arguments.draw)
+                draw(image, result).save(arguments.draw)
         except (ValueError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             status = 2
@@ -719,17 +711,6 @@ def _classify(arguments):
             print(f"error: argument --csv: {error}", file=sys.stderr)
             return 2
     return status
-
-
-def _read_ahead(paths, read, count=2):
-    """Yield each path and a future of its photo: some are read while one is classified."""
-    with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        waiting = collections.deque()
-        for path in paths:
-            waiting.append((path, thread.submit(read, path)))
-            if len(waiting) > count:
-                yield waiting.popleft()
-        yield from waiting
 
 
 def _progress(number, count, quiet):
