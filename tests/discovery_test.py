@@ -159,6 +159,7 @@ def test_probe_ranks_hypotheses_and_always_tries_the_frame(encoder, trunk):
     assert set(choice.accuracy) == set(choice.area) == {"frame", "object", "middle"}
     assert choice.name == "frame"  # its own stripes tell the whole photo as well
     assert choice.area["frame"] == 1
+    assert not choice.sure  # it is not ahead of itself
     assert choice.accuracy["object"] > choice.accuracy["middle"]
     alone = probe.choose_hypothesis(encoder, trunk, photos, labels, {}, size=32)
     assert alone.name == "frame"
@@ -399,6 +400,30 @@ def test_a_round_is_kept_while_held_out_photos_are_read_better(backbone, monkeyp
     else:
         np.testing.assert_array_equal(found.boxes, begun.boxes)
         assert found.earlier == ()
+
+
+@pytest.mark.parametrize(
+    ("sure", "side", "settled"), [(True, 0.6, 1), (False, 0.6, 0), (True, 0.2, 0)]
+)
+def test_large_objects_that_are_surely_better_read_need_no_other_guess(
+    monkeypatch, sure, side, settled
+):
+    photos, labels, _ = small_marks(48)
+    boxes = np.tile(np.array([0.1, 0.1, 0.1 + side, 0.1 + side], "float32"), (48, 1))
+    choice = probe.Choice("set", {}, {}, sure)
+    guess = search.Found(boxes, np.ones(48, "float32"), "set", choice)
+    asked = []
+    steps = {
+        "guessed": lambda self, several: guess,
+        "fit": lambda self, boxes, rows=None: BoxLocalizer(),
+        "matched": lambda self, found: asked.append("matched") or (found, None),
+        "taught": lambda self, found, seen, rounds: asked.append("taught") or found,
+    }
+    for name, step in steps.items():
+        monkeypatch.setattr(search.Search, name, step)
+    found = search.Search(None, None, photos, labels, 32, 32, 1, False, 0).run(rounds=2)
+    assert found.name == "set"
+    assert asked == ([] if settled else ["matched", "taught"])
 
 
 def test_random_views_hold_the_object():

@@ -22,11 +22,14 @@ class Choice:
         name: the chosen one.
         accuracy: share of held-out photos named rightly, by hypothesis.
         area: the boxes' mean area, by hypothesis.
+        sure: whether it names more photos rightly than the whole frame beyond chance, by two
+            standard errors of a paired comparison.
     """
 
     name: str
     accuracy: dict[str, float]
     area: dict[str, float]
+    sure: bool = False
 
 
 def choose_hypothesis(
@@ -79,7 +82,8 @@ def choose_hypothesis(
         right[name] = linear_probe(features, labels, fold) == labels
         area[name] = float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).mean())
     accuracy = {name: float(np.mean(named)) for name, named in right.items()}
-    return Choice(_best(right), accuracy, area)
+    best = _best(right)
+    return Choice(best, accuracy, area, beats(right[best], right[FRAME]))
 
 
 def _best(right):

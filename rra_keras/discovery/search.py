@@ -75,9 +75,9 @@ class Search:
         large = np.median((found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1)) >= FILLED
         if found.name != FRAME:
             found = dataclasses.replace(found, localizer=self.fit(found.boxes))
-        # Large objects that are better read than the whole photo are settled. A round would teach
-        # their parts: a small crop of a part shows a frozen encoder more than one of the whole.
-        settled = large and found.name != FRAME and not self.one_object
+        # Large objects that are surely better read than the whole photo are settled. A round would
+        # teach their parts: a crop of a part shows a frozen encoder more than one of the whole.
+        settled = large and found.choice is not None and found.choice.sure
         if not several or len(self.photos) < LEAST or settled:
             return found
         found, seen = self.matched(found)
@@ -186,17 +186,15 @@ class Search:
             other = self.read(before.localizer)
             right = other.right
         better = seen.right.sum() > right.sum()
-        accuracy, area = (
-            ({}, {}) if before.choice is None else dataclasses.astuple(before.choice)[1:]
-        )
+        known = before.choice or Choice(before.name, {}, {})
         choice = Choice(
             MATCH if better else before.name,
             {
-                **accuracy,
+                **known.accuracy,
                 MATCH: float(seen.right.mean()),
                 f"{before.name}, held out": float(right.mean()),
             },
-            {**area, MATCH: _area(boxes)},
+            {**known.area, MATCH: _area(boxes)},
         )
         if not better:
             return dataclasses.replace(before, choice=choice), other
