@@ -41,7 +41,7 @@ def mirrored(count):
 
 
 def scope(model):
-    """Return a context to add to a model in: that of the strategy that it was built under."""
+    """Return the context to add layers to a model in: its strategy's, where it has one."""
     strategy = getattr(model, "distribute_strategy", None)
     return strategy.scope() if strategy else contextlib.nullcontext()
 
