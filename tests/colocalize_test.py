@@ -53,9 +53,14 @@ def test_each_class_has_what_is_common_to_itself():
     features, truth = squares(8)
     others, other_truth = squares(8, seed=1)
     both = np.concatenate([features, others])
-    maps = colocalize.class_maps(both, np.repeat([3, 7], 8))
+    labels = np.repeat(np.eye(2), 8, axis=0)
+    maps = colocalize.class_maps(both, labels)
     boxes, _ = colocalize.boxes_of_maps(maps, 0.5)
     np.testing.assert_allclose(boxes, np.concatenate([truth, other_truth]), atol=1e-6)
+    labels[0] = 1  # of both classes: what either has
+    several = colocalize.class_maps(both, labels)
+    first, second = (colocalize.common_maps(both[labels[:, c] > 0]) for c in (0, 1))
+    np.testing.assert_array_equal(several[0], np.maximum(first[0], second[0]))
 
 
 def test_fine_maps_agree_with_a_coarse_one_whatever_borders_are():

@@ -19,6 +19,7 @@ from rra_keras.discovery.observe import observe
 from rra_keras.discovery.views import make_viewer, see
 from rra_keras.layers.box_localizer import BoxLocalizer
 from rra_keras.measures.boxes import whole
+from rra_keras.measures.labels import one_hot
 
 FRAME = np.array([[0.0, 0.0, 1.0, 1.0]], "float32")
 
@@ -121,7 +122,8 @@ def test_folds_are_even_within_classes():
 def test_constant_features_tell_nothing_but_stay_finite():
     labels = np.arange(12) % 2
     fold = probe.folds_by_class(labels, 3, 0)
-    assert set(probe.linear_probe(np.ones((12, 4)), labels, fold)) <= {0, 1}
+    scores = probe.linear_probe(np.ones((12, 4)), one_hot(labels), fold)
+    np.testing.assert_allclose(scores, 0.5, atol=1e-6)
 
 
 def test_boxes_regressed_stay_inside_the_frame():
@@ -152,7 +154,7 @@ def test_probe_ranks_hypotheses_and_always_tries_the_frame(encoder, trunk):
         encoder,
         trunk,
         photos,
-        labels,
+        one_hot(labels),
         {"object": (boxes, whole(len(photos))), "middle": (wrong, whole(len(photos)))},
         size=32,
     )
@@ -161,7 +163,7 @@ def test_probe_ranks_hypotheses_and_always_tries_the_frame(encoder, trunk):
     assert choice.area["frame"] == 1
     assert not choice.sure  # it is not ahead of itself
     assert choice.accuracy["object"] > choice.accuracy["middle"]
-    alone = probe.choose_hypothesis(encoder, trunk, photos, labels, {}, size=32)
+    alone = probe.choose_hypothesis(encoder, trunk, photos, one_hot(labels), {}, size=32)
     assert alone.name == "frame"
 
 
@@ -187,6 +189,8 @@ def test_beats_is_a_paired_comparison():
     assert probe.beats(right, np.arange(100) < 55)  # right in 5 more, wrong in none: 2.2 errors
     assert not probe.beats(right, np.arange(100) < 56)  # 4 more: 2 errors
     assert not probe.beats(right, (np.arange(100) >= 40) & (np.arange(100) < 95))
+    half = np.where(np.arange(100) < 55, 1, np.where(np.arange(100) < 60, 0.5, 0))
+    assert probe.beats(right, half)  # ahead by half in 5: 2.2 errors
 
 
 def test_it_looks_inside_of_what_it_found_until_that_fills_its_view(monkeypatch):
@@ -291,12 +295,22 @@ def test_a_position_counts_by_how_much_better_its_own_class_has_it():
     common, mark, others = [1.0, 0, 0, 0], [0, 1.0, 0, 0], [[0, 0, 1.0, 0], [0, 0, 0, 1.0]]
     features = np.array([[common, mark], [mark, common], [common, others[0]], [common, others[1]]])
     features = features.reshape(4, 1, 2, 4).astype("float32")
-    maps = match.matching_maps(features, np.array([0, 0, 1, 1]))
+    maps = match.matching_maps(features, one_hot([0, 0, 1, 1]))
     np.testing.assert_allclose(maps[0, 0], [0, 1], atol=1e-6)  # common to all; only its own class
     np.testing.assert_allclose(maps[1, 0], [1, 0], atol=1e-6)
     np.testing.assert_allclose(maps[2, 0], [0, 0], atol=1e-6)  # what is its own alone is nothing
-    alone = match.matching_maps(features, np.array([0, 1, 2, 3]))
+    alone = match.matching_maps(features, one_hot([0, 1, 2, 3]))
     np.testing.assert_array_equal(alone, 0)
+
+
+def test_each_label_of_a_photo_is_matched_by_itself():
+    first, second, none = [1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]
+    features = np.array([[first, second], [first, none], [none, second]], "float32")
+    labels = np.array([[1, 1], [1, 0], [0, 1]])
+    maps = match.matching_maps(features.reshape(3, 1, 2, 3), labels)[:, 0]  # (4, 2)
+    # Of the first photo's two positions each is in the photo that shares its label only.
+    np.testing.assert_allclose(maps[:2], [[1, -1], [-1, 1]], atol=1e-6)
+    np.testing.assert_allclose(maps[2:], [[1, -1], [-1, 1]], atol=1e-6)
 
 
 def test_the_box_is_the_region_around_the_peak():
@@ -304,9 +318,8 @@ def test_the_box_is_the_region_around_the_peak():
     maps[0, 2:4, 5:8] = 0.6
     maps[0, 3, 6] = 1
     maps[0, 8, 1] = 0.9  # another region, which is not as high
-    boxes, confidence = match.peak_boxes(maps)
+    boxes = match.peak_boxes(maps)
     np.testing.assert_allclose(boxes, [[0.2, 0.5, 0.4, 0.8], [0, 0, 1, 1]])
-    np.testing.assert_allclose(confidence, [4 / 4.9, 0], atol=1e-6)
 
 
 def test_matching_finds_what_only_a_class_has(encoder):
@@ -316,7 +329,7 @@ def test_matching_finds_what_only_a_class_has(encoder):
     labels, places = np.arange(16) % 2, rng.integers(0, 6, (16, 2)) * 8
     for photo, label, (y, x) in zip(photos, labels, places, strict=True):
         photo[y : y + 16, x : x + 16, label] = 255
-    boxes, _ = match.matched_boxes(encoder, photos, labels)
+    boxes = match.matched_boxes(encoder, photos, one_hot(labels))[:, 0]
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2 * 64
     inside = np.all((centers >= places) & (centers <= places + 16), axis=1)
     assert inside.mean() >= 0.75
@@ -337,12 +350,42 @@ def test_the_place_most_like_the_photos_own_class_is_chosen(monkeypatch):
     monkeypatch.setattr(rounds, "_places", lambda *_: (boxes, np.ones((40, 4), bool)))
     monkeypatch.setattr(rounds, "make_viewer", lambda *_, **__: None)
     monkeypatch.setattr(rounds, "see", lambda *_: features)
-    seen = rounds.read(None, None, None, np.empty((40, 1)), labels, fold, 32, 1)
-    assert np.mean(seen.chosen == place) >= 0.9
-    np.testing.assert_array_equal(seen.chosen_boxes, boxes[np.arange(40), seen.chosen])
-    np.testing.assert_array_equal(seen.elsewhere, seen.chosen > 0)
-    assert len(seen.margin) == 10
+    seen = rounds.read(None, None, None, np.empty((40, 1)), one_hot(labels), fold, 32, 1)
+    chosen = seen.chosen[:, 0]
+    assert np.mean(chosen == place) >= 0.9
+    np.testing.assert_array_equal(seen.chosen_boxes[:, 0], boxes[np.arange(40), chosen])
+    assert seen.elsewhere == np.mean(chosen > 0)
+    np.testing.assert_array_equal(seen.right, seen.margin[:, 0] > 0)
+    assert len(seen.right) == 10
     assert seen.right.mean() >= 0.9
+
+
+def test_each_label_of_a_photo_chooses_its_own_place(monkeypatch):
+    """Photos of one class, whose mark is at the first place; of a second, at the second; of none."""
+    rng = np.random.default_rng(0)
+    count, classes = 120, 4
+    first, kind = np.arange(count) % classes, np.arange(count) // classes % 3
+    second = (first + 1) % classes
+    rows, fold = np.arange(count), np.arange(count) // 12 % 5
+    labels, features = np.zeros((count, classes), int), rng.normal(0, 0.3, (count, 4, 6))
+    for place, there, label in ((0, kind < 2, first), (1, kind < 1, second)):
+        labels[rows[there], label[there]] = 1
+        features[rows[there], place, label[there]] += 3
+    boxes = np.tile(np.linspace(0, 0.6, 4)[:, None] + [0, 0, 0.1, 0.1], (count, 1, 1))
+    monkeypatch.setattr(rounds, "RecursiveAttention", lambda *_: None)
+    monkeypatch.setattr(rounds, "_places", lambda *_: (boxes, np.ones((count, 4), bool)))
+    monkeypatch.setattr(rounds, "make_viewer", lambda *_, **__: None)
+    monkeypatch.setattr(rounds, "see", lambda *_: features.astype("float32"))
+    seen = rounds.read(None, None, None, np.empty((count, 1)), labels, fold, 32, 1)
+    assert (seen.chosen >= 0).sum(axis=1).tolist() == labels.sum(axis=1).tolist()
+    place_of_first = np.where(second < first, 1, 0)[kind == 0]  # labels are listed by class
+    assert np.mean(seen.chosen[kind == 0, 0] == place_of_first) >= 0.9
+    assert np.mean(seen.chosen[kind == 0, 1] == 1 - place_of_first) >= 0.9
+    assert np.mean(seen.chosen[kind == 1, 0] == 0) >= 0.9
+    np.testing.assert_array_equal(np.isnan(seen.chosen_boxes[..., 0]), seen.chosen < 0)
+    assert len(seen.right) == 16  # of the 24 held out, those that have a label
+    assert seen.right.mean() >= 0.9
+    np.testing.assert_array_equal(np.isnan(seen.margin), seen.chosen[(fold == 0) & (kind < 2)] < 0)
 
 
 def test_a_place_that_does_not_count_is_not_chosen(monkeypatch):
@@ -356,7 +399,7 @@ def test_a_place_that_does_not_count_is_not_chosen(monkeypatch):
     monkeypatch.setattr(rounds, "_places", lambda *_: (boxes, counts))
     monkeypatch.setattr(rounds, "make_viewer", lambda *_, **__: None)
     monkeypatch.setattr(rounds, "see", lambda *_: features)
-    seen = rounds.read(None, None, None, np.empty((16, 1)), labels, fold, 32, 1)
+    seen = rounds.read(None, None, None, np.empty((16, 1)), one_hot(labels), fold, 32, 1)
     assert not (seen.chosen == 1).any()
 
 
@@ -373,12 +416,13 @@ def test_a_round_is_kept_while_held_out_photos_are_read_better(backbone, monkeyp
     margins = iter([0.0, 0.1, 0.05] if better else [0.0, -0.1])
 
     def read(self, localizer):
-        margin = np.full(12, next(margins), "float32")
+        margin = np.full((12, 1), next(margins), "float32")
         return rounds.Read(
             np.concatenate([first[:, :1], boxes[:, None], first[:, 2:]], axis=1),
             np.ones((48, 4), bool),
-            np.ones(48, int),
-            np.arange(48.0),
+            np.ones((48, 1), int),
+            np.arange(48.0)[:, None],
+            np.ones(12),
             margin,
         )
 
@@ -387,7 +431,7 @@ def test_a_round_is_kept_while_held_out_photos_are_read_better(backbone, monkeyp
     monkeypatch.setattr(
         search.Search, "fit", lambda self, boxes, rows=None: taught.append(boxes) or BoxLocalizer()
     )
-    looking = search.Search(None, None, photos, labels, 32, 32, 1, True, 0)
+    looking = search.Search(None, None, photos, one_hot(labels), 32, 32, 1, True, 0)
     begun = search.Found(whole(48), np.ones(48, "float32"), "set", None, BoxLocalizer())
     found = looking.taught(begun, looking.read(None), rounds=3)
     assert [each.kept for each in found.rounds] == ([True, False] if better else [False])
@@ -396,7 +440,7 @@ def test_a_round_is_kept_while_held_out_photos_are_read_better(backbone, monkeyp
         np.testing.assert_allclose(found.boxes, boxes)
         np.testing.assert_array_equal(found.earlier, [begun.boxes])
         assert len(taught[-1]) == 24  # at the end of all
-        np.testing.assert_allclose(taught[-1], boxes[24:])
+        np.testing.assert_allclose(taught[-1][:, 0], boxes[24:])
     else:
         np.testing.assert_array_equal(found.boxes, begun.boxes)
         assert found.earlier == ()
@@ -414,14 +458,14 @@ def test_large_objects_that_are_surely_better_read_need_no_other_guess(
     guess = search.Found(boxes, np.ones(48, "float32"), "set", choice)
     asked = []
     steps = {
-        "guessed": lambda self, several: guess,
+        "guessed": lambda self, shared: guess,
         "fit": lambda self, boxes, rows=None: BoxLocalizer(),
         "matched": lambda self, found: asked.append("matched") or (found, None),
         "taught": lambda self, found, seen, rounds: asked.append("taught") or found,
     }
     for name, step in steps.items():
         monkeypatch.setattr(search.Search, name, step)
-    found = search.Search(None, None, photos, labels, 32, 32, 1, False, 0).run(rounds=2)
+    found = search.Search(None, None, photos, one_hot(labels), 32, 32, 1, False, 0).run(rounds=2)
     assert found.name == "set"
     assert asked == ([] if settled else ["matched", "taught"])
 

@@ -123,17 +123,19 @@ def guided_maps(features, guide, ridge=1e-2):
 def class_maps(features, labels):
     """Return `common_maps` of each class for itself: what its photos have in common.
 
+    A photo of several classes has the greatest of theirs.
+
     Args:
         features: `(N, h, w, D)`.
-        labels: `(N,)` integers.
+        labels: `(N, C)` of 0 and 1.
 
     Returns:
         `(N, h, w)` float32, 0 and up.
     """
     maps = np.zeros(features.shape[:3], "float32")
-    for label in np.unique(labels):
-        of_class = labels == label
-        maps[of_class] = common_maps(features[of_class])
+    for of_class in np.asarray(labels).T > 0:
+        if of_class.any():
+            maps[of_class] = np.maximum(maps[of_class], common_maps(features[of_class]))
     return maps
 
 

@@ -63,7 +63,7 @@ def find_objects(
     Args:
         photos: `(N, S, S, 3)`, RGB 0…255: an array or tensor of any library, a list, or a
             `tf.data.Dataset` of photos and labels.
-        labels: `(N,)` integers, of the classes; or `(N, C)` of 0 and 1, of which the rarest counts.
+        labels: `(N,)` integers, of the classes; or `(N, C)` of 0 and 1, of several a photo.
         backbone: that of the model; see `RRAClassifier`.
         weights: its weights, see `RRAClassifier`.
         train_from: first trainable block of the model; by the backbone unless given.

@@ -41,7 +41,7 @@ def hypothesize(coarse, fine, labels=None):
     Args:
         coarse: `Observed` of the final feature map, of N photos.
         fine: `Observed` of a map of higher resolution.
-        labels: `(N,)` integers.
+        labels: `(N, C)` of 0 and 1.
 
     Returns:
         Name → `(boxes, confidence)` as `boxes_of_maps` returns them.
@@ -72,7 +72,7 @@ def guess(encoder, photos, labels=None, seed=0):
         encoder: a `keras.Model` from images `(B, S, S, 3)`, 0…255, to `[coarse, fine]`, as
             `build_encoder(..., fine_features=True)` returns.
         photos: `(N, S, S, 3)`, 0…255.
-        labels: `(N,)` integers, or `None`.
+        labels: `(N, C)` of 0 and 1, or `None`.
         seed: sets which photos are drawn for what.
 
     Returns:

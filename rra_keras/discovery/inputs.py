@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from rra_keras.measures.labels import rarest
+from rra_keras.measures.labels import one_hot
 from rra_keras.measures.photos import check_photos
 
 CHECKED = 64  # photos whose pixels are checked
 
 
 def checked_photos(photos, labels):
-    """Photos and labels as arrays, whatever they came as."""
+    """Photos, and their labels as rows of 0 and 1 `(N, C)`, whatever they came as."""
     if hasattr(photos, "element_spec"):
         photos, labels = _of_dataset(photos, labels)
     photos = photos if isinstance(photos, np.ndarray) else np.asarray(photos)
@@ -25,7 +25,7 @@ def checked_photos(photos, labels):
     check_photos(np.asarray(photos[some]), "photos")
     if labels is not None:
         labels = np.asarray(labels)
-        labels = rarest(labels) if labels.ndim == 2 and labels.shape[1] > 1 else labels.ravel()
+        labels = labels if labels.ndim == 2 and labels.shape[1] > 1 else one_hot(labels.ravel())
         if len(labels) != len(photos):
             raise ValueError(
                 "Invalid value for argument `labels`. Expected one for each photo. "

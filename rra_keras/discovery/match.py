@@ -6,6 +6,7 @@ from scipy import ndimage
 from rra_keras.discovery.colocalize import resize
 from rra_keras.discovery.observe import observe
 from rra_keras.measures.boxes import whole
+from rra_keras.measures.labels import listed
 
 SIDE = 896  # pixels of what the encoder sees of a photo, at most
 PHOTOS = 400  # that are matched, at most
@@ -17,6 +18,8 @@ THRESHOLD = 0.5  # of a map's peak above its median
 def matched_boxes(encoder, photos, labels, seed=0):
     """Box what distinguishes the photos of each class, where it may be small.
 
+    A photo of several classes has a box of each.
+
     1. The frozen encoder sees the whole photos, large → descriptors at two depths, whitened.
     2. Each position is matched with the best position of other photos: how much better in those of
        the class than in others (`matching_maps`)?
@@ -25,11 +28,11 @@ def matched_boxes(encoder, photos, labels, seed=0):
     Args:
         encoder: a `keras.Model` from images `(B, S, S, 3)`, 0…255, to `[coarse, fine]`.
         photos: `(N, S, S, 3)`, 0…255.
-        labels: `(N,)` integers; a class needs two photos.
+        labels: `(N, C)` of 0 and 1; a class needs two photos.
         seed: sets which photos are matched with which.
 
     Returns:
-        Boxes `(N, 4)` and their confidence `(N,)`, float32.
+        Boxes `(N, M, 4)` float32, NaN where a photo has fewer labels than M.
     """
     views = whole(len(photos))
     options = {"side": SIDE, "components": 128, "sample": 160, "batch_size": 8}
@@ -39,7 +42,9 @@ def matched_boxes(encoder, photos, labels, seed=0):
         matching_maps(descriptors(_halved(fine.features), 1.0), labels, seed),
     ]
     total = sum(_standardized(resize(each, GRID)) for each in maps)
-    return peak_boxes(total)
+    found = np.full((*listed(labels).shape, 4), np.nan, "float32")
+    found[listed(labels) >= 0] = peak_boxes(total)
+    return found
 
 
 def descriptors(features, whitening):
@@ -69,28 +74,29 @@ def matching_maps(features, labels, seed=0, own=OWN, others=OTHERS):
 
     Args:
         features: `(N, h, w, K)`, each descriptor of length 1.
-        labels: `(N,)` integers.
+        labels: `(N, C)` of 0 and 1.
         seed: sets which photos are drawn.
         own: photos of the class, at most.
         others: photos of other classes, at most.
 
     Returns:
-        `(N, h, w)` float32; 0 for a class of one photo.
+        `(L, h, w)` float32, of each label of each photo in turn; 0 for a class of one photo.
     """
     count, height, width, depth = features.shape
     flat = features.reshape(count, height * width, depth)
     rng = np.random.default_rng(seed)
-    maps = np.zeros((count, height * width), "float32")
-    for i in range(count):
-        same = np.flatnonzero(labels == labels[i])
+    has = np.asarray(labels) > 0
+    maps = np.zeros((has.sum(), height * width), "float32")
+    for values, i, label in zip(maps, *np.nonzero(has), strict=True):
+        same = np.flatnonzero(has[:, label])
         same = rng.permutation(same[same != i])[:own]
-        different = rng.permutation(np.flatnonzero(labels != labels[i]))[:others]
+        different = rng.permutation(np.flatnonzero(~has[:, label]))[:others]
         if not len(same) or not len(different):
             continue
         likeness = _likeness(flat[i], flat[same])  # (own, P)
         better = np.sort(likeness, axis=0)[len(same) // 2 :]
-        maps[i] = better.mean(axis=0) - _likeness(flat[i], flat[different]).mean(axis=0)
-    return maps.reshape(count, height, width)
+        values[:] = better.mean(axis=0) - _likeness(flat[i], flat[different]).mean(axis=0)
+    return maps.reshape(-1, height, width)
 
 
 def _likeness(photo, others):
@@ -111,11 +117,10 @@ def peak_boxes(maps, threshold=THRESHOLD):
         threshold: share of the peak's height above the map's median that a cell needs.
 
     Returns:
-        Boxes `(N, 4)`, `y0 x0 y1 x1` in [0, 1], and the share of what is above the threshold inside
-        of them, `(N,)`, both float32.
+        Boxes `(N, 4)` float32, `y0 x0 y1 x1` in [0, 1].
     """
     height, width = maps.shape[1:]
-    boxes, confidence = whole(len(maps)), np.zeros(len(maps), "float32")
+    boxes = whole(len(maps))
     for i, values in enumerate(maps):
         above = values - np.median(values)
         if not above.max() > 0:
@@ -123,7 +128,6 @@ def peak_boxes(maps, threshold=THRESHOLD):
         kept = above >= threshold * above.max()
         parts, _ = ndimage.label(kept, np.ones((3, 3)))
         part = parts[np.unravel_index(above.argmax(), above.shape)]
-        y, x = place = ndimage.find_objects(parts)[part - 1]
+        y, x = ndimage.find_objects(parts)[part - 1]
         boxes[i] = y.start / height, x.start / width, y.stop / height, x.stop / width
-        confidence[i] = (above * kept)[place].sum() / (above * kept).sum()
-    return boxes, confidence
+    return boxes

@@ -7,6 +7,8 @@ import numpy as np
 from rra_keras.discovery.views import make_viewer, relative_boxes, see
 from rra_keras.layers.boxes import box_in_box
 from rra_keras.measures.boxes import whole
+from rra_keras.measures.labels import rarest
+from rra_keras.measures.multilabel import r_precision
 
 FRAME = "frame"  # the hypothesis that the whole photo is the object
 BOX_RIDGE = 1e-2  # of the kernel's mean diagonal
@@ -20,7 +22,8 @@ class Choice:
 
     Attributes:
         name: the chosen one.
-        accuracy: share of held-out photos named rightly, by hypothesis.
+        accuracy: share of held-out photos named rightly, by hypothesis; of several labels a photo,
+            their `r_precision`.
         area: the boxes' mean area, by hypothesis.
         sure: whether it names more photos rightly than the whole frame beyond chance, by two
             standard errors of a paired comparison.
@@ -51,7 +54,7 @@ def choose_hypothesis(
             list that starts with it.
         trunk: a `keras.Model` from the same images to an earlier feature map.
         photos: `(N, S, S, 3)`, 0…255.
-        labels: `(N,)` integers.
+        labels: `(N, C)` of 0 and 1.
         hypotheses: by name, the preferred ones first: boxes `(N, 4)` and the views `(N, 4)` that
             they were found in, both `y0 x0 y1 x1` in [0, 1].
         size: side of glances and crops, pixels.
@@ -63,7 +66,8 @@ def choose_hypothesis(
         A `Choice`.
     """
     frame = whole(len(photos))
-    fold = folds_by_class(labels, folds, seed)
+    labeled = labels.any(axis=1)
+    fold = folds_by_class(rarest(labels), folds, seed)
     glancer = make_viewer(trunk, photos, 1, size)
     kernels = {}  # by the views that were glanced at
     cropper = make_viewer(encoder, photos, 1, size, pool=True)
@@ -79,7 +83,7 @@ def choose_hypothesis(
             boxes = np.asarray(box_in_box(views, inside_frame(inner)))
         viewer = framer if name == FRAME else cropper
         features = see(viewer, photos, boxes[:, None], description=f"Trying {name}")[:, 0]
-        right[name] = linear_probe(features, labels, fold) == labels
+        right[name] = r_precision(linear_probe(features, labels, fold), labels)[labeled]
         area[name] = float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).mean())
     accuracy = {name: float(np.mean(named)) for name, named in right.items()}
     best = _best(right)
@@ -99,12 +103,12 @@ def beats(right, other, errors=2.0):
     """Tell whether one probe is right more often than another, beyond chance.
 
     Args:
-        right: `(N,)` booleans, which photos the one names rightly.
-        other: `(N,)` booleans, the other.
+        right: `(N,)` in [0, 1], how rightly the one names each photo.
+        other: `(N,)`, the other.
         errors: standard errors that it has to be ahead by.
     """
-    ahead, differ = np.sum(right & ~other) - np.sum(~right & other), np.sum(right != other)
-    return bool(ahead > errors * np.sqrt(differ))
+    ahead = np.asarray(right, "float64") - other
+    return bool(ahead.sum() > errors * np.sqrt((ahead**2).sum()))
 
 
 def folds_by_class(labels, folds, seed):
@@ -163,11 +167,9 @@ def inside_frame(boxes, least=LEAST_SIDE):
 
 
 def linear_probe(features, labels, fold):
-    """Name each fold's photos by a linear classifier fitted to the others, `(N,)` labels.
+    """Score each fold's photos by a linear classifier fitted to the others, `(N, C)`.
 
-    Ridge regression on one-hot labels: in closed form, seconds, and the same to the digit.
+    Ridge regression on labels `(N, C)` of 0 and 1: in closed form, seconds, and the same to the
+    digit.
     """
-    classes, which = np.unique(labels, return_inverse=True)
-    kernel = linear_kernel(features)
-    scores = cross_fitted(kernel, np.eye(len(classes))[which], fold, CLASS_RIDGE)
-    return classes[scores.argmax(axis=1)]
+    return cross_fitted(linear_kernel(features), labels, fold, CLASS_RIDGE)

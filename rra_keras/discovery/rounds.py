@@ -11,6 +11,8 @@ from rra_keras.discovery.views import filled, make_viewer, see
 from rra_keras.layers import RecursiveAttention
 from rra_keras.layers.boxes import grow_box
 from rra_keras.measures.boxes import intersection_over_union
+from rra_keras.measures.labels import listed
+from rra_keras.measures.multilabel import r_precision
 
 FIXATIONS = 4
 ELSEWHERE = (
@@ -54,32 +56,32 @@ class Read:
     Attributes:
         boxes: `(N, K, 4)`, the objects' boxes, the most voted first.
         distinct: `(N, K)` booleans, which of them count.
-        chosen: `(N,)`, the place that says most of the photo's own class.
-        own: `(N,)`, how much that is; the higher, the surer.
-        margin: `(H,)`, of held-out photos, at the place that says most: how much more like its own
-            class than like any other.
+        chosen: `(N, M)`, the place that says most of each of the photo's labels; -1 where it has
+            fewer than M.
+        own: `(N, M)`, how much that is; the higher, the surer.
+        right: `(H,)` in [0, 1], how rightly held-out photos are named by their places together.
+        margin: `(H, M)`, by how much each of their labels is ahead of what they are not; NaN where
+            there is none.
     """
 
     boxes: np.ndarray
     distinct: np.ndarray
     chosen: np.ndarray
     own: np.ndarray
+    right: np.ndarray
     margin: np.ndarray
 
     @property
-    def right(self):
-        """Which held-out photos are read rightly, `(H,)` booleans."""
-        return self.margin > 0
-
-    @property
     def chosen_boxes(self):
-        """The boxes of the chosen places, `(N, 4)`."""
-        return self.boxes[np.arange(len(self.boxes)), self.chosen]
+        """The boxes of the chosen places, `(N, M, 4)`, NaN where there are fewer labels."""
+        boxes = self.boxes[np.arange(len(self.boxes))[:, None], self.chosen]
+        return np.where(self.chosen[..., None] >= 0, boxes, np.nan)
 
     @property
     def elsewhere(self):
-        """Which photos were read elsewhere than at the first place, `(N,)` booleans."""
-        return intersection_over_union(self.chosen_boxes, self.boxes[:, 0]) < 0.5
+        """The share of labels that were read elsewhere than at the first place."""
+        there = self.chosen >= 0
+        return np.mean(intersection_over_union(self.chosen_boxes, self.boxes[:, :1])[there] < 0.5)
 
 
 def read(encoder, trunk, localizer, photos, labels, fold, size, max_refinements):
@@ -89,9 +91,9 @@ def read(encoder, trunk, localizer, photos, labels, fold, size, max_refinements)
        sees a crop of each: features, pooled.
     2. At first the first place of each photo is the chosen one. A ridge regression on the features
        of the chosen places, each fold's from the other folds' photos, says how much each place is
-       like each class; the one most like the photo's own class is chosen. And again.
-    3. Photos of fold 0 are held out: they teach the regression nothing. How well they are read, at
-       the place that is most like any class, is the `margin`.
+       like each class; for each label of the photo the place most like it is chosen. And again.
+    3. Photos of fold 0 are held out: they teach the regression nothing. A photo is as much like a
+       class as that of its places which is most like it: how `right` is that?
 
     Args:
         encoder: a `keras.Model` from images `(B, size, size, 3)`, 0…255, to a feature map, or to a
@@ -99,7 +101,7 @@ def read(encoder, trunk, localizer, photos, labels, fold, size, max_refinements)
         trunk: its early layers.
         localizer: a `BoxLocalizer`.
         photos: `(N, S, S, 3)`, 0…255.
-        labels: `(N,)` integers.
+        labels: `(N, C)` of 0 and 1.
         fold: `(N,)` integers; at least three folds.
         size: side of the glance and of the crops, pixels.
         max_refinements: most closer views of each place.
@@ -111,58 +113,60 @@ def read(encoder, trunk, localizer, photos, labels, fold, size, max_refinements)
     boxes, distinct = _places(attention, photos)
     crops = np.asarray(grow_box(boxes, MARGIN), "float32")  # (N, K, 4)
     features = see(make_viewer(encoder, photos, FIXATIONS, size, pool=True), photos, crops)
-    count, places = distinct.shape
-    kernel = linear_kernel(features.reshape(count * places, -1))
-    rows = np.arange(count)
-    classes, label = np.unique(labels, return_inverse=True)
-    targets = np.eye(len(classes))[label]
-    chosen = np.zeros(count, int)
+    kernel = linear_kernel(features.reshape(distinct.size, -1))
+    label = listed(labels)  # (N, M)
+    chosen = np.where(label >= 0, 0, -1)
     for _ in range(CHOICES):
-        scores = _cross_fitted(kernel, targets, fold, rows * places + chosen, places)  # (N, K, C)
-        own = np.where(distinct, scores[rows, :, label], -np.inf)  # (N, K)
-        chosen = own.argmax(axis=1)
-    held_out = np.flatnonzero(fold == 0)
-    answers = scores[held_out, _most(scores, distinct)[held_out]]  # (H, C)
-    own_class = targets[held_out] > 0
-    margin = answers[own_class] - np.where(own_class, -np.inf, answers).max(axis=-1)
-    return Read(boxes, distinct, chosen, own[rows, chosen], margin)
+        scores = _cross_fitted(kernel, _taught(chosen, label, distinct, labels.shape[1]), fold)
+        scores = np.where(distinct[..., None], scores, -np.inf)  # (N, K, C)
+        own = np.take_along_axis(scores, np.maximum(label, 0)[:, None], axis=2)  # (N, K, M)
+        chosen = np.where(label >= 0, own.argmax(axis=1), -1)
+    held_out = (fold == 0) & labels.any(axis=1)
+    answers, there = scores.max(axis=1)[held_out], labels[held_out] > 0  # (H, C)
+    others = np.where(there, -np.inf, answers).max(axis=1, keepdims=True)
+    margin = np.take_along_axis(answers, np.maximum(label[held_out], 0), axis=1) - others
+    margin = np.where((label[held_out] >= 0) & np.isfinite(others), margin, np.nan)
+    own = np.where(label >= 0, own.max(axis=1), -np.inf)
+    return Read(boxes, distinct, chosen, own, r_precision(answers, there), margin)
 
 
-def _most(scores, distinct):
-    """Return the place of each photo that is most like any class, `(N,)`."""
-    return np.where(distinct, scores.max(axis=-1), -np.inf).argmax(axis=1)
+def _taught(chosen, label, distinct, classes):
+    """Return what each place teaches, `(N, K, C)`: the labels that it was chosen for."""
+    taught = np.zeros((*distinct.shape, classes))
+    photo, m = np.nonzero(label >= 0)
+    taught[photo, chosen[photo, m], label[photo, m]] = 1
+    return taught
 
 
-def _cross_fitted(kernel, targets, fold, chosen, places):
+def _cross_fitted(kernel, taught, fold):
     """Score all places of each fold by ridge regression on the chosen ones of the others.
 
     Photos of fold 0 teach nothing.
 
     Args:
         kernel: `(N · K, N · K)`, products of the features.
-        targets: `(N, C)`.
+        taught: `(N, K, C)`, 0 and 1; what was not chosen is 0.
         fold: `(N,)` integers.
-        chosen: `(N,)`, the row of each photo's chosen place.
-        places: K.
 
     Returns:
         `(N, K, C)` float32.
     """
-    count = len(targets)
-    scores = np.empty((count, places, targets.shape[1]), "float32")
+    targets = taught.reshape(-1, taught.shape[-1])  # (N · K, C)
+    each = np.repeat(fold, taught.shape[1])  # the fold of each place
+    chosen = targets.any(axis=1) & (each != 0)
+    scores = np.empty(targets.shape, "float32")
     for held_out in np.unique(fold):
-        rest = np.flatnonzero((fold != held_out) & (fold != 0))
-        out = np.flatnonzero(fold == held_out)
+        rest = np.flatnonzero(chosen & (each != held_out))
+        out = np.flatnonzero(each == held_out)
         mean = targets[rest].mean(axis=0)
-        columns = kernel[:, chosen[rest]]
-        columns = columns - columns[chosen[rest]].mean(axis=0)
+        columns = kernel[:, rest]
+        columns = columns - columns[rest].mean(axis=0)
         columns = columns - columns.mean(axis=1, keepdims=True)
-        inner = columns[chosen[rest]]
+        inner = columns[rest]
         penalty = (CLASS_RIDGE * np.trace(inner) / len(rest) + 1e-12) * np.eye(len(rest))
         dual = np.linalg.solve(inner + penalty, targets[rest] - mean)
-        each = (out[:, None] * places + np.arange(places)).ravel()
-        scores[out] = (columns[each] @ dual + mean).reshape(len(out), places, -1)
-    return scores
+        scores[out] = columns[out] @ dual + mean
+    return scores.reshape(taught.shape)
 
 
 def _places(attention, photos, batch_size=16):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 
 import keras
 import numpy as np
@@ -24,7 +23,9 @@ from rra_keras.discovery.probe import (
 from rra_keras.discovery.rounds import ELSEWHERE, Read, Round, read
 from rra_keras.discovery.views import make_viewer, see
 from rra_keras.layers import BoxLocalizer
-from rra_keras.measures.boxes import intersection_over_union, whole
+from rra_keras.measures.boxes import areas, intersection_over_union, whole
+from rra_keras.measures.labels import rarest
+from rra_keras.measures.multilabel import r_precision
 
 PROBED = 600  # photos that hypotheses are compared on
 EPOCHS = 14  # of the localizer's training, where all photos teach it
@@ -59,7 +60,7 @@ class Search:
     encoder: keras.Model
     trunk: keras.Model
     photos: np.ndarray
-    labels: np.ndarray | None
+    labels: np.ndarray | None  # (N, C) of 0 and 1
     size: int
     frame_size: int  # of whole photos: as much larger as the plain backbone sees at equal cost
     max_refinements: int
@@ -69,16 +70,15 @@ class Search:
 
     def run(self, rounds):
         """Return what was found."""
-        told = self.labels is not None
-        several = told and np.unique(self.labels, return_counts=True)[1].max() > 1
-        found = self.guessed(several)
+        shared = self.labels is not None and self.labels.sum(axis=0).max() > 1
+        found = self.guessed(shared)
         large = np.median((found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1)) >= FILLED
         if found.name != FRAME:
             found = dataclasses.replace(found, localizer=self.fit(found.boxes))
         # Large objects that are surely better read than the whole photo are settled. A round would
         # teach their parts: a crop of a part shows a frozen encoder more than one of the whole.
         settled = large and found.choice is not None and found.choice.sure
-        if not several or len(self.photos) < LEAST or settled:
+        if not shared or len(self.photos) < LEAST or settled:
             return found
         found, seen = self.matched(found)
         if found.localizer is None or not rounds:
@@ -96,16 +96,15 @@ class Search:
                 break  # as many as before: it would learn what it knows
             sure = int(same.sum())
             localizer = self.fit(*beside(boxes, given, found, np.flatnonzero(same)))
-        areas = np.prod(boxes[..., 2:] - boxes[..., :2], axis=-1)
-        largest = boxes[np.arange(len(boxes)), np.nan_to_num(areas, nan=-1.0).argmax(axis=1)]
-        told = self.labels is not None and len(self.photos) >= LEAST
-        if told and np.unique(self.labels, return_counts=True)[1].max() > 1:
+        largest = boxes[np.arange(len(boxes)), np.nan_to_num(areas(boxes), nan=-1.0).argmax(axis=1)]
+        shared = self.labels is not None and self.labels.sum(axis=0).max() > 1
+        if shared and len(self.photos) >= LEAST:
             seen = self.read(localizer)
             found = Found(largest, np.ones(len(boxes), "float32"), GIVEN, None, localizer)
             found = self.boxed(found, seen)
             as_whole = self.whole_right()
             accuracy = {GIVEN: float(seen.right.mean()), FRAME: float(as_whole.mean())}
-            area = {GIVEN: _area(largest[given]), FRAME: 1.0}
+            area = {GIVEN: float(areas(largest[given]).mean()), FRAME: 1.0}
             if not self.one_object and beats(as_whole, seen.right, ERRORS):
                 sure = np.ones(len(boxes), "float32")
                 return Found(whole(len(boxes)), sure, FRAME, Choice(FRAME, accuracy, area))
@@ -133,11 +132,11 @@ class Search:
             return None
         return float(self.consistent(localizer, self.drawn(SAMPLED))[1].mean())
 
-    def guessed(self, several):
+    def guessed(self, shared):
         """Return the best guess, or the whole photo, without a localizer."""
         photos, labels = self.photos, self.labels
         guesses = self.guesses()
-        if self.one_object or not several:
+        if self.one_object or not shared:
             name = [name for name in guesses if name.startswith("set")][-1]
             return Found(guesses[name].boxes, guesses[name].confidence, name, None)
         drawn = self.drawn(PROBED)
@@ -175,10 +174,10 @@ class Search:
 
         def compute():
             photos, labels = self.photos[teaching], self.labels[teaching]
-            return {"boxes": matched_boxes(self.encoder, photos, labels, self.seed)[0]}
+            return {"boxes": matched_boxes(self.encoder, photos, labels, self.seed)}
 
         boxes = self.memory.recall("match", compute)["boxes"]
-        localizer = self.fit(boxes, teaching)
+        localizer = self.fit(*some_boxes(boxes, teaching))
         seen = self.read(localizer)
         if before.localizer is None:
             other, right = None, self.whole_right()
@@ -194,7 +193,7 @@ class Search:
                 MATCH: float(seen.right.mean()),
                 f"{before.name}, held out": float(right.mean()),
             },
-            {**known.area, MATCH: _area(boxes)},
+            {**known.area, MATCH: float(np.nanmean(areas(boxes)))},
         )
         if not better:
             return dataclasses.replace(before, choice=choice), other
@@ -207,11 +206,11 @@ class Search:
         Each round is judged by photos that are held out from it. At the end these teach as well.
         """
         done, earlier = [], []
-        while len(done) < rounds and seen.elsewhere.mean() >= ELSEWHERE:
+        while len(done) < rounds and seen.elsewhere >= ELSEWHERE:
             localizer = self.fit(*self.surest(found, seen, self.fold > 0))
             after = self.read(localizer)
             values = seen.right, after.right, seen.elsewhere, after.margin - seen.margin
-            done.append(Round(*(float(each.mean()) for each in values)))
+            done.append(Round(*(float(np.nanmean(each)) for each in values)))
             if not done[-1].kept:
                 break
             earlier.append(found.boxes)
@@ -224,7 +223,7 @@ class Search:
         return dataclasses.replace(found, rounds=tuple(done), earlier=tuple(earlier))
 
     def surest(self, found, seen, among):
-        """Return the boxes of the surest half of some photos, and their places among all.
+        """Return the surest half of the boxes of some photos, and of which photos they are.
 
         What was chosen replaces a box only where it ends elsewhere.
 
@@ -233,36 +232,41 @@ class Search:
             seen: the `Read` of its localizer.
             among: `(N,)` booleans.
         """
-        rows = np.flatnonzero(among)
-        surest = np.argsort(-seen.own[rows], kind="stable")[: math.ceil(len(rows) / 2)]
-        rows = np.sort(rows[surest])
-        boxes = np.array(seen.chosen_boxes[rows], "float32")
-        same = intersection_over_union(boxes, found.boxes[rows]) >= 0.5
-        boxes[same] = found.boxes[rows][same]
-        return boxes, rows
+        labels = np.argwhere((seen.chosen >= 0) & among[:, None])  # (L, 2)
+        own = seen.own[tuple(labels.T)]
+        least = np.sort(own)[len(own) // 2]
+        boxes = np.array(seen.chosen_boxes, "float32")
+        before = found.boxes[:, None]
+        boxes = np.where((intersection_over_union(boxes, before) >= 0.5)[..., None], before, boxes)
+        boxes[(seen.own < least) | ~among[:, None]] = np.nan
+        return some_boxes(boxes, np.arange(len(boxes)))
 
     def boxed(self, found, seen: Read):
-        """Return `found` with the boxes of the places that were chosen in each photo."""
-        sure = np.argsort(np.argsort(seen.own)) / max(len(seen.own) - 1, 1)  # a rank, in [0, 1]
+        """Return `found` with the box of the surest label of each photo."""
+        surest = seen.own.argmax(axis=1)
+        boxes = seen.chosen_boxes[np.arange(len(surest)), surest]
+        boxes = np.where(np.isnan(boxes), seen.boxes[:, 0], boxes)  # of photos without a label
+        own = seen.own.max(axis=1)
+        sure = np.argsort(np.argsort(own)) / max(len(own) - 1, 1)  # a rank, in [0, 1]
         return dataclasses.replace(
-            found, boxes=seen.chosen_boxes.astype("float32"), confidence=sure.astype("float32")
+            found, boxes=boxes.astype("float32"), confidence=sure.astype("float32")
         )
 
     @property
     def fold(self):
         """The fold of each photo, `(N,)`; 0 is held out."""
-        return folds_by_class(self.labels, FOLDS, self.seed)
+        return folds_by_class(rarest(self.labels), FOLDS, self.seed)
 
     def drawn(self, count):
         """Return some of the photos' places, sorted."""
         return np.sort(np.random.default_rng(self.seed).permutation(len(self.photos))[:count])
 
     def whole_right(self):
-        """Return which held-out photos are read rightly as a whole, `(H,)` booleans."""
+        """Return how rightly held-out photos are named as a whole, `(H,)` in [0, 1]."""
         viewer = make_viewer(self.encoder, self.photos, 1, self.frame_size, pool=True)
         features = see(viewer, self.photos, whole(len(self.photos))[:, None])[:, 0]
-        right = linear_probe(features, self.labels, self.fold) == self.labels
-        return right[self.fold == 0]
+        right = r_precision(linear_probe(features, self.labels, self.fold), self.labels)
+        return right[(self.fold == 0) & self.labels.any(axis=1)]
 
     def fit(self, boxes, rows=None):
         """Return a localizer that learned from boxes of the photos, or of some of them."""
@@ -324,6 +328,12 @@ class Search:
         return {n: Guess(**{key: kept[f"{n}|{key}"] for key in fields}) for n in names}
 
 
+def some_boxes(boxes, rows):
+    """Return the boxes `(N, M, 4)` of those photos that have any, and their places `rows`."""
+    some = ~np.isnan(boxes[..., 0]).all(axis=1)
+    return boxes[some], rows[some]
+
+
 def beside(boxes, given, found, rows):
     """Return given boxes beside those that were found, and of which photos each is.
 
@@ -334,7 +344,3 @@ def beside(boxes, given, found, rows):
     alone[:, 0] = found[rows]
     joined = np.concatenate([np.tile(boxes[given], (times, 1, 1)), alone])
     return joined, np.concatenate([np.tile(given, times), rows])
-
-
-def _area(boxes):
-    return float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).mean())

@@ -37,6 +37,31 @@ def average_precision(scores, labels):
     return found
 
 
+def r_precision(scores, labels):
+    """Return the share of each photo's labels among as many classes of the highest scores.
+
+    Of a photo with one label it is 1 if that has the highest score, and 0 otherwise.
+
+    Args:
+        scores: `(N, C)`.
+        labels: `(N, C)` of 0 and 1.
+
+    Returns:
+        `(N,)` in [0, 1]; 0 for a photo without a label.
+
+    Example:
+        from rra_keras.measures.multilabel import r_precision
+
+        assert r_precision([[0.9, 0.8, 0.1]], [[1, 0, 1]]).tolist() == [0.5]
+    """
+    there = np.asarray(labels) > 0
+    count = there.sum(axis=1)
+    order = np.argsort(-np.asarray(scores), axis=1, kind="stable")
+    among = np.arange(there.shape[1]) < count[:, None]  # (N, C), by rank
+    hits = (np.take_along_axis(there, order, axis=1) & among).sum(axis=1)
+    return hits / np.maximum(count, 1)
+
+
 def f1(said, labels):
     """Return each class' F1, `2 · hits / (said + there)`.
 

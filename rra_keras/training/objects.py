@@ -13,7 +13,6 @@ from rra_keras.data import pipeline, splits
 from rra_keras.discovery import Objects, find_objects
 from rra_keras.discovery.probe import FRAME, Choice
 from rra_keras.discovery.rounds import Round
-from rra_keras.measures.labels import rarest
 from rra_keras.runs import files
 from rra_keras.training import processes
 
@@ -142,7 +141,7 @@ def _find(config, run, source):
     keras.utils.set_random_seed(config.seed)  # of the localizer's first weights
     objects = find_objects(
         photos,
-        rarest(subset.labels),  # of several labels a photo counts for its rarest
+        subset.labels,
         config.model["backbone"],
         weights=config.weights,
         train_from=config.model.get("train_from"),
