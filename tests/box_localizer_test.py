@@ -4,7 +4,7 @@ import pytest
 from conftest import gradient
 from keras import ops
 
-from rra_keras.layers.box_localizer import BoxLocalizer, voted_box
+from rra_keras.layers.box_localizer import BoxLocalizer, cast_votes
 from rra_keras.layers.boxes import box_loss, generalized_iou, grow_box, snap_box
 
 
@@ -101,27 +101,25 @@ def at(*distances):
     return np.log(share / (1 - share)) + np.log(3)
 
 
-def test_the_vote_of_one_position_is_the_box():
+def test_a_position_votes_for_a_box_around_it():
     # The cell's center is at y 0.75, x 0.125.
-    box = voted_box(votes({(1, 0): [20, *at(0.5, 0.1, 0.2, 0.7)]}))
-    np.testing.assert_allclose(box, [[0.25, 0.025, 0.95, 0.825]], atol=1e-5)
+    counts, boxes = cast_votes(votes({(1, 0): [20, *at(0.5, 0.1, 0.2, 0.7)]}))
+    np.testing.assert_allclose(counts[0], np.arange(8) == 4, atol=1e-6)
+    np.testing.assert_allclose(boxes[0, 4], [0.25, 0.025, 0.95, 0.825], atol=1e-5)
 
 
-def test_votes_are_weighed_by_how_much_they_count():
-    cells = {
-        (0, 0): [np.log(3), *at(0.1, 0.1, 0.1, 0.1)],  # around y 0.25, x 0.125
-        (0, 3): [0, *at(0.2, 0.3, 0.4, 0.1)],  # around y 0.25, x 0.875
-    }
-    one, other = np.array([0.15, 0.025, 0.35, 0.225]), np.array([0.05, 0.575, 0.65, 0.975])
-    np.testing.assert_allclose(voted_box(votes(cells)), [0.75 * one + 0.25 * other], atol=1e-5)
+def test_votes_count_by_softmax():
+    counts, _ = cast_votes(votes({(0, 0): [np.log(3), 0, 0, 0, 0], (0, 3): [0, 0, 0, 0, 0]}))
+    np.testing.assert_allclose(np.asarray(counts)[0, [0, 3]], [0.75, 0.25], atol=1e-5)
 
 
 def test_the_same_votes_elsewhere_are_the_same_box_elsewhere():
     numbers = [20, 0.1, -0.2, -1, -0.5]
     here, there = (
-        np.asarray(voted_box(votes({cell: numbers}, shape=(8, 8)))) for cell in ((1, 2), (4, 7))
+        np.asarray(cast_votes(votes({cell: numbers}, shape=(8, 8)))[1])[0, 8 * cell[0] + cell[1]]
+        for cell in ((1, 2), (4, 7))
     )
-    np.testing.assert_allclose(there - here, [[3 / 8, 5 / 8, 3 / 8, 5 / 8]], atol=1e-5)
+    np.testing.assert_allclose(there - here, [3 / 8, 5 / 8, 3 / 8, 5 / 8], atol=1e-5)
 
 
 def test_starts_at_half_of_the_photo():
@@ -153,8 +151,10 @@ def test_equals_numpy():
     place = np.stack(np.broadcast_arrays(cells[:, None], cells), axis=-1)
     low, high = np.split(1 / (1 + 3 * np.exp(-y[..., 1:])), 2, axis=-1)
     boxes = np.concatenate([place - low, place + high], axis=-1)
-    expected = (counts * boxes).sum(axis=(1, 2))
-    np.testing.assert_allclose(layer(x), expected, atol=1e-5)
+    found = cast_votes(layer.votes(x))
+    np.testing.assert_allclose(found[0], counts.reshape(2, 16), atol=1e-5)
+    np.testing.assert_allclose(found[1], boxes.reshape(2, 16, 4), atol=1e-5)
+    np.testing.assert_array_equal(layer(x), layer.propose(x, 1)[0][:, 0])
 
 
 def test_config_and_weights_survive_saving(tmp_path):

@@ -21,25 +21,46 @@ def boxes_of(*edges):
     return np.array(edges, "float32")
 
 
+NONE = np.full(4, np.nan, "float32")
+EVEN = np.zeros((1, 4, 4, 5), "float32")  # each position votes for a quarter on each of its sides
+
+
+def loss_of(votes, *targets):
+    return float(fit.vote_loss(ops.convert_to_tensor(np.stack(targets)[None]), votes)[0])
+
+
+def test_the_positions_that_show_an_object_learn_where_and_what_it_is():
+    # It shows in the four cells of the upper left: their share of even votes is a quarter, and
+    # their mean box is half a side long, around the middle of them.
+    target = boxes_of(0.1, 0.1, 0.4, 0.4)
+    expected = box_loss(target, boxes_of(0.0, 0.0, 0.5, 0.5)) + fit.PLACED * np.log(4)
+    assert loss_of(EVEN, target) == pytest.approx(float(expected), abs=1e-5)
+    one = EVEN.copy()
+    one[0, 0, 0, 0] = 20  # the first of them has all votes
+    around_it = boxes_of(-0.125, -0.125, 0.375, 0.375)
+    assert loss_of(one, target) == pytest.approx(float(box_loss(target, around_it)), abs=1e-5)
+
+
+def test_an_object_smaller_than_a_cell_shows_in_it():
+    target = boxes_of(0.3, 0.55, 0.32, 0.58)
+    center = boxes_of(0.125, 0.375, 0.625, 0.875)  # a quarter around y 0.375, x 0.625
+    expected = box_loss(target, center) + fit.PLACED * np.log(16)
+    assert loss_of(EVEN, target) == pytest.approx(float(expected), abs=1e-5)
+
+
 def test_any_of_several_boxes_is_right_and_the_nearest_counts():
-    near, far = boxes_of(0.1, 0.1, 0.4, 0.4), boxes_of(0.6, 0.6, 0.9, 0.9)
-    none = np.full(4, np.nan, "float32")
-    said = boxes_of([0.1, 0.1, 0.4, 0.5], [0.6, 0.6, 0.9, 0.9], [0.1, 0.1, 0.4, 0.5])
-    targets = np.stack([[near, far], [near, far], [none, far]])
-    losses = ops.convert_to_numpy(fit.nearest_box_loss(ops.convert_to_tensor(targets), said))
-    expected = [box_loss(near, said[0]), 0.0, box_loss(far, said[2])]
-    np.testing.assert_allclose(losses, np.array(list(map(float, expected))), atol=1e-5)
+    near, far = boxes_of(0.1, 0.1, 0.4, 0.4), boxes_of(0.55, 0.6, 0.9, 0.95)
+    alone = [loss_of(EVEN, each) - fit.PLACED * np.log(4) for each in (near, far)]
+    both = min(alone) + fit.PLACED * np.log(2)  # half of the positions show one or the other
+    assert loss_of(EVEN, near, far) == pytest.approx(both, abs=1e-5)
+    assert loss_of(EVEN, NONE, far) == pytest.approx(alone[1] + fit.PLACED * np.log(4), abs=1e-5)
 
 
 def test_a_missing_box_moves_nothing():
-    targets = np.full((1, 2, 4), np.nan, "float32")
-    targets[0, 1] = [0.1, 0.1, 0.4, 0.5]
-    targets = ops.convert_to_tensor(targets)
-    slope = gradient(
-        lambda said: ops.sum(fit.nearest_box_loss(targets, said)), boxes_of([0.3, 0.3, 0.9, 0.9])
-    )
+    target = ops.convert_to_tensor(np.stack([NONE, boxes_of(0.1, 0.1, 0.4, 0.5)])[None])
+    slope = gradient(lambda votes: ops.sum(fit.vote_loss(target, votes)), EVEN + 0.1)
     assert np.isfinite(slope).all()
-    assert np.abs(slope).max() > 0.1
+    assert np.abs(slope).max() > 0.01
 
 
 def test_one_box_in_either_shape_teaches_the_same(monkeypatch):

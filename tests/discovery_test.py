@@ -361,7 +361,7 @@ def test_the_place_most_like_the_photos_own_class_is_chosen(monkeypatch):
 
 
 def test_each_label_of_a_photo_chooses_its_own_place(monkeypatch):
-    """Photos of one class, whose mark is at the first place; of a second, at the second; of none."""
+    """A mark of a class at the first place; or of another at the second, too; or none."""
     rng = np.random.default_rng(0)
     count, classes = 120, 4
     first, kind = np.arange(count) % classes, np.arange(count) // classes % 3
@@ -433,7 +433,7 @@ def test_a_round_is_kept_while_held_out_photos_are_read_better(backbone, monkeyp
     )
     looking = search.Search(None, None, photos, one_hot(labels), 32, 32, 1, True, 0)
     begun = search.Found(whole(48), np.ones(48, "float32"), "set", None, BoxLocalizer())
-    found = looking.taught(begun, looking.read(None), rounds=3)
+    found, _ = looking.taught(begun, looking.read(None), rounds=3)
     assert [each.kept for each in found.rounds] == ([True, False] if better else [False])
     assert len(taught[0]) == 18  # the surest half of those that are not held out
     if better:
@@ -461,13 +461,58 @@ def test_large_objects_that_are_surely_better_read_need_no_other_guess(
         "guessed": lambda self, shared: guess,
         "fit": lambda self, boxes, rows=None: BoxLocalizer(),
         "matched": lambda self, found: asked.append("matched") or (found, None),
-        "taught": lambda self, found, seen, rounds: asked.append("taught") or found,
+        "taught": lambda self, found, seen, rounds: asked.append("taught") or (found, seen),
     }
     for name, step in steps.items():
         monkeypatch.setattr(search.Search, name, step)
     found = search.Search(None, None, photos, one_hot(labels), 32, 32, 1, False, 0).run(rounds=2)
     assert found.name == "set"
     assert asked == ([] if settled else ["matched", "taught"])
+
+
+@pytest.mark.parametrize(
+    ("whole_right", "matched", "taught", "chosen"),
+    [
+        (6, 9, 9, "match"),
+        (6, 5, 7, "match"),  # not surely worse, and better once it was taught
+        (6, 5, 6, "frame"),  # as many: the whole photo costs no finding
+        (12, 5, 12, "frame"),  # surely worse: it is not taught
+    ],
+)
+def test_matching_has_its_rounds_before_it_is_compared_with_whole_photos(
+    monkeypatch, whole_right, matched, taught, chosen
+):
+    photos, labels, boxes = small_marks(48)
+    rounds_made = []
+
+    def read(count):
+        first, ones = np.repeat(boxes[:, None], 4, axis=1), np.ones((48, 1))
+        return rounds.Read(first, ones, ones.astype(int), ones, np.arange(12) < count, ones)
+
+    def teach(self, found, seen, rounds):
+        rounds_made.append(rounds)
+        return found, read(taught)
+
+    begun = search.Found(whole(48), np.ones(48), "frame", probe.Choice("frame", {}, {}))
+    steps = {
+        "guessed": lambda self, shared: begun,
+        "fit": lambda self, boxes, rows=None: BoxLocalizer(),
+        "read": lambda self, localizer: read(matched),
+        "whole_right": np.arange(12) < whole_right,
+        "taught": teach,
+    }
+    for name, step in steps.items():
+        monkeypatch.setattr(search.Search, name, step)
+    monkeypatch.setattr(search, "matched_boxes", lambda *_: boxes[_rows(labels), None])
+    found = search.Search(None, None, photos, one_hot(labels), 32, 32, 1, False, 0).run(rounds=2)
+    assert found.name == found.choice.name == chosen
+    assert (found.localizer is None) == (chosen == "frame")
+    assert rounds_made == ([] if whole_right == 12 else [2])
+
+
+def _rows(labels):
+    """The photos that are not held out."""
+    return np.flatnonzero(probe.folds_by_class(labels, search.FOLDS, 0) > 0)
 
 
 def test_random_views_hold_the_object():

@@ -59,6 +59,18 @@ def test_equal_votes_for_one_box_are_that_box():
     np.testing.assert_allclose(votes, [[1, 0]] * 2, atol=1e-6)
 
 
+def test_what_hardly_any_vote_is_for_is_no_place_and_the_last():
+    boxes = [[0.0, 0.0, 0.2, 0.2], [0.3, 0.3, 0.5, 0.5], [0.6, 0.6, 0.8, 0.8], [0.8, 0.0, 1.0, 0.2]]
+    counts = np.array([[0.99, 0.006, 0.004, 0.0]], "float32")
+    _, votes = fixation_boxes(counts, np.array([boxes], "float32"), FAR[:4], 4)
+    np.testing.assert_allclose(votes, [[0.99, 0.006, 0, 0]], atol=1e-6)
+    # Two positions vote for the last place, and more than for the one before it.
+    counts = np.array([[0.9906, 0.0034, 0.003, 0.003]], "float32")
+    boxes[3] = boxes[2]
+    _, votes = fixation_boxes(counts, np.array([boxes], "float32"), FAR[:4], 3)
+    np.testing.assert_allclose(votes, [[0.9906, 0, 0]], atol=1e-6)
+
+
 def test_a_place_counts_where_it_is_voted_for_and_apart_from_all_before():
     first, near, apart = [0, 0, 0.4, 0.4], [0, 0, 0.4, 0.5], [0.5, 0.5, 0.9, 0.9]
     part, around = [0.1, 0.1, 0.2, 0.2], [0, 0, 0.9, 0.9]

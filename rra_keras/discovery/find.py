@@ -40,7 +40,7 @@ def find_objects(
        (`fit_localizer`).
     3. Where no guess is better than the whole photo, or the objects are small, what the photos of
        each class have in common is a guess as well (`matched_boxes`). It stands if photos that were
-       held out from it are read better so.
+       held out from it are read better so; better than whole photos, once the rounds are over.
     4. Rounds, in the same cases: the localizer gives several places in each photo, and a linear
        probe reads them. The one most like the photo's own class is most likely the object. If that
        is often elsewhere, a localizer is taught again by the surest half of them, and kept while

@@ -6,10 +6,12 @@ from keras import ops
 from tqdm import tqdm
 
 from rra_keras.discovery.views import make_viewer, relative_boxes, see
+from rra_keras.layers.box_localizer import cast_votes, cell_centers
 from rra_keras.layers.boxes import box_loss
 from rra_keras.measures.boxes import whole
 
 MARGINS = (0.1, 1.5)  # least and most that is added to a box's sides to make a view of it
+PLACED = 0.3  # weight of the cross entropy, beside the loss of the box
 
 
 def random_views(boxes, count, rng, margins=MARGINS, far=0):
@@ -104,7 +106,7 @@ def fit_localizer(
 
     1. `random_views` of each photo, half of them mirrored, cut out and seen by the frozen trunk,
        once and for all: features `(N · V, h, w, D)`, half floats.
-    2. Only the localizer is trained on them by `box_loss`, AdamW, the learning rate falling as a
+    2. Only the localizer is trained on them by `vote_loss`, AdamW, the learning rate falling as a
        cosine. It averages over what is wrong with the boxes in each photo, and ends up better than
        they are.
 
@@ -116,7 +118,7 @@ def fit_localizer(
         discovery.fit_localizer(localizer, trunk, images[:2], boxes, size=32, epochs=1)
 
     Args:
-        localizer: a layer from features `(B, h, w, D)` to boxes `(B, 4)`, such as `BoxLocalizer`.
+        localizer: a `BoxLocalizer`.
         trunk: a `keras.Model` from images `(B, size, size, 3)`, 0…255, to features.
         photos: `(N, S, S, 3)`, 0…255.
         boxes: `(N, 4)`, `y0 x0 y1 x1` in [0, 1], or several of each photo, `(N, M, 4)`, NaN where
@@ -158,22 +160,43 @@ def fit_localizer(
     return fit_on_features(localizer, batches, epochs, learning_rate)
 
 
-def nearest_box_loss(targets, boxes):
-    """Return `box_loss` of the nearest target, `(B,)`.
+def vote_loss(targets, votes):
+    """Return how far votes are from targets of which any is right, `(B,)`.
+
+    1. The positions that show some of a target vote for it: its box is the mean of theirs, by how
+       much each counts. `box_loss` of the nearest target.
+    2. `PLACED` times the cross entropy of where it is: −log of the share of all votes that the
+       positions have that show a target.
+
+    Where a view shows two places that may be the object, the votes have two peaks. A loss of the
+    mean of all votes would put one box between them.
 
     Args:
-        targets: `(B, M, 4)`, NaN where there are fewer.
-        boxes: `(B, 4)`.
+        targets: `(B, M, 4)`, `y0 x0 y1 x1` in the view, NaN where there are fewer.
+        votes: `(B, h, w, 5)`, see `cast_votes`.
+
+    Source: the positions that show an object learn its box in Tian et al., "FCOS" (ICCV 2019).
     """
-    if targets.shape[1] == 1:
-        return box_loss(targets[:, 0], boxes)
-    losses = []
+    counts, boxes = cast_votes(votes)  # (B, P), (B, P, 4)
+    height, width = votes.shape[1:3]
+    centers = ops.reshape(cell_centers(height, width), (-1, 2))  # (P, 2)
+    half_cell = np.array([0.5 / height, 0.5 / width], "float32")
+    losses, shown = [], 0.0
     for target in ops.unstack(targets, axis=1):
-        none = ops.isnan(target[:, :1])
+        there = ops.logical_not(ops.isnan(target[:, :1]))  # (B, 1)
         # The gradient of what is not chosen is 0 times it: NaN must not come in.
-        loss = box_loss(ops.where(none, 0.5, target), boxes)
-        losses.append(ops.where(none[:, 0], 1e9, loss))
-    return ops.min(ops.stack(losses, axis=1), axis=1)
+        target = ops.where(there, target, 0.5)
+        low, high = ops.split(target[:, None], 2, axis=-1)  # (B, 1, 2)
+        outside = ops.maximum(low - centers, centers - high) - half_cell  # (B, P, 2)
+        shows = ops.cast(ops.max(outside, axis=-1) <= 0.0, counts.dtype) * ops.cast(
+            there, counts.dtype
+        )
+        weights = ops.expand_dims((counts + 1e-9) * shows, -1)
+        box = ops.sum(weights * boxes, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1e-12)
+        losses.append(ops.where(there[:, 0], box_loss(target, box), 1e9))
+        shown = ops.maximum(shown, shows)
+    placed = -ops.log(ops.sum(counts * shown, axis=-1) + 1e-7)
+    return ops.min(ops.stack(losses, axis=1), axis=1) + PLACED * placed
 
 
 class Rows:
@@ -194,7 +217,7 @@ def fit_on_features(localizer, batches, epochs, learning_rate):
     """Train a localizer on batches of features and boxes, behind a progress bar.
 
     Args:
-        localizer: a layer from features `(B, h, w, D)` to boxes `(B, 4)`.
+        localizer: a `BoxLocalizer`.
         batches: `Batches`.
         epochs: times to go through them.
         learning_rate: the first step's; it falls to 0 as a cosine.
@@ -203,9 +226,11 @@ def fit_on_features(localizer, batches, epochs, learning_rate):
         The `keras.callbacks.History` of the training.
     """
     inputs = keras.Input(batches.features.shape[1:])
-    model = keras.Model(inputs, localizer(inputs))
+    if not localizer.built:
+        localizer.build(inputs.shape)
+    model = keras.Model(inputs, localizer.votes(inputs))
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(batches))
-    model.compile(keras.optimizers.AdamW(rate), loss=nearest_box_loss)
+    model.compile(keras.optimizers.AdamW(rate), loss=vote_loss)
     with tqdm(total=epochs, desc="Learning where", unit="epoch", disable=None) as bar:
         progress = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: bar.update())
         return model.fit(batches, epochs=epochs, callbacks=[progress], shuffle=False, verbose=0)

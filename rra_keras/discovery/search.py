@@ -1,6 +1,7 @@
 """The search for objects, step by step. A search that was stopped goes on after its last step."""
 
 import dataclasses
+import functools
 import json
 
 import keras
@@ -30,7 +31,7 @@ from rra_keras.measures.multilabel import r_precision
 PROBED = 600  # photos that hypotheses are compared on
 EPOCHS = 14  # of the localizer's training, where all photos teach it
 FAR_VIEWS = 12  # of each photo, for each refinement beyond the first
-ERRORS = 1.0  # standard errors by which whole photos have to be ahead of given boxes
+ERRORS = 1.0  # standard errors by which whole photos have to be ahead of given boxes, or matched
 FOLDS = 4  # the first of them is held out where localizers are compared
 LEAST = 40  # photos, below which nothing is held out
 SAMPLED = 100  # photos in which it is found out how sure the localizer is
@@ -80,10 +81,15 @@ class Search:
         settled = large and found.choice is not None and found.choice.sure
         if not shared or len(self.photos) < LEAST or settled:
             return found
-        found, seen = self.matched(found)
-        if found.localizer is None or not rounds:
-            return found
-        return self.taught(found, seen, rounds)
+        before = found
+        found, seen = self.matched(before)
+        if found.localizer is not None and rounds:
+            found, seen = self.taught(found, seen, rounds)
+        to_try = before.name == FRAME and found.name == MATCH
+        if to_try and seen.right.sum() <= self.whole_right.sum():
+            choice = dataclasses.replace(found.choice, name=FRAME)
+            return dataclasses.replace(before, choice=choice, rounds=found.rounds)
+        return found
 
     def shown(self, boxes):
         """Return what a localizer finds that given boxes have taught, `(N, M, 4)`."""
@@ -102,7 +108,7 @@ class Search:
             seen = self.read(localizer)
             found = Found(largest, np.ones(len(boxes), "float32"), GIVEN, None, localizer)
             found = self.boxed(found, seen)
-            as_whole = self.whole_right()
+            as_whole = self.whole_right
             accuracy = {GIVEN: float(seen.right.mean()), FRAME: float(as_whole.mean())}
             area = {GIVEN: float(areas(largest[given]).mean()), FRAME: 1.0}
             if not self.one_object and beats(as_whole, seen.right, ERRORS):
@@ -164,6 +170,8 @@ class Search:
     def matched(self, before):
         """Return what matching finds, where held-out photos are read better by it; or `before`.
 
+        Whole photos stay for now where they are ahead by `ERRORS` standard errors.
+
         Returns:
             A `Found`, and the `Read` of its localizer, or `None`.
         """
@@ -180,11 +188,12 @@ class Search:
         localizer = self.fit(*some_boxes(boxes, teaching))
         seen = self.read(localizer)
         if before.localizer is None:
-            other, right = None, self.whole_right()
+            other, right = None, self.whole_right
+            better = not beats(right, seen.right, ERRORS)  # the rounds are yet to come
         else:
             other = self.read(before.localizer)
             right = other.right
-        better = seen.right.sum() > right.sum()
+            better = seen.right.sum() > right.sum()
         known = before.choice or Choice(before.name, {}, {})
         choice = Choice(
             MATCH if better else before.name,
@@ -201,7 +210,7 @@ class Search:
         return self.boxed(found, seen), seen
 
     def taught(self, found, seen, rounds):
-        """Return what is found once what was read has taught where to look.
+        """Return what is found, and read, once what was read has taught where to look.
 
         Each round is judged by photos that are held out from it. At the end these teach as well.
         """
@@ -220,7 +229,7 @@ class Search:
             every = np.ones(len(self.photos), bool)
             localizer = self.fit(*self.surest(found, seen, every))
             found = dataclasses.replace(found, localizer=localizer)
-        return dataclasses.replace(found, rounds=tuple(done), earlier=tuple(earlier))
+        return dataclasses.replace(found, rounds=tuple(done), earlier=tuple(earlier)), seen
 
     def surest(self, found, seen, among):
         """Return the surest half of the boxes of some photos, and of which photos they are.
@@ -261,8 +270,9 @@ class Search:
         """Return some of the photos' places, sorted."""
         return np.sort(np.random.default_rng(self.seed).permutation(len(self.photos))[:count])
 
+    @functools.cached_property
     def whole_right(self):
-        """Return how rightly held-out photos are named as a whole, `(H,)` in [0, 1]."""
+        """How rightly held-out photos are named as a whole, `(H,)` in [0, 1]."""
         viewer = make_viewer(self.encoder, self.photos, 1, self.frame_size, pool=True)
         features = see(viewer, self.photos, whole(len(self.photos))[:, None])[:, 0]
         right = r_precision(linear_probe(features, self.labels, self.fold), self.labels)

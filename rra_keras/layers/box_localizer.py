@@ -12,38 +12,25 @@ from rra_keras.layers.localizer import Localizer
 QUARTER = math.log(3)  # less than 0, it is a quarter through a sigmoid
 
 
-def voted_box(votes):
-    """Return the box that the positions of a map agree upon.
+def cast_votes(votes):
+    """Return what each position of a map votes for, and how much that counts.
 
     1. Each position votes by five numbers: how much its vote counts, and how far the box's edges
        are above it, to its left, below it and to its right. Through a sigmoid, in sides of the map;
        0 is a quarter of one.
-    2. Softmax over all positions weighs the votes; the box is their mean.
+    2. Softmax over all positions weighs the votes.
 
-    The same numbers elsewhere in the map are the same box elsewhere. What is 0 everywhere gives the
-    map's middle, half as high and wide.
+    The same numbers elsewhere in the map are the same box elsewhere.
 
     Args:
         votes: `(B, h, w, 5)`.
 
     Returns:
-        `(B, 4)` as `y0 x0 y1 x1` in the map's frame; it may reach beyond [0, 1].
+        `(B, P)`, which add up to 1, and boxes `(B, P, 4)`, `y0 x0 y1 x1` in the map's frame, which
+        may reach beyond [0, 1]; `P = h · w`.
 
     Source: Tian et al., "FCOS: Fully Convolutional One-Stage Object Detection" (ICCV 2019), whose
-    positions give the distances of four edges; there one of them is picked.
-    """
-    counts, boxes = cast_votes(votes)
-    return ops.sum(ops.expand_dims(counts, -1) * boxes, axis=1)
-
-
-def cast_votes(votes):
-    """Return what each position of a map votes for, and how much that counts.
-
-    Args:
-        votes: `(B, h, w, 5)`, see `voted_box`.
-
-    Returns:
-        `(B, P)`, which add up to 1, and boxes `(B, P, 4)` in the map's frame, `P = h · w`.
+    positions give the distances of four edges.
     """
     height, width = votes.shape[1:3]
     counts, distances = ops.split(votes, [1], axis=-1)
@@ -53,12 +40,12 @@ def cast_votes(votes):
     counts = ops.softmax(counts) if height * width > 1 else ops.exp(0.0 * counts)
     distances = ops.sigmoid(distances - QUARTER)
     low, high = ops.split(distances, 2, axis=-1)
-    positions = _positions(height, width)
+    positions = cell_centers(height, width)
     boxes = ops.concatenate([positions - low, positions + high], axis=-1)  # (B, h, w, 4)
     return counts, ops.reshape(boxes, (-1, height * width, 4))
 
 
-def _positions(height, width):
+def cell_centers(height, width):
     """Return the centers of a map's cells, `(h, w, 2)` as `y x` in [0, 1]."""
     y, x = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width
     return np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1).astype("float32")
@@ -70,7 +57,8 @@ class BoxLocalizer(Localizer):
 
     1. `features` `(B, h, w, D)` → 3×3 convolutions of each of `filters`, ReLU6 → 1×1 convolution
        of 5: `(B, h, w, 5)`.
-    2. The positions vote, those most that are sure of it (`voted_box`) → `(B, 4)`.
+    2. The positions vote (`cast_votes`). The place that most votes are for → `(B, 4)`
+       (`fixation_boxes`).
 
     What it learns of an object in one place it knows in all. A small object is near one position,
     and the vote is that position's; a dense layer over all of them has to learn each place.
@@ -120,7 +108,7 @@ class BoxLocalizer(Localizer):
             shape = layer.compute_output_shape(shape)
 
     def call(self, features):
-        return voted_box(self.votes(features))
+        return self.propose(features, 1)[0][:, 0]
 
     def votes(self, features):
         """Return what the positions of features `(B, h, w, D)` vote for, `(B, h, w, 5)`."""
@@ -135,7 +123,7 @@ class BoxLocalizer(Localizer):
         See `fixation_boxes`.
         """
         counts, boxes = cast_votes(self.votes(features))
-        positions = _positions(*features.shape[1:3]).reshape(-1, 2)
+        positions = cell_centers(*features.shape[1:3]).reshape(-1, 2)
         return fixation_boxes(counts, boxes, positions, count)
 
     @property

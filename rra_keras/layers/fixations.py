@@ -6,6 +6,7 @@ from rra_keras.layers.boxes import intersection_over_union, share_inside
 
 SAME = 0.5  # share of a box inside another from which on both are of the same object
 ALIKE = 0.2  # IoU from which on two positions vote for the same object
+LEAST = 0.005  # of all votes, below which nothing is a place
 
 
 def fixation_boxes(counts, boxes, positions, count):
@@ -14,22 +15,25 @@ def fixation_boxes(counts, boxes, positions, count):
     1. The position whose vote counts most is a peak. All positions inside its box, and all whose
        own boxes overlap it (IoU of `ALIKE` or more), vote for the same object: its box is their
        weighted mean.
-    2. Their votes are spent. The next peak is the greatest of those that are left; and so on.
+    2. Their votes are spent. The next peak is the greatest of those that are left; and so on, until
+       a place has less than `LEAST` of all votes.
 
     So a large object, which many positions vote for, is one place, and its box is the mean of
     them all: each sees a part, and their errors cancel. Two small objects are two places, and no
     box lies between them.
 
     Args:
-        counts: `(B, P)`, how much the vote of each of `P` positions counts, 0 and up.
+        counts: `(B, P)`, how much the vote of each of `P` positions counts; they add up to 1.
         boxes: `(B, P, 4)` as `y0 x0 y1 x1`, what each position votes for.
         positions: `(P, 2)` as `y x`, where the positions are in the boxes' frame.
         count: places `K`.
 
     Returns:
-        Boxes `(B, K, 4)`, and the sum of the votes for each, `(B, K)`; 0 where none were left.
+        Boxes `(B, K, 4)`, and the sum of the votes for each, `(B, K)`; 0 from the first on that had
+        too few.
     """
     found, votes = [], []
+    going = 1.0
     for _ in range(count):
         # No argmax: GPU delegates know few conditions, and equal peaks are all of them.
         greatest = ops.max(counts, axis=-1, keepdims=True)  # (B, 1)
@@ -38,7 +42,9 @@ def fixation_boxes(counts, boxes, positions, count):
         same = ops.cast(intersection_over_union(boxes, peak_box) >= ALIKE, boxes.dtype)  # (B, P)
         same = ops.maximum(ops.maximum(same, _inside(peak_box, positions)), peak)
         found.append(_mean(boxes, counts * same + 1e-9 * peak))
-        votes.append(ops.sum(counts * same, axis=-1, keepdims=True))
+        share = ops.sum(counts * same, axis=-1, keepdims=True)  # (B, 1)
+        going = going * ops.cast(share >= LEAST, boxes.dtype)
+        votes.append(share * going)
         counts = counts * (1.0 - same)
     return ops.concatenate(found, axis=1), ops.concatenate(votes, axis=-1)
 
