@@ -17,8 +17,8 @@ class Objects:
         surest = objects.boxes[objects.confidence.argmax()]
 
     Attributes:
-        boxes: `(N, 4)` float32, `y0 x0 y1 x1` in [0, 1]; the whole photo where it is better read
-            whole.
+        boxes: `(N, 4)` float32, `y0 x0 y1 x1` in [0, 1], with several labels a photo that of the
+            surest; the whole photo where it is better read whole.
         confidence: `(N,)` float32 in [0, 1], how sure each box is.
         name: where the boxes come from: `"set"`, `"class"` or `"norm"` (see `hypothesize`), with
             `_2`, `_3` or `_4` for such a depth; `"match"` (`matched_boxes`); `"given"`, boxes by
