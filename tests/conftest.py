@@ -39,6 +39,9 @@ SAME_UNDER_JAX = (
     "imports processes"  # start processes under JAX themselves
 ).split()
 
+# Files of a few tests that each take a minute, most of it in processes of their own.
+LONGEST = "tour devices processes wheel several_labels_run train_with_boxes interrupt".split()
+
 # Flags of `train.py` for small networks with batch norms and no dropout: the first is known in
 # processes that import `tiny_backbone`, the second one everywhere.
 _SMALL = "--weights=random --image_size=64 --glance_size=32 --crop_size=32 --one_object".split()
@@ -168,6 +171,11 @@ def pytest_ignore_collect(collection_path):
         if name != collection_path.name and name in SAME_UNDER_JAX:
             return True
     return None
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest, so that no process ends long after the other."""
+    items.sort(key=lambda item: item.path.name.removesuffix("_test.py") not in LONGEST)
 
 
 def pytest_report_header():
