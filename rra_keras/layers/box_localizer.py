@@ -108,7 +108,8 @@ class BoxLocalizer(Localizer):
             shape = layer.compute_output_shape(shape)
 
     def call(self, features):
-        return self.propose(features, 1)[0][:, 0]
+        boxes, _ = self.propose(features, 1)
+        return ops.squeeze(boxes, axis=1)  # GPU delegates do not know slices that drop an axis
 
     def votes(self, features):
         """Return what the positions of features `(B, h, w, D)` vote for, `(B, h, w, 5)`."""
