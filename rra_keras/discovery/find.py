@@ -42,9 +42,9 @@ def find_objects(
        each class have in common is a guess as well (`matched_boxes`). It stands if photos that were
        held out from it are read better so; better than whole photos, once the rounds are over.
     4. Rounds, in the same cases: the localizer gives several places in each photo, and a linear
-       probe reads them. The one most like the photo's own class is most likely the object. If that
-       is often elsewhere, a localizer is taught again by the surest half of them, and kept while
-       the margin of held-out photos grows.
+       probe reads them. The one most like the photo's own class is most likely the object; with
+       several labels, one for each. If that is often elsewhere, a localizer is taught again by the
+       surest half of them, and kept while the margin of held-out photos grows.
 
     With `boxes`, of all photos or of a few, 1 to 4 are left out: the boxes teach the localizer.
     Where they are of some photos, it then finds the objects in the others; those that it finds
