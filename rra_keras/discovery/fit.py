@@ -188,9 +188,8 @@ def vote_loss(targets, votes):
         target = ops.where(there, target, 0.5)
         low, high = ops.split(target[:, None], 2, axis=-1)  # (B, 1, 2)
         outside = ops.maximum(low - centers, centers - high) - half_cell  # (B, P, 2)
-        shows = ops.cast(ops.max(outside, axis=-1) <= 0.0, counts.dtype) * ops.cast(
-            there, counts.dtype
-        )
+        shows = ops.logical_and(ops.max(outside, axis=-1) <= 0.0, there)
+        shows = ops.cast(shows, counts.dtype)  # (B, P)
         weights = ops.expand_dims((counts + 1e-9) * shows, -1)
         box = ops.sum(weights * boxes, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1e-12)
         losses.append(ops.where(there[:, 0], box_loss(target, box), 1e9))
