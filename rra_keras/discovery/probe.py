@@ -133,7 +133,7 @@ def linear_kernel(features):
     return x @ x.T / x.shape[1]
 
 
-def cross_fitted(kernel, targets, fold, ridge):
+def cross_fitted(kernel, targets, fold, ridge, teaching=True):
     """Predict each fold's targets by ridge regression on the other folds.
 
     Args:
@@ -141,13 +141,14 @@ def cross_fitted(kernel, targets, fold, ridge):
         targets: `(N, K)`.
         fold: `(N,)` integers.
         ridge: share of the kernel's mean diagonal that is added to it.
+        teaching: `(N,)` booleans, the rows that the regression learns from; all unless given.
 
     Returns:
         `(N, K)` float32.
     """
     predicted = np.empty(targets.shape, "float32")
     for held_out in np.unique(fold):
-        rest, out = np.flatnonzero(fold != held_out), np.flatnonzero(fold == held_out)
+        rest, out = np.flatnonzero(teaching & (fold != held_out)), np.flatnonzero(fold == held_out)
         mean = targets[rest].mean(axis=0)
         # Of mean 0 over the rest: it has no part in the fold that is held out.
         columns = kernel[:, rest] - kernel[rest][:, rest].mean(axis=0)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from rra_keras.discovery.probe import CLASS_RIDGE, linear_kernel
+from rra_keras.discovery.probe import CLASS_RIDGE, cross_fitted, linear_kernel
 from rra_keras.discovery.views import filled, make_viewer, see
 from rra_keras.layers import RecursiveAttention
 from rra_keras.layers.boxes import grow_box
@@ -116,9 +116,12 @@ def read(encoder, trunk, localizer, photos, labels, fold, size, max_refinements)
     kernel = linear_kernel(features.reshape(distinct.size, -1))
     label = listed(labels)  # (N, M)
     chosen = np.where(label >= 0, 0, -1)
+    fold_of_place = np.repeat(fold, distinct.shape[1])
     for _ in range(CHOICES):
-        scores = _cross_fitted(kernel, _taught(chosen, label, distinct, labels.shape[1]), fold)
-        scores = np.where(distinct[..., None], scores, -np.inf)  # (N, K, C)
+        taught = _taught(chosen, label, distinct, labels.shape[1])  # (N · K, C)
+        teaching = taught.any(axis=1) & (fold_of_place != 0)
+        scores = cross_fitted(kernel, taught, fold_of_place, CLASS_RIDGE, teaching)
+        scores = np.where(distinct[..., None], scores.reshape(*distinct.shape, -1), -np.inf)
         own = np.take_along_axis(scores, np.maximum(label, 0)[:, None], axis=2)  # (N, K, M)
         chosen = np.where(label >= 0, own.argmax(axis=1), -1)
     held_out = (fold == 0) & labels.any(axis=1)
@@ -131,42 +134,11 @@ def read(encoder, trunk, localizer, photos, labels, fold, size, max_refinements)
 
 
 def _taught(chosen, label, distinct, classes):
-    """Return what each place teaches, `(N, K, C)`: the labels that it was chosen for."""
+    """Return what each place teaches, `(N · K, C)`: the labels that it was chosen for."""
     taught = np.zeros((*distinct.shape, classes))
     photo, m = np.nonzero(label >= 0)
     taught[photo, chosen[photo, m], label[photo, m]] = 1
-    return taught
-
-
-def _cross_fitted(kernel, taught, fold):
-    """Score all places of each fold by ridge regression on the chosen ones of the others.
-
-    Photos of fold 0 teach nothing.
-
-    Args:
-        kernel: `(N · K, N · K)`, products of the features.
-        taught: `(N, K, C)`, 0 and 1; what was not chosen is 0.
-        fold: `(N,)` integers.
-
-    Returns:
-        `(N, K, C)` float32.
-    """
-    targets = taught.reshape(-1, taught.shape[-1])  # (N · K, C)
-    each = np.repeat(fold, taught.shape[1])  # the fold of each place
-    chosen = targets.any(axis=1) & (each != 0)
-    scores = np.empty(targets.shape, "float32")
-    for held_out in np.unique(fold):
-        rest = np.flatnonzero(chosen & (each != held_out))
-        out = np.flatnonzero(each == held_out)
-        mean = targets[rest].mean(axis=0)
-        columns = kernel[:, rest]
-        columns = columns - columns[rest].mean(axis=0)
-        columns = columns - columns.mean(axis=1, keepdims=True)
-        inner = columns[rest]
-        penalty = (CLASS_RIDGE * np.trace(inner) / len(rest) + 1e-12) * np.eye(len(rest))
-        dual = np.linalg.solve(inner + penalty, targets[rest] - mean)
-        scores[out] = columns[out] @ dual + mean
-    return scores.reshape(taught.shape)
+    return taught.reshape(-1, classes)
 
 
 def _places(attention, photos, batch_size=16):

@@ -71,15 +71,14 @@ class Search:
 
     def run(self, rounds):
         """Return what was found."""
-        shared = self.labels is not None and self.labels.sum(axis=0).max() > 1
-        found = self.guessed(shared)
+        found = self.guessed()
         large = np.median((found.boxes[:, 2:] - found.boxes[:, :2]).max(axis=1)) >= FILLED
         if found.name != FRAME:
             found = dataclasses.replace(found, localizer=self.fit(found.boxes))
         # Large objects that are surely better read than the whole photo are settled. A round would
         # teach their parts: a crop of a part shows a frozen encoder more than one of the whole.
         settled = large and found.choice is not None and found.choice.sure
-        if not shared or len(self.photos) < LEAST or settled:
+        if not self.shared or len(self.photos) < LEAST or settled:
             return found
         before = found
         found, seen = self.matched(before)
@@ -103,8 +102,7 @@ class Search:
             sure = int(same.sum())
             localizer = self.fit(*beside(boxes, given, found, np.flatnonzero(same)))
         largest = boxes[np.arange(len(boxes)), np.nan_to_num(areas(boxes), nan=-1.0).argmax(axis=1)]
-        shared = self.labels is not None and self.labels.sum(axis=0).max() > 1
-        if shared and len(self.photos) >= LEAST:
+        if self.shared and len(self.photos) >= LEAST:
             seen = self.read(localizer)
             found = Found(largest, np.ones(len(boxes), "float32"), GIVEN, None, localizer)
             found = self.boxed(found, seen)
@@ -138,11 +136,11 @@ class Search:
             return None
         return float(self.consistent(localizer, self.drawn(SAMPLED))[1].mean())
 
-    def guessed(self, shared):
+    def guessed(self):
         """Return the best guess, or the whole photo, without a localizer."""
         photos, labels = self.photos, self.labels
         guesses = self.guesses()
-        if self.one_object or not shared:
+        if self.one_object or not self.shared:
             name = [name for name in guesses if name.startswith("set")][-1]
             return Found(guesses[name].boxes, guesses[name].confidence, name, None)
         drawn = self.drawn(PROBED)
@@ -241,8 +239,7 @@ class Search:
             seen: the `Read` of its localizer.
             among: `(N,)` booleans.
         """
-        labels = np.argwhere((seen.chosen >= 0) & among[:, None])  # (L, 2)
-        own = seen.own[tuple(labels.T)]
+        own = seen.own[(seen.chosen >= 0) & among[:, None]]  # (L,)
         least = np.sort(own)[len(own) // 2]
         boxes = np.array(seen.chosen_boxes, "float32")
         before = found.boxes[:, None]
@@ -260,6 +257,11 @@ class Search:
         return dataclasses.replace(
             found, boxes=boxes.astype("float32"), confidence=sure.astype("float32")
         )
+
+    @property
+    def shared(self):
+        """Whether two photos have a label in common."""
+        return self.labels is not None and self.labels.sum(axis=0).max() > 1
 
     @property
     def fold(self):

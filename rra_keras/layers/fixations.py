@@ -6,7 +6,7 @@ from rra_keras.layers.boxes import intersection_over_union, share_inside
 
 SAME = 0.5  # share of a box inside another from which on both are of the same object
 ALIKE = 0.2  # IoU from which on two positions vote for the same object
-LEAST = 0.005  # of all votes, below which nothing is a place
+LEAST_SHARE = 0.005  # of all votes, below which nothing is a place
 
 
 def fixation_boxes(counts, boxes, positions, count):
@@ -16,7 +16,7 @@ def fixation_boxes(counts, boxes, positions, count):
        own boxes overlap it (IoU of `ALIKE` or more), vote for the same object: its box is their
        weighted mean.
     2. Their votes are spent. The next peak is the greatest of those that are left; and so on, until
-       a place has less than `LEAST` of all votes.
+       a place has less than `LEAST_SHARE` of all votes.
 
     So a large object, which many positions vote for, is one place, and its box is the mean of
     them all: each sees a part, and their errors cancel. Two small objects are two places, and no
@@ -43,7 +43,7 @@ def fixation_boxes(counts, boxes, positions, count):
         same = ops.maximum(ops.maximum(same, _inside(peak_box, positions)), peak)
         found.append(_mean(boxes, counts * same + 1e-9 * peak))
         share = ops.sum(counts * same, axis=-1, keepdims=True)  # (B, 1)
-        going = going * ops.cast(share >= LEAST, boxes.dtype)
+        going = going * ops.cast(share >= LEAST_SHARE, boxes.dtype)
         votes.append(share * going)
         counts = counts * (1.0 - same)
     return ops.concatenate(found, axis=1), ops.concatenate(votes, axis=-1)
