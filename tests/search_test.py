@@ -9,6 +9,7 @@ from rra_keras.discovery import match, probe, rounds, search
 from rra_keras.layers.box_localizer import BoxLocalizer
 from rra_keras.measures.boxes import whole
 from rra_keras.measures.labels import one_hot
+from rra_keras.measures.multilabel import r_precision
 
 # === Matching ===
 
@@ -60,6 +61,12 @@ def test_matching_finds_what_only_a_class_has(backbone):
 
 
 # === Rounds ===
+
+
+def test_rightly_named_is_accuracy_for_one_label_and_a_share_for_several():
+    scores = np.array([[3, 2, 1], [3, 2, 1], [3, 1, 2], [3, 2, 1]])
+    labels = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(r_precision(scores, labels), [1, 0, 0.5, 0])
 
 
 def read_at(monkeypatch, boxes, distinct, features, labels, fold):
