@@ -44,7 +44,8 @@ LONGEST = "tour devices processes wheel several_labels_run train_with_boxes inte
 
 # Flags of `train.py` for small networks with batch norms and no dropout: the first is known in
 # processes that import `tiny_backbone`, the second one everywhere.
-_SMALL = "--weights=random --image_size=64 --glance_size=32 --crop_size=32 --one_object".split()
+_SMALL = "--weights=random --image_size=64 --glance_size=32 --crop_size=32".split()
+_SMALL += ["--max_fixations=2", "--one_object"]
 SMALL_TRAINING = ["--backbone=tiny", "--train_from=block_2", *_SMALL]
 SMALL_MOBILENET = ["--backbone=mobilenet", "--train_from=conv_pw_13", *_SMALL]
 

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 from boxes_teach_test import marked
-from conftest import SMALL_MOBILENET, tensorflow_only
+from conftest import SMALL_TRAINING, tensorflow_only
 
 from rra_keras import find_objects
 from rra_keras.discovery import search
@@ -20,7 +20,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 AS_FROM_A_TERMINAL = f"""
 import runpy, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.path.insert(0, {str(ROOT)!r})
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+import tiny_backbone
 runpy.run_path({str(ROOT / "train.py")!r}, run_name="__main__")
 """
 
@@ -49,8 +50,7 @@ def test_a_search_goes_on_after_its_last_step(tmp_path, monkeypatch):
 def test_a_training_stops_in_a_line_and_goes_on(photos, tmp_path, signum, status):
     directory = tmp_path / "run"
     command = [sys.executable, "-c", AS_FROM_A_TERMINAL, f"--dataset=folder:{photos}"]
-    command += SMALL_MOBILENET
-    command += [f"--run_dir={directory}", "--epochs=1", "--batch_size=4"]
+    command += [*SMALL_TRAINING, f"--run_dir={directory}", "--epochs=1", "--batch_size=4"]
     options = {"cwd": tmp_path, "text": True, "env": os.environ | {"PYTHONUNBUFFERED": "1"}}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen(command, **options, **pipes)

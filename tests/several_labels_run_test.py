@@ -39,7 +39,7 @@ def album(tmp_path_factory):
 def run(album, tmp_path_factory):
     """The directory of a run, and what its training printed."""
     directory = tmp_path_factory.mktemp("runs") / "several"
-    flags = [*SMALL_TRAINING, "--max_fixations=2", "--epochs=2", "--batch_size=4"]
+    flags = [*SMALL_TRAINING, "--epochs=2", "--batch_size=4"]
     status, printed, errors = command(
         train_command.main, f"--dataset={album}", f"--run_dir={directory}", *flags
     )
@@ -143,7 +143,7 @@ def test_the_device_says_the_same(decided, album, tmp_path):
 
 def test_positive_weights_let_rare_labels_count(run, album, tmp_path):
     flags = [*SMALL_TRAINING, "--localizer=none", "--epochs=1", "--batch_size=4"]
-    flags = [flag for flag in flags if not flag.startswith(("--glance", "--crop", "--one"))]
+    flags = [flag for flag in flags if not flag.startswith(("--glance", "--crop", "--max", "--one"))]
     status, _, errors = command(
         train_command.main,
         *(f"--dataset={album}", f"--run_dir={tmp_path / 'run'}", "--class_weight=balanced"),
@@ -165,7 +165,7 @@ def test_boxes_that_say_their_label_are_read_first(album, tmp_path):
             x0, x1 = (4 + 22 * k) / 72, (22 + 22 * k) / 72
             rows.append(f"{file},{8 / 48},{x0},{32 / 48},{x1},{name}")
     (tmp_path / "boxes.csv").write_text("\n".join(rows))
-    flags = [*SMALL_TRAINING, "--max_fixations=2", "--epochs=1", "--batch_size=4"]
+    flags = [*SMALL_TRAINING, "--epochs=1", "--batch_size=4"]
     where = (f"--dataset={album}", f"--run_dir={tmp_path / 'run'}")
     status, printed, errors = command(
         train_command.main, *where, f"--boxes={tmp_path / 'boxes.csv'}", *flags
@@ -196,7 +196,7 @@ def test_crops_are_cut_at_boxes_with_their_own_label(album, build):
 
 
 def test_runs_of_one_label_and_of_several_go_on_from_each_other(photos, album, run, tmp_path):
-    small = ["--max_fixations=2", "--epochs=1", "--batch_size=4", *SMALL_TRAINING]
+    small = ["--epochs=1", "--batch_size=4", *SMALL_TRAINING]
     chain = [("one", photos, run[0]), ("any", album, tmp_path / "one")]
     for answer, dataset, start in chain:
         where = (f"--dataset={dataset}", f"--run_dir={tmp_path / answer}", f"--init_from={start}")

@@ -5,9 +5,9 @@ import numpy as np
 from keras import ops
 
 from rra_keras.discovery.fit import mirrored
-from rra_keras.discovery.views import filled
 from rra_keras.layers import RecursiveAttention, ZoomCrop
 from rra_keras.measures.boxes import intersection_over_union
+from rra_keras.measures.photos import filled
 
 CUT = 0.08  # of the photo's height and width, cut off at the top and at the left
 SAME = 0.5  # IoU of the boxes of one object

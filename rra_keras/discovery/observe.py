@@ -8,8 +8,8 @@ import numpy as np
 from tqdm import tqdm
 
 from rra_keras.discovery.colocalize import principal_components, project
-from rra_keras.discovery.views import filled
 from rra_keras.layers.zoom_crop import ZoomCrop
+from rra_keras.measures.photos import filled
 
 SIDE = 448  # pixels of what the encoder sees of a photo, at most, unless told
 STRIDE = 2  # pixels between its samples, beyond which they are averages

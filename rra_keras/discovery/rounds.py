@@ -7,12 +7,13 @@ import numpy as np
 from tqdm import tqdm
 
 from rra_keras.discovery.probe import CLASS_RIDGE, cross_fitted, linear_kernel
-from rra_keras.discovery.views import filled, make_viewer, see
+from rra_keras.discovery.views import make_viewer, see
 from rra_keras.layers import RecursiveAttention
 from rra_keras.layers.boxes import grow_box
 from rra_keras.measures.boxes import intersection_over_union
 from rra_keras.measures.labels import listed
 from rra_keras.measures.multilabel import r_precision
+from rra_keras.measures.photos import filled
 
 FIXATIONS = 4
 ELSEWHERE = (

@@ -6,6 +6,7 @@ from keras import ops
 from tqdm import tqdm
 
 from rra_keras.layers.zoom_crop import ZoomCrop
+from rra_keras.measures.photos import filled
 
 
 def relative_boxes(boxes, views):
@@ -13,13 +14,6 @@ def relative_boxes(boxes, views):
     origin = np.concatenate([views[..., :2]] * 2, axis=-1)
     sides = np.concatenate([views[..., 2:] - views[..., :2]] * 2, axis=-1)
     return ((boxes - origin) / np.maximum(sides, 1e-6)).astype("float32")
-
-
-def filled(rows, batch_size):
-    """Return an array with rows of zeros added, so that a model sees as many each time."""
-    if len(rows) == batch_size:
-        return rows
-    return np.pad(rows, [(0, batch_size - len(rows))] + [(0, 0)] * (np.ndim(rows) - 1))
 
 
 def make_viewer(model, photos, count, size, pool=False):

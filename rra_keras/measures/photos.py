@@ -1,4 +1,4 @@
-"""What photos and labels must be."""
+"""What photos and labels must be, and batches of them."""
 
 import warnings
 
@@ -46,6 +46,21 @@ def check_photos(photos, name="x"):
             "scaled to 0…1: multiply them by 255",
             stacklevel=2,
         )
+
+
+def filled(rows, batch_size):
+    """Return an array with rows of zeros added, so that a model sees as many each time.
+
+    A model is compiled once for each number of rows.
+
+    Example:
+        from rra_keras.measures.photos import filled
+
+        assert filled(images[:2], 4).shape[0] == 4
+    """
+    if len(rows) == batch_size:
+        return rows
+    return np.pad(rows, [(0, batch_size - len(rows))] + [(0, 0)] * (np.ndim(rows) - 1))
 
 
 def check_labels(labels, num_classes, answer="one"):

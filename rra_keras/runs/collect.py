@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from rra_keras.data import pipeline
+from rra_keras.measures.photos import filled
 
 
 def progress_style():
@@ -36,12 +37,14 @@ def collect(model, splits, names=("logits",), batch_size=16, verbose=True):
     splits = splits if isinstance(splits, (list, tuple)) else [splits]
     view = model.view(*names)
     view.compile(jit_compile=model.jit_compile if hasattr(model, "jit_compile") else "auto")
+    batch_size = min(batch_size, max(split.size for split in splits))
     steps = sum(math.ceil(split.size / batch_size) for split in splits)
     bar = keras.utils.Progbar(steps, verbose=progress_style(), unit_name="batch")
     parts, labels = [], []
     batches = (pipeline.evaluation_batches(split, model.image_size, batch_size) for split in splits)
     for images, batch_labels in itertools.chain(*batches):
-        parts.append(by_photo(view.predict_on_batch(np.asarray(images)), len(images)))
+        seen = by_photo(view.predict_on_batch(filled(images, batch_size)), batch_size)
+        parts.append({name: values[: len(images)] for name, values in seen.items()})
         labels.append(np.asarray(batch_labels))
         if verbose:
             bar.add(1)
