@@ -52,6 +52,13 @@ def test_the_whole_image_is_kept_for_who_crops_by_itself():
         assert any(np.array_equal(kept, each) for each in (image, image[:, ::-1]))
 
 
+def test_what_has_a_left_and_a_right_is_not_flipped():
+    image = noise(7, 5, 3)
+    for seed in seeds(20):
+        kept = augment.random_crop_and_flip(image, seed, smallest=1.0, mirror=False)
+        np.testing.assert_array_equal(kept, image)
+
+
 def test_light_color_keeps_a_gray_image_gray_and_shifts_it_by_a_tenth():
     means = []
     for seed in seeds(100):

@@ -1,5 +1,7 @@
 """Boxes, of all photos or of a few, teach the localizer."""
 
+import dataclasses
+import json
 import types
 
 import keras
@@ -167,6 +169,16 @@ def test_uncertain_objects_are_told_with_what_helps_and_sure_ones_are_not(tmp_pa
     )
     said = describe(objects_with(0.97), model, run)
     assert said == "The objects cover 4% of the photos on average: read at 160×320 pixels."
+
+
+def test_photos_that_are_not_mirrored_are_told(tmp_path):
+    model, run = types.SimpleNamespace(crop_size=(160, 320)), Run(tmp_path)
+    objects = dataclasses.replace(objects_with(0.97), mirror=False)
+    for told, lines in ((False, 1), (None, 2)):
+        run.path("config.json").write_text(json.dumps({"mirror": told}))
+        said = describe(objects, model, run).splitlines()
+        assert len(said) == lines
+    assert said[1].endswith("training does not mirror them. --mirror has it do so.")
 
 
 def test_boxes_that_read_no_better_than_whole_photos_are_told(tmp_path):

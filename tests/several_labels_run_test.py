@@ -143,7 +143,8 @@ def test_the_device_says_the_same(decided, album, tmp_path):
 
 def test_positive_weights_let_rare_labels_count(run, album, tmp_path):
     flags = [*SMALL_TRAINING, "--localizer=none", "--epochs=1", "--batch_size=4"]
-    flags = [flag for flag in flags if not flag.startswith(("--glance", "--crop", "--max", "--one"))]
+    of_places = ("--glance", "--crop", "--max", "--one")
+    flags = [flag for flag in flags if not flag.startswith(of_places)]
     status, _, errors = command(
         train_command.main,
         *(f"--dataset={album}", f"--run_dir={tmp_path / 'run'}", "--class_weight=balanced"),
@@ -186,7 +187,12 @@ def test_crops_are_cut_at_boxes_with_their_own_label(album, build):
     labels = np.tile(np.arange(3), (len(rows), 1))
     config = training.configure("edge", {"image_size": 64}, dataset=str(album), augment="none")
     model = build(answer="any")
-    batches = read_boxes.crops_at(split.subset(rows), boxes, labels, model, len(rows), config)
+    cut_of = read_boxes.crops_at
+    upright = cut_of(split.subset(rows), boxes, labels, model, len(rows), config, mirror=False)
+    for (_, cut), there in upright.take(4).as_numpy_iterator():
+        shown = there.any(axis=1)
+        np.testing.assert_allclose(cut[shown], boxes[0][there[shown].argmax(axis=1)], atol=1e-6)
+    batches = cut_of(split.subset(rows), boxes, labels, model, len(rows), config)
     for (images, cut), there in batches.take(8).as_numpy_iterator():
         assert set(there.sum(axis=1)) <= {0.0, 1.0}
         for image, (y0, x0, y1, x1), row in zip(images, cut, there, strict=True):

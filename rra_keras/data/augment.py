@@ -25,13 +25,14 @@ MIX_UP_ALPHA = 0.2
 CUT_MIX_ALPHA = 1.0
 
 
-def random_crop_and_flip(image, seed, smallest=SMALLEST_CROP):
+def random_crop_and_flip(image, seed, smallest=SMALLEST_CROP, mirror=True):
     """Crop to a share of both sides, at least `smallest`, at a random place; flip half of all.
 
     Args:
         image: `(H, W, 3)`, any type.
         seed: int64 `(2,)`.
         smallest: least share of the sides to keep; with 1 nothing is cropped.
+        mirror: whether to flip half of all, left to right.
 
     Returns:
         `(h, w, 3)`, same type; not resized, so that the one resampling comes after it.
@@ -46,6 +47,8 @@ def random_crop_and_flip(image, seed, smallest=SMALLEST_CROP):
     corner = tf.cast(tf.stack([y, x]) * (sides - crop_sides + 1.0), tf.int32)
     height, width = tf.unstack(tf.cast(crop_sides, tf.int32))
     crop = image[corner[0] : corner[0] + height, corner[1] : corner[1] + width]
+    if not mirror:
+        return crop
     return tf.cond(flip < 0.5, lambda: crop, lambda: tf.reverse(crop, [1]))
 
 

@@ -19,6 +19,7 @@ def training_batches(
     image_size,
     batch_size,
     augment="light",
+    mirror=True,
     num_classes=None,
     smallest_crop=augmentation.SMALLEST_CROP,
     seed=0,
@@ -43,6 +44,7 @@ def training_batches(
         batch_size: images a batch, B.
         augment: `"none"`; `"light"` (crop, flip, color); `"rand"` (crop and flip, then
             RandAugment); `"mix"` (light, then MixUp or CutMix of the batch).
+        mirror: whether augmentation flips half of the images, left to right.
         num_classes: C, for `"mix"`.
         smallest_crop: least share of an image's sides that a crop of it keeps; 1 leaves images
             whole, for a model that crops by itself.
@@ -101,7 +103,7 @@ def training_batches(
         key = tf.random.fold_in([seed, example["epoch"]], example["index"])
         crop_seed, color_seed = tf.unstack(tf.random.split(key))
         if augment != "none":
-            image = augmentation.random_crop_and_flip(image, crop_seed, smallest_crop)
+            image = augmentation.random_crop_and_flip(image, crop_seed, smallest_crop, mirror)
         image = resize(image, image_size)
         if augment in ("light", "mix"):
             image = augmentation.light_color(image, color_seed)

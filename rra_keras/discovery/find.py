@@ -54,6 +54,8 @@ def find_objects(
     Without labels there is only what all photos share. `one_object` says that each photo shows one:
     then the whole photo is no hypothesis.
 
+    At the end it is found out whether training may mirror the photos (`may_be_mirrored`).
+
     Some 1,000 photos are enough. The same photos and seed give the same objects.
 
     Example:
@@ -136,6 +138,7 @@ def find_objects(
         rounds=found.rounds,
         consistency=search.consistency(found.localizer),
         earlier=found.earlier,
+        mirror=search.may_be_mirrored(found.boxes),
     )
 
 

@@ -13,6 +13,7 @@ from rra_keras.discovery.hypotheses import FILLED, Guess, guess
 from rra_keras.discovery.match import PHOTOS as MATCHED
 from rra_keras.discovery.match import matched_boxes
 from rra_keras.discovery.memory import Memory
+from rra_keras.discovery.mirror import may_be_mirrored
 from rra_keras.discovery.probe import (
     FRAME,
     Choice,
@@ -135,6 +136,18 @@ class Search:
         if localizer is None:
             return None
         return float(self.consistent(localizer, self.drawn(SAMPLED))[1].mean())
+
+    def may_be_mirrored(self, boxes):
+        """Tell whether photos may be mirrored in training; see `mirror.may_be_mirrored`."""
+        if not self.shared or len(self.photos) < LEAST:
+            return True
+        drawn = self.drawn(PROBED)
+        some = Rows(self.photos, drawn), self.labels[drawn], boxes[drawn]
+
+        def compute():
+            return {"mirror": may_be_mirrored(self.encoder, *some, self.size, self.seed)}
+
+        return bool(self.memory.recall("mirror", compute)["mirror"])
 
     def guessed(self):
         """Return the best guess, or the whole photo, without a localizer."""

@@ -44,6 +44,9 @@ class Config:
             set brings. A run keeps a copy, `boxes.csv`.
         rounds: Most rounds in which what was read teaches where to look.
         augment: Augmentation: `none`, `light`, `rand` or `mix`.
+        mirror: Mirror half of the photos in training, left to right. Unless given, that depends
+            on whether mirrored photos look less like their classes, as those of arrows, letters or
+            left shoes do; without a search for objects they are mirrored.
         epochs: Passes over the training images.
         batch_size: Images a step.
         learning_rate: Peak learning rate.
@@ -80,6 +83,7 @@ class Config:
     boxes: str | None = None
     rounds: int = 2
     augment: str
+    mirror: bool | None = None
     epochs: int
     batch_size: int
     learning_rate: float

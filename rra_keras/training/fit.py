@@ -13,6 +13,7 @@ from rra_keras.training import processes
 from rra_keras.training.checkpoint import Checkpoint
 from rra_keras.training.devices import scope
 from rra_keras.training.finish import finish
+from rra_keras.training.objects import mirrors
 from rra_keras.training.optimizer import make_optimizer
 from rra_keras.training.read_boxes import labeled_boxes, teach_reader
 from rra_keras.training.stop import StopRequest
@@ -74,7 +75,8 @@ def train(config, prepared, model):
         rows, boxes, labels = labeled_boxes(source, run.path("boxes.csv"))
         if len(rows):
             print(f"Reading the labeled boxes of {len(rows)} photos.", flush=True)
-            teach_reader(config, source.splits["train"].subset(rows), model, boxes, labels)
+            some = source.splits["train"].subset(rows)
+            teach_reader(config, some, model, boxes, labels, mirrors(run))
             print("Reading whole photos.", flush=True)
     with _advice(config, checkpoint):
         if checkpoint.epoch < config.epochs:
@@ -110,7 +112,7 @@ def _replicas(model):
 
 
 def _fit(config, prepared, model, checkpoint):
-    splits = prepared.source.splits
+    run, splits = prepared.run, prepared.source.splits
     training, validation = splits["train"], splits.get("validation")
     # Keras adds up what replicas say of a batch, which fails where one of them has fewer images.
     # What is left over counts in the end, when the model is calibrated.
@@ -130,6 +132,7 @@ def _fit(config, prepared, model, checkpoint):
             model.image_size,
             config.batch_size,
             augment=config.augment,
+            mirror=mirrors(run),
             num_classes=model.num_classes,
             # Where the object is framed, what moves at random in training is its box.
             smallest_crop=1.0 if model.attention else SMALLEST_CROP,

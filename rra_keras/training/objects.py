@@ -13,7 +13,7 @@ from rra_keras.data import pipeline, splits
 from rra_keras.discovery import Objects, find_objects
 from rra_keras.discovery.probe import FRAME, Choice
 from rra_keras.discovery.rounds import Round
-from rra_keras.runs import files
+from rra_keras.runs import Run, files
 from rra_keras.training import processes
 
 PHOTOS = 1000  # that are looked at: enough to fit a localizer
@@ -76,8 +76,34 @@ def objects_of(config, prepared):
     return objects
 
 
+def mirrors(run):
+    """Tell whether a run's training mirrors photos: as told, or as the search for objects found.
+
+    A run that goes on from another, or trains on all of its photos, goes by that one.
+
+    Args:
+        run: a `Run` that was begun.
+    """
+    if (told := run.config["mirror"]) is not None:
+        return told
+    if other := run.config["final"] or run.config["init_from"]:
+        return mirrors(Run.at(other))
+    table = run.path("objects.json")
+    return not table.is_file() or json.loads(table.read_text("utf-8"))["mirror"]
+
+
 def describe(objects, model, run):
     """Say in a few lines what was found, how sure it is, and what `model` makes of it."""
+    said = _found(objects, model, run)
+    if not objects.mirror and run.config["mirror"] is None:
+        said += (
+            "\nMirrored photos are less like their classes, as where left and right or letters "
+            "count: training does not mirror them. --mirror has it do so."
+        )
+    return said
+
+
+def _found(objects, model, run):
     if objects.whole:
         size, accuracy = model.image_size, objects.choice.accuracy
         if "given" in accuracy:
@@ -181,6 +207,7 @@ def _find(config, run, source):
             "plain_size": objects.plain_size,
             "max_refinements": objects.arguments_used["max_refinements"],
             "consistency": objects.consistency,
+            "mirror": objects.mirror,
             "rounds": [dataclasses.asdict(each) | {"kept": each.kept} for each in objects.rounds],
         },
     )
@@ -221,6 +248,7 @@ def _read(run, config):
         | {"max_refinements": found["max_refinements"]},
         rounds=tuple(_round(each) for each in found["rounds"]),
         consistency=found["consistency"],
+        mirror=found["mirror"],
     )
 
 

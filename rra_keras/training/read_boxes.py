@@ -37,7 +37,7 @@ def labeled_boxes(source, table):
     return rows, boxes.objects[rows].astype("float32"), labels[rows]
 
 
-def teach_reader(config, split, model, boxes, labels):
+def teach_reader(config, split, model, boxes, labels, mirror=True):
     """Fit encoder and classifier of a model on crops at given boxes.
 
     1. Of each photo one of its boxes, drawn each time, moved at random as found ones are, is
@@ -51,6 +51,7 @@ def teach_reader(config, split, model, boxes, labels):
         model: an `RRAClassifier` with `answer="any"` and a localizer.
         boxes: `(P, M, 4)`, NaN where a photo has fewer.
         labels: `(P, M)`, their classes, -1 for none.
+        mirror: whether half of the photos are mirrored.
     """
     batch_size = min(config.batch_size, split.size)
     steps = split.size // batch_size
@@ -63,7 +64,7 @@ def teach_reader(config, split, model, boxes, labels):
         optimizer.build(reader.trainable_variables)
         reader.compile(optimizer, BinaryCrossEntropy(config.label_smoothing), jit_compile=False)
     reader.fit(
-        crops_at(split, boxes, labels, model, batch_size, config),
+        crops_at(split, boxes, labels, model, batch_size, config, mirror),
         epochs=config.epochs,
         steps_per_epoch=steps,
         shuffle=False,
@@ -71,7 +72,7 @@ def teach_reader(config, split, model, boxes, labels):
     )
 
 
-def crops_at(split, boxes, labels, model, batch_size, config):
+def crops_at(split, boxes, labels, model, batch_size, config, mirror=True):
     """Return batches of `((images, boxes), labels)`, without end."""
     order = np.argsort(labels < 0, axis=1, kind="stable")  # boxes without a label last
     boxes = tf.constant(np.take_along_axis(boxes, order[..., None], axis=1))
@@ -90,7 +91,7 @@ def crops_at(split, boxes, labels, model, batch_size, config):
         corner = tf.random.stateless_uniform((2,), keys[2]) * (1 - (box[2:] - box[:2]))
         away = tf.concat([corner, corner + box[2:] - box[:2]], axis=0)
         box, there = tf.where(elsewhere, away, box), tf.where(elsewhere, 0.0, there)
-        mirrored = tf.random.stateless_uniform((), keys[3]) < 0.5
+        mirrored = tf.random.stateless_uniform((), keys[3]) < (0.5 if mirror else 0.0)
         image = tf.where(mirrored, image[:, ::-1], image)
         turned = tf.stack([box[0], 1 - box[3], box[2], 1 - box[1]])
         if config.augment != "none":

@@ -1,0 +1,76 @@
+"""Whether photos may be mirrored in training, or whether left and right are part of a class."""
+
+import numpy as np
+
+from rra_keras.discovery.probe import CLASS_RIDGE, cross_fitted, folds_by_class, linear_kernel
+from rra_keras.discovery.views import make_viewer, see
+from rra_keras.layers.boxes import grow_box
+from rra_keras.measures.labels import rarest
+
+ERRORS = 2.0  # standard errors by which mirrored photos have to be less like their classes
+FOLDS = 5
+MARGIN = 0.1  # of a box's sides, added before it is read
+
+
+def may_be_mirrored(encoder, photos, labels, boxes, size=128, seed=0):
+    """Tell whether mirrored photos are as much like their classes as the photos are.
+
+    Half of the photos are mirrored in training, as most things look the same from both sides. An
+    arrow to the left, a letter or a left shoe does not: mirrored, it shows another class, or none.
+
+    1. The frozen encoder sees a crop of each object, as it is and mirrored. Its features, position
+       by position: pooled, they would hardly differ.
+    2. A linear probe learns the classes from the crops as they are, and names those of each fold,
+       both ways, by the photos of the others.
+    3. Of each photo: by how much its own classes are ahead of the best other one, mirrored, less
+       the same as it is. If the mean is below zero by two standard errors, photos must stay as
+       they are.
+
+    Args:
+        encoder: a `keras.Model` from images `(B, size, size, 3)`, 0…255, to a feature map, or to a
+            list that starts with it.
+        photos: `(N, S, S, 3)`, 0…255.
+        labels: `(N, C)` of 0 and 1.
+        boxes: `(N, 4)`, the objects, `y0 x0 y1 x1` in [0, 1].
+        size: side of the crops, pixels.
+        seed: sets the folds.
+
+    Returns:
+        A bool.
+
+    Example:
+        encoder = backbones.build_encoder("efficientnet_lite0", train_from="block_11")
+        middle = np.tile(np.float32([0.25, 0.25, 0.75, 0.75]), (9, 1))
+        discovery.may_be_mirrored(encoder, images, np.eye(3)[labels], middle, size=32)
+    """
+    count, labels = len(photos), np.asarray(labels) > 0
+    crops = np.asarray(grow_box(boxes, MARGIN), "float32")
+    views = np.stack([crops, crops[:, [0, 3, 2, 1]]], axis=1)  # from right to left
+    viewer = make_viewer(encoder, photos, 2, size)
+    seen = see(viewer, photos, views, description="Trying mirrored photos")  # (N, 2, h, w, D)
+    kernel = linear_kernel(seen.swapaxes(0, 1).reshape(2 * count, -1))
+    fold = folds_by_class(rarest(labels), FOLDS, seed)
+    scores = cross_fitted(
+        kernel,
+        np.tile(labels, (2, 1)).astype("float64"),
+        np.tile(fold, 2),
+        CLASS_RIDGE,
+        teaching=np.arange(2 * count) < count,
+    )
+    some = labels.any(axis=1) & ~labels.all(axis=1)
+    as_is, mirrored = (ahead(each[some], labels[some]) for each in np.split(scores, 2))
+    change = mirrored - as_is
+    if len(change) < 2:
+        return True
+    return bool(change.mean() > -ERRORS * change.std(ddof=1) / np.sqrt(len(change)))
+
+
+def ahead(scores, labels):
+    """Return by how much scores `(N, C)` of a photo's labels are ahead of the best other, `(N,)`.
+
+    Args:
+        scores: `(N, C)`.
+        labels: `(N, C)` booleans; each photo has some of the labels, and not all.
+    """
+    own = np.where(labels, scores, 0.0).sum(axis=1) / labels.sum(axis=1)
+    return own - np.where(labels, -np.inf, scores).max(axis=1)
