@@ -208,14 +208,17 @@ def _seen(model, paths, batch_size):
     """Yield path, image and outputs of each photo; of one that cannot be read, `None` and why."""
     from rra_keras.data import pipeline
     from rra_keras.explain.explainer import from_edge_to_edge
+    from rra_keras.measures.photos import filled
 
     names = ["logits", "score", *(["read_boxes", "fixation_weights"] if model.attention else [])]
     view = model.view(*names)
     view.compile(jit_compile=model.jit_compile)
     batches = pipeline.photo_batches(paths, model.image_size, batch_size)
     next_place = 0
+    most = min(batch_size, len(paths))
     for places, images in batches.as_numpy_iterator():
-        seen = {name: np.asarray(value) for name, value in view.predict_on_batch(images).items()}
+        outputs = view.predict_on_batch(filled(images, most))
+        seen = {name: np.asarray(value) for name, value in outputs.items()}
         if model.attention:
             seen["boxes"] = from_edge_to_edge(seen.pop("read_boxes"), model.image_size)
             seen["weights"] = seen.pop("fixation_weights")

@@ -7,7 +7,7 @@ import pytest
 from conftest import tensorflow_only
 
 from rra_keras.discovery import may_be_mirrored
-from rra_keras.discovery.mirror import ahead
+from rra_keras.discovery.mirror import likest_other
 from rra_keras.runs import Run
 from rra_keras.training.objects import mirrors
 
@@ -38,10 +38,10 @@ def test_what_points_to_a_side_by_its_class_is_not_mirrored(backbone, pointing, 
     assert may_be_mirrored(backbone, *arrows(pointing), CENTER, size=64) is may
 
 
-def test_a_label_is_ahead_of_the_best_that_is_none():
+def test_the_likest_other_class_is_none_of_the_labels():
     scores = np.array([[3.0, 1.0, 0.5], [1.0, 3.0, 2.0]])
     labels = np.array([[True, False, False], [True, True, False]])
-    np.testing.assert_allclose(ahead(scores, labels), [2.0, 0.0])
+    np.testing.assert_array_equal(likest_other(scores, labels), [1.0, 2.0])
 
 
 @tensorflow_only("files")

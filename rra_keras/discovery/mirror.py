@@ -1,4 +1,4 @@
-"""Whether photos may be mirrored in training, or whether left and right are part of a class."""
+"""Whether photos may be mirrored in training, or whether left and right tell classes apart."""
 
 import numpy as np
 
@@ -7,24 +7,25 @@ from rra_keras.discovery.views import make_viewer, see
 from rra_keras.layers.boxes import grow_box
 from rra_keras.measures.labels import rarest
 
-ERRORS = 2.0  # standard errors by which mirrored photos have to be less like their classes
+ERRORS = 4.0  # standard errors by which mirrored photos have to be more like other classes
 FOLDS = 5
 MARGIN = 0.1  # of a box's sides, added before it is read
 
 
 def may_be_mirrored(encoder, photos, labels, boxes, size=128, seed=0):
-    """Tell whether mirrored photos are as much like their classes as the photos are.
+    """Tell whether photos may be mirrored, or whether mirrored ones look like other classes.
 
-    Half of the photos are mirrored in training, as most things look the same from both sides. An
-    arrow to the left, a letter or a left shoe does not: mirrored, it shows another class, or none.
+    Half of the photos are mirrored in training, as most things look the same from both sides. Left
+    and right shoes do not: mirrored, a photo of the one shows the other.
 
     1. The frozen encoder sees a crop of each object, as it is and mirrored. Its features, position
        by position: pooled, they would hardly differ.
-    2. A linear probe learns the classes from the crops as they are, and names those of each fold,
+    2. A linear probe learns the classes from the crops as they are, and scores those of each fold,
        both ways, by the photos of the others.
-    3. Of each photo: by how much its own classes are ahead of the best other one, mirrored, less
-       the same as it is. If the mean is below zero by two standard errors, photos must stay as
-       they are.
+    3. Of each photo, how much is it like that class which it is most like, of those that it is not?
+       If mirroring raises that on average, by four standard errors, photos must stay as they are.
+
+    What mirrored looks like no class, such as letters, raises nothing: it may be mirrored.
 
     Args:
         encoder: a `keras.Model` from images `(B, size, size, 3)`, 0…255, to a feature map, or to a
@@ -57,20 +58,17 @@ def may_be_mirrored(encoder, photos, labels, boxes, size=128, seed=0):
         CLASS_RIDGE,
         teaching=np.arange(2 * count) < count,
     )
-    some = labels.any(axis=1) & ~labels.all(axis=1)
-    as_is, mirrored = (ahead(each[some], labels[some]) for each in np.split(scores, 2))
-    change = mirrored - as_is
-    if len(change) < 2:
-        return True
-    return bool(change.mean() > -ERRORS * change.std(ddof=1) / np.sqrt(len(change)))
+    some = ~labels.all(axis=1)
+    as_is, mirrored = (likest_other(each[some], labels[some]) for each in np.split(scores, 2))
+    raised = mirrored - as_is
+    return bool(raised.sum() <= ERRORS * np.sqrt(len(raised)) * np.std(raised))
 
 
-def ahead(scores, labels):
-    """Return by how much scores `(N, C)` of a photo's labels are ahead of the best other, `(N,)`.
+def likest_other(scores, labels):
+    """Return the highest score of each photo among the classes that it is not of, `(N,)`.
 
     Args:
         scores: `(N, C)`.
-        labels: `(N, C)` booleans; each photo has some of the labels, and not all.
+        labels: `(N, C)` booleans; no photo is of all classes.
     """
-    own = np.where(labels, scores, 0.0).sum(axis=1) / labels.sum(axis=1)
-    return own - np.where(labels, -np.inf, scores).max(axis=1)
+    return np.where(labels, -np.inf, scores).max(axis=1)

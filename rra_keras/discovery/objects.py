@@ -32,8 +32,8 @@ class Objects:
         consistency: share of photos in which the localizer finds the same object once more when
             they are mirrored and moved (`consistent_boxes`); `None` without one.
         earlier: the boxes before each round that was kept, `(N, 4)` each.
-        mirror: whether training may mirror the photos: `False` where mirrored ones are less like
-            their classes (`may_be_mirrored`).
+        mirror: whether training may mirror the photos: `False` where mirrored ones look like
+            other classes (`may_be_mirrored`).
     """
 
     boxes: np.ndarray

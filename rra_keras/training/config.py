@@ -44,9 +44,9 @@ class Config:
             set brings. A run keeps a copy, `boxes.csv`.
         rounds: Most rounds in which what was read teaches where to look.
         augment: Augmentation: `none`, `light`, `rand` or `mix`.
-        mirror: Mirror half of the photos in training, left to right. Unless given, that depends
-            on whether mirrored photos look less like their classes, as those of arrows, letters or
-            left shoes do; without a search for objects they are mirrored.
+        mirror: Mirror half of the photos in training, left to right. Unless given, they are, but
+            where mirrored ones look like other classes, as left and right shoes do; that is found
+            out while objects are looked for.
         epochs: Passes over the training images.
         batch_size: Images a step.
         learning_rate: Peak learning rate.

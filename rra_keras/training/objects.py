@@ -97,8 +97,8 @@ def describe(objects, model, run):
     said = _found(objects, model, run)
     if not objects.mirror and run.config["mirror"] is None:
         said += (
-            "\nMirrored photos are less like their classes, as where left and right or letters "
-            "count: training does not mirror them. --mirror has it do so."
+            "\nMirrored, photos look like other classes, as left and right ones do: training does "
+            "not mirror them. --mirror has it do so."
         )
     return said
 
