@@ -431,7 +431,7 @@ Epoch 1/2
 5/5 - \d+s - .* - loss: \S+ - .* - val_loss: \S+
 Epoch 2/2
 5/5 - \d+s - .* - loss: \S+ - .* - val_loss: \S+
-Calibrating on validation, and testing, once, with the weights that were best there:
+Calibrating on validation, and testing, once:
 6/6 - \d+s - \S+/batch
 3/3 - \d+s - \S+/batch
 Where the time went: data \d+ s, objects \d+ s, model \d+ s, training \d+ s, validation \d+ s, checkpoints .*

@@ -43,7 +43,7 @@ def finish(config, run, source, model, clock, val_accuracy):
     train = source.splits["train"]
     if not config.final:
         print(
-            "Calibrating on validation, and testing, once, with the weights that were best there:",
+            "Calibrating on validation, and testing, once:",
             flush=True,
         )
     clock.start("calibration and test")

@@ -24,8 +24,9 @@ def train(config, prepared, model):
 
     1. Go on from the run's state on disk, if there is one. A new training of photos with several
        labels, and with boxes that say theirs, begins with reading these: see `read_boxes`.
-    2. Fit; after each epoch, validate, and keep the weights that are best on validation.
-    3. Test the best weights, once, and write what is left of them: see `finish`.
+    2. Fit; after each epoch, validate, and keep the weights, unless earlier ones are better by more
+       than one standard error.
+    3. Test what was kept, once, and write what is left of them: see `finish`.
 
     Example:
         config = training.configure(
@@ -68,7 +69,8 @@ def train(config, prepared, model):
     _compile(config, model, steps, source.splits["train"])
     monitor = None if config.final else f"val_{model.accuracy_name}"
     stop = StopRequest()
-    checkpoint = Checkpoint(run, monitor, steps, config.checkpoint_every, stop, number == 0)
+    photos = 1 if config.final else source.splits["validation"].size
+    checkpoint = Checkpoint(run, monitor, steps, config.checkpoint_every, stop, number == 0, photos)
     checkpoint.restore(model)
     labeled = model.answer == "any" and run.path("boxes.csv").is_file()
     if labeled and checkpoint.epoch == checkpoint.step == 0:
@@ -91,7 +93,7 @@ def train(config, prepared, model):
             model = model.from_config({**model.get_config(), "dtype": "float32"})
             _compile(config, model, steps, source.splits["train"])
         checkpoint.restore_best(model)
-        metrics = finish(config, run, source, model, clock, checkpoint.best)
+        metrics = finish(config, run, source, model, clock, checkpoint.kept)
     checkpoint.discard()
     return metrics
 
