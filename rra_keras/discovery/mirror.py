@@ -9,6 +9,7 @@ from rra_keras.measures.labels import rarest
 
 ERRORS = 4.0  # standard errors by which mirrored photos have to be more like other classes
 FOLDS = 5
+DRAWS = 3  # of folds, whose scores are averaged
 MARGIN = 0.1  # of a box's sides, added before it is read
 
 
@@ -21,7 +22,7 @@ def may_be_mirrored(encoder, photos, labels, boxes, size=128, seed=0):
     1. The frozen encoder sees a crop of each object, as it is and mirrored. Its features, position
        by position: pooled, they would hardly differ.
     2. A linear probe learns the classes from the crops as they are, and scores those of each fold,
-       both ways, by the photos of the others.
+       both ways, by the photos of the others; three times, on average.
     3. Of each photo, how much is it like that class which it is most like, of those that it is not?
        If mirroring raises that on average, by four standard errors, photos must stay as they are.
 
@@ -50,17 +51,14 @@ def may_be_mirrored(encoder, photos, labels, boxes, size=128, seed=0):
     viewer = make_viewer(encoder, photos, 2, size)
     seen = see(viewer, photos, views, description="Trying mirrored photos")  # (N, 2, h, w, D)
     kernel = linear_kernel(seen.swapaxes(0, 1).reshape(2 * count, -1))
-    fold = folds_by_class(rarest(labels), FOLDS, seed)
-    scores = cross_fitted(
-        kernel,
-        np.tile(labels, (2, 1)).astype("float64"),
-        np.tile(fold, 2),
-        CLASS_RIDGE,
-        teaching=np.arange(2 * count) < count,
+    targets, as_is = np.tile(labels, (2, 1)).astype("float64"), np.arange(2 * count) < count
+    folds = (folds_by_class(rarest(labels), FOLDS, seed + draw) for draw in range(DRAWS))
+    scores = np.mean(
+        [cross_fitted(kernel, targets, np.tile(f, 2), CLASS_RIDGE, as_is) for f in folds], axis=0
     )
     some = ~labels.all(axis=1)
-    as_is, mirrored = (likest_other(each[some], labels[some]) for each in np.split(scores, 2))
-    raised = mirrored - as_is
+    before, after = (likest_other(each[some], labels[some]) for each in np.split(scores, 2))
+    raised = after - before
     return bool(raised.sum() <= ERRORS * np.sqrt(len(raised)) * np.std(raised))
 
 
