@@ -1,6 +1,7 @@
 """Whether photos may be mirrored in training."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -53,11 +54,11 @@ def test_a_run_mirrors_as_told_or_as_was_found_out(tmp_path):
         run.path("config.json").write_text(json.dumps(config))
         if found is not None:
             run.path("objects.json").write_text(json.dumps({"mirror": found}))
-        return run
+        return types.SimpleNamespace(**config), run
 
-    assert mirrors(begun("found", found=True))
-    assert not mirrors(begun("not_so", found=False))
-    assert mirrors(begun("told", found=False, mirror=True))
-    assert mirrors(begun("nobody_looked"))
-    assert not mirrors(begun("goes_on", init_from=str(tmp_path / "not_so")))
-    assert not mirrors(begun("final", final=str(tmp_path / "goes_on")))
+    assert mirrors(*begun("found", found=True))
+    assert not mirrors(*begun("not_so", found=False))
+    assert mirrors(*begun("told", found=False, mirror=True))
+    assert mirrors(*begun("nobody_looked"))
+    assert not mirrors(*begun("goes_on", init_from=str(tmp_path / "not_so")))
+    assert not mirrors(*begun("final", final=str(tmp_path / "goes_on")))

@@ -43,7 +43,7 @@ def collect(model, splits, names=("logits",), batch_size=16, verbose=True):
     parts, labels = [], []
     batches = (pipeline.evaluation_batches(split, model.image_size, batch_size) for split in splits)
     for images, batch_labels in itertools.chain(*batches):
-        seen = by_photo(view.predict_on_batch(filled(images, batch_size)), batch_size)
+        seen = by_photo(view.predict_on_batch(filled(np.asarray(images), batch_size)), batch_size)
         parts.append({name: values[: len(images)] for name, values in seen.items()})
         labels.append(np.asarray(batch_labels))
         if verbose:

@@ -78,7 +78,7 @@ def train(config, prepared, model):
         if len(rows):
             print(f"Reading the labeled boxes of {len(rows)} photos.", flush=True)
             some = source.splits["train"].subset(rows)
-            teach_reader(config, some, model, boxes, labels, mirrors(run))
+            teach_reader(config, some, model, boxes, labels, mirrors(config, run))
             print("Reading whole photos.", flush=True)
     with _advice(config, checkpoint):
         if checkpoint.epoch < config.epochs:
@@ -134,7 +134,7 @@ def _fit(config, prepared, model, checkpoint):
             model.image_size,
             config.batch_size,
             augment=config.augment,
-            mirror=mirrors(run),
+            mirror=mirrors(config, run),
             num_classes=model.num_classes,
             # Where the object is framed, what moves at random in training is its box.
             smallest_crop=1.0 if model.attention else SMALLEST_CROP,

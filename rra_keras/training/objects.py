@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+import types
 
 import keras
 import numpy as np
@@ -76,18 +77,20 @@ def objects_of(config, prepared):
     return objects
 
 
-def mirrors(run):
+def mirrors(config, run):
     """Tell whether a run's training mirrors photos: as told, or as the search for objects found.
 
     A run that goes on from another, or trains on all of its photos, goes by that one.
 
     Args:
-        run: a `Run` that was begun.
+        config: a `Config`, or what has its `mirror`, `final` and `init_from`.
+        run: its `Run`.
     """
-    if (told := run.config["mirror"]) is not None:
-        return told
-    if other := run.config["final"] or run.config["init_from"]:
-        return mirrors(Run.at(other))
+    if config.mirror is not None:
+        return config.mirror
+    if other := config.final or config.init_from:
+        other = Run.at(other)
+        return mirrors(types.SimpleNamespace(**other.config), other)
     table = run.path("objects.json")
     return not table.is_file() or json.loads(table.read_text("utf-8"))["mirror"]
 
