@@ -39,6 +39,11 @@ def test_what_points_to_a_side_by_its_class_is_not_mirrored(backbone, pointing, 
     assert may_be_mirrored(backbone, *arrows(pointing), CENTER, size=64) is may
 
 
+def test_a_class_by_itself_may_be_mirrored(backbone):
+    photos, _ = arrows("class")
+    assert may_be_mirrored(backbone, photos, np.ones((60, 1)), CENTER, size=64)
+
+
 def test_the_likest_other_class_is_none_of_the_labels():
     scores = np.array([[3.0, 1.0, 0.5], [1.0, 3.0, 2.0]])
     labels = np.array([[True, False, False], [True, True, False]])

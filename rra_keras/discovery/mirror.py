@@ -46,6 +46,9 @@ def may_be_mirrored(encoder, photos, labels, boxes, size=128, seed=0):
         discovery.may_be_mirrored(encoder, images, np.eye(3)[labels], middle, size=32)
     """
     count, labels = len(photos), np.asarray(labels) > 0
+    some = ~labels.all(axis=1)
+    if not some.any():
+        return True  # there is no other class
     crops = np.asarray(grow_box(boxes, MARGIN), "float32")
     views = np.stack([crops, crops[:, [0, 3, 2, 1]]], axis=1)  # from right to left
     viewer = make_viewer(encoder, photos, 2, size)
@@ -56,7 +59,6 @@ def may_be_mirrored(encoder, photos, labels, boxes, size=128, seed=0):
     scores = np.mean(
         [cross_fitted(kernel, targets, np.tile(f, 2), CLASS_RIDGE, as_is) for f in folds], axis=0
     )
-    some = ~labels.all(axis=1)
     before, after = (likest_other(each[some], labels[some]) for each in np.split(scores, 2))
     raised = after - before
     return bool(raised.sum() <= ERRORS * np.sqrt(len(raised)) * np.std(raised))

@@ -37,7 +37,7 @@ def collect(model, splits, names=("logits",), batch_size=16, verbose=True):
     splits = splits if isinstance(splits, (list, tuple)) else [splits]
     view = model.view(*names)
     view.compile(jit_compile=model.jit_compile if hasattr(model, "jit_compile") else "auto")
-    batch_size = min(batch_size, max(split.size for split in splits))
+    batch_size = min(batch_size, max(1, *(split.size for split in splits)))
     steps = sum(math.ceil(split.size / batch_size) for split in splits)
     bar = keras.utils.Progbar(steps, verbose=progress_style(), unit_name="batch")
     parts, labels = [], []
