@@ -3,6 +3,7 @@
 import numpy as np
 
 from rra_keras.discovery.probe import CLASS_RIDGE, cross_fitted, folds_by_class, linear_kernel
+from rra_keras.discovery.rounds import MARGIN
 from rra_keras.discovery.views import make_viewer, see
 from rra_keras.layers.boxes import grow_box
 from rra_keras.measures.labels import rarest
@@ -10,7 +11,6 @@ from rra_keras.measures.labels import rarest
 ERRORS = 4.0  # standard errors by which mirrored photos have to be more like other classes
 FOLDS = 5
 DRAWS = 3  # of folds, whose scores are averaged
-MARGIN = 0.1  # of a box's sides, added before it is read
 
 
 def may_be_mirrored(encoder, photos, labels, boxes, size=128, seed=0):
