@@ -122,6 +122,16 @@ def test_the_same_votes_elsewhere_are_the_same_box_elsewhere():
     np.testing.assert_allclose(there - here, [3 / 8, 5 / 8, 3 / 8, 5 / 8], atol=1e-5)
 
 
+def test_distances_can_be_measured_by_a_map_of_so_many_cells():
+    small = votes({(1, 0): [20, *at(0.5, 0.1, 0.2, 0.7)]}, shape=(4, 4))
+    large = votes({(1, 0): [20, *at(0.5, 0.1, 0.2, 0.7)]}, shape=(4, 8))
+    own = np.asarray(cast_votes(small)[1])[0, 4]
+    np.testing.assert_array_equal(np.asarray(cast_votes(small, span=4)[1])[0, 4], own)
+    # Around y 0.375, x 0.0625; to the sides, four cells are half of the map.
+    expected = [0.375 - 0.5, 0.0625 - 0.05, 0.375 + 0.2, 0.0625 + 0.35]
+    np.testing.assert_allclose(cast_votes(large, span=4)[1][0, 8], expected, atol=1e-5)
+
+
 def test_starts_at_half_of_the_photo():
     boxes = BoxLocalizer(filters=(4, 4))(features())
     np.testing.assert_allclose(boxes, np.tile([0.25, 0.25, 0.75, 0.75], (3, 1)), atol=1e-6)
@@ -159,13 +169,13 @@ def test_equals_numpy():
 
 def test_config_and_weights_survive_saving(tmp_path):
     inputs = keras.Input((8, 8, 5))
-    model = keras.Model(inputs, BoxLocalizer(filters=(4, 3), name="where")(inputs))
+    model = keras.Model(inputs, BoxLocalizer(filters=(4, 3), span=4, name="where")(inputs))
     model.set_weights([w + 0.1 for w in model.get_weights()])
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     config = again.get_layer("where").get_config()
-    assert set(config) == {"name", "trainable", "dtype", "filters"}
-    assert tuple(config["filters"]) == (4, 3)
+    assert set(config) == {"name", "trainable", "dtype", "filters", "span"}
+    assert (tuple(config["filters"]), config["span"]) == ((4, 3), 4)
     np.testing.assert_allclose(again(features()), model(features()))
 
 
@@ -173,6 +183,11 @@ def test_config_and_weights_survive_saving(tmp_path):
 def test_refuses_filters_that_are_none(filters):
     with pytest.raises(ValueError, match=r"`filters`.*positive"):
         BoxLocalizer(filters=filters)
+
+
+def test_refuses_a_span_without_a_cell():
+    with pytest.raises(ValueError, match=r"`span`.*positive.*span=0"):
+        BoxLocalizer(span=0)
 
 
 def test_learns_a_box():

@@ -15,6 +15,7 @@ from rra_keras.discovery import fit, search
 from rra_keras.discovery.objects import Objects
 from rra_keras.discovery.probe import Choice
 from rra_keras.layers.boxes import box_loss
+from rra_keras.measures.boxes import intersection_over_union
 from rra_keras.runs import Run
 from rra_keras.training.objects import describe
 
@@ -81,6 +82,51 @@ def test_one_box_in_either_shape_teaches_the_same(monkeypatch):
     for one, two, three in zip(*weights, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-6)
         np.testing.assert_allclose(one, three, atol=1e-5)
+
+
+def test_a_larger_glance_teaches_beside_the_views():
+    photos, _, boxes = marked(24)
+    inputs = keras.Input((None, None, 3))
+    trunk = keras.Model(inputs, keras.layers.AveragePooling2D(4)(inputs))
+    keras.utils.set_random_seed(0)
+    localizer = BoxLocalizer(filters=(16,), span=4)
+
+    def overlaps():
+        for side in (32, 16):
+            whole = ops.image.resize(photos.astype("float32"), (side, side), antialias=True)
+            found = np.asarray(localizer(trunk(whole)))
+            yield np.mean(intersection_over_union(found, boxes))
+
+    before = list(overlaps())
+    fit.fit_localizer(localizer, trunk, photos, boxes, 16, epochs=60, glance_size=32)
+    for learned, start in zip(overlaps(), before, strict=True):
+        assert start < 0.2 < 0.3 < learned
+
+
+def test_a_batch_has_a_quarter_as_many_glances_as_views():
+    def numbered(count, first):
+        values = first + np.arange(count, dtype="float32")
+        return values[:, None], np.tile(values[:, None, None], (1, 1, 4))
+
+    batches = fit.Batches(*numbered(17, 0), 8, 0, beside=numbered(3, 100))
+    assert len(batches) == 2
+    seen = [batches[step] for step in range(2)]
+    for features, boxes in seen:
+        assert [len(each) for each in features] == [8, 2]
+        for values, targets in zip(features, boxes, strict=True):
+            np.testing.assert_array_equal(values[:, 0], targets[:, 0, 0])
+    glances = np.concatenate([features[1][:, 0] for features, _ in seen])
+    assert set(glances) == {100, 101, 102}  # each once before one comes again
+
+
+def test_glances_are_the_photo_and_most_of_it():
+    seen = fit.glances(50, 4, np.random.default_rng(0))
+    np.testing.assert_array_equal(seen[:, 0], np.tile([0, 0, 1, 1], (50, 1)))
+    sides = seen[..., 2:] - seen[..., :2]
+    np.testing.assert_allclose(sides[..., 0], sides[..., 1], atol=1e-6)
+    assert 0.7 <= sides.min() < 0.75
+    assert seen.min() >= 0
+    assert seen.max() <= 1
 
 
 def test_given_boxes_weigh_half_of_those_that_were_found():

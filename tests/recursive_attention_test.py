@@ -106,6 +106,16 @@ def test_a_closer_view_is_the_box_grown_by_a_share_of_the_view_before():
         box = seen["found"][:, 0, k + 1]
 
 
+def test_the_glance_may_be_larger_than_the_views():
+    seen = attend(spots(8), glance_size=64, view_size=16)
+    assert seen["glance"].shape == (2, 64, 64, 3)
+    # What a glance of four times the pixels finds needs a quarter of the margin.
+    box, reach = seen["found"][:, 0, 0], 0.5 * VIEW_MARGIN / 4
+    np.testing.assert_allclose(box, [[8, 16, 16, 24], [20, 12, 28, 20]] / np.float32(64), atol=1e-6)
+    view = np.concatenate([box[:, :2] - reach, box[:, 2:] + reach], axis=-1)
+    np.testing.assert_allclose(seen["views"][:, 0, 0], snap_box(view), atol=1e-6)
+
+
 def test_each_photo_ends_by_itself():
     both = np.concatenate([spots(40)[:1], spots(20)[:1]])
     np.testing.assert_array_equal(attend(both)["refinements"][:, 0], [0, 2])

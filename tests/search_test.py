@@ -71,11 +71,10 @@ def test_rightly_named_is_accuracy_for_one_label_and_a_share_for_several():
 
 def read_at(monkeypatch, boxes, distinct, features, labels, fold):
     """Read places of which the boxes and the features are given."""
-    monkeypatch.setattr(rounds, "RecursiveAttention", lambda *_: None)
     monkeypatch.setattr(rounds, "_places", lambda *_: (boxes, distinct))
     monkeypatch.setattr(rounds, "make_viewer", lambda *_, **__: None)
     monkeypatch.setattr(rounds, "see", lambda *_: features)
-    return rounds.read(None, None, None, np.empty((len(boxes), 1)), labels, fold, 32, 1)
+    return rounds.read(None, None, np.empty((len(boxes), 1)), labels, fold, 32)
 
 
 def test_the_place_most_like_the_photos_own_class_is_chosen(monkeypatch):
@@ -161,7 +160,7 @@ def test_a_round_is_kept_while_held_out_photos_are_read_better(backbone, monkeyp
     monkeypatch.setattr(
         search.Search, "fit", lambda self, boxes, rows=None: taught.append(boxes) or BoxLocalizer()
     )
-    looking = search.Search(None, None, photos, one_hot(labels), 32, 32, 1, True, 0)
+    looking = search.Search(None, None, photos, one_hot(labels), 32, 32, 32, 1, True, 0)
     begun = search.Found(whole(48), np.ones(48, "float32"), "set", None, BoxLocalizer())
     found, _ = looking.taught(begun, looking.read(None), rounds=3)
     assert [each.kept for each in found.rounds] == ([True, False] if better else [False])
@@ -195,7 +194,9 @@ def test_large_objects_that_are_surely_better_read_need_no_other_guess(
     }
     for name, step in steps.items():
         monkeypatch.setattr(search.Search, name, step)
-    found = search.Search(None, None, photos, one_hot(labels), 32, 32, 1, False, 0).run(rounds=2)
+    found = search.Search(None, None, photos, one_hot(labels), 32, 32, 32, 1, False, 0).run(
+        rounds=2
+    )
     assert found.name == "set"
     assert asked == ([] if settled else ["matched", "taught"])
 
@@ -234,7 +235,9 @@ def test_matching_has_its_rounds_before_it_is_compared_with_whole_photos(
     for name, step in steps.items():
         monkeypatch.setattr(search.Search, name, step)
     monkeypatch.setattr(search, "matched_boxes", lambda *_: boxes[_rows(labels), None])
-    found = search.Search(None, None, photos, one_hot(labels), 32, 32, 1, False, 0).run(rounds=2)
+    found = search.Search(None, None, photos, one_hot(labels), 32, 32, 32, 1, False, 0).run(
+        rounds=2
+    )
     assert found.name == found.choice.name == chosen
     assert (found.localizer is None) == (chosen == "frame")
     assert rounds_made == ([] if whole_right == 12 else [2])

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from rra_keras.layers.recursive_attention import smaller_than_view, view_around
+from rra_keras.layers.recursive_attention import smaller_than_view
 from rra_keras.models.classifier import box_to_read
 
 
@@ -33,7 +33,7 @@ class Signatures:
       `object` `(B, K, 4)`, its box; `box`, the same with a margin, where to read; `view`, where to
       look next; `framed` `(B, K)`, 1 if that would show no more, or else 0; `votes` `(B, K)`, 0
       where nothing votes for the place.
-    - `refine(crop, view)`, of the photo's part `view` `(B, g, g, 3)`: `object`, `box` and `view`
+    - `refine(crop, view)`, of the photo's part `view` `(B, v, v, 3)`: `object`, `box` and `view`
       `(B, 4)` and `framed` `(B, 1)` again. With the same weights each time.
     - `read(crop)`, of the photo's part `box` `(B, h, w, 3)`: `logits` `(B, C)` and `score` `(B, 1)`
       of this fixation.
@@ -58,10 +58,10 @@ class Signatures:
             self._full = model.view("logits", "score")
             return
         self._full = model.view("logits", "score", "read_boxes", "fixation_weights")
-        small, box = (model.attention.glance_size,) * 2, (4,)
-        self.inputs["glance"] = {"crop": (*small, 3)}
-        if model.attention.max_refinements:
-            self.inputs["refine"] = {"crop": (*small, 3), "view": box}
+        attention = model.attention
+        self.inputs["glance"] = {"crop": (*(attention.glance_size,) * 2, 3)}
+        if attention.max_refinements:
+            self.inputs["refine"] = {"crop": (*(attention.view_size,) * 2, 3), "view": (4,)}
         self.inputs["read"] = {"crop": (*model.crop_size, 3)}
         crop = keras.Input((*model.crop_size, 3), name="crop")
         features = model.encoder(crop)[0]
@@ -87,7 +87,7 @@ class Signatures:
         count = attention.max_fixations
         boxes, votes = attention.propose(crop, count)
         places = [ops.reshape(box, (-1, 4)) for box in ops.split(boxes, count, axis=1)]
-        found = [_found(place, smaller_than_view(place)) for place in places]
+        found = [self._found(place, smaller_than_view(place)) for place in places]
         several = {
             name: ops.stack([each[name] for each in found], axis=1)
             for name in ("object", "box", "view")
@@ -96,17 +96,16 @@ class Signatures:
         return {**several, "framed": framed, "votes": votes}
 
     def refine(self, crop, view):
-        return _found(*self.model.attention.refine(crop, view), view)
+        return self._found(*self.model.attention.refine(crop, view), view)
 
     def read(self, crop):
         return self._read(crop, training=False)
 
-
-def _found(box, smaller, view=None):
-    """Return what a device needs of an object that was found in a view."""
-    return {
-        "object": box,
-        "box": box_to_read(box),
-        "view": view_around(box, view),
-        "framed": 1.0 - smaller,
-    }
+    def _found(self, box, smaller, view=None):
+        """Return what a device needs of an object that was found in a view."""
+        return {
+            "object": box,
+            "box": box_to_read(box),
+            "view": self.model.attention.view_around(box, view),
+            "framed": 1.0 - smaller,
+        }

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from rra_keras.discovery.fit import mirrored
-from rra_keras.layers import RecursiveAttention, ZoomCrop
+from rra_keras.layers import ZoomCrop
 from rra_keras.measures.boxes import intersection_over_union
 from rra_keras.measures.photos import filled
 
@@ -13,7 +13,7 @@ CUT = 0.08  # of the photo's height and width, cut off at the top and at the lef
 SAME = 0.5  # IoU of the boxes of one object
 
 
-def consistent_boxes(trunk, localizer, photos, size, max_refinements, batch_size=16):
+def consistent_boxes(attention, photos, batch_size=16):
     """Find the first place in each photo, and tell whether it is found again.
 
     1. The recursion finds the object in the photo, in the photo mirrored, and in the photo without
@@ -24,17 +24,13 @@ def consistent_boxes(trunk, localizer, photos, size, max_refinements, batch_size
     the consistent ones 85 %.
 
     Args:
-        trunk: a `keras.Model` from images `(B, size, size, 3)`, 0…255, to features.
-        localizer: a `BoxLocalizer` that has learned.
+        attention: a `RecursiveAttention` whose localizer has learned.
         photos: `(N, S, S, 3)`, 0…255.
-        size: side of the glance, pixels.
-        max_refinements: most closer views.
         batch_size: photos at a time.
 
     Returns:
         Boxes `(N, 4)`, and `(N,)` booleans.
     """
-    attention = RecursiveAttention(trunk, localizer, size, max_refinements, 1)
     side = photos.shape[1]
     images = keras.Input(photos.shape[1:], dtype=str(photos.dtype))
     view = keras.Input((4,))

@@ -11,7 +11,7 @@ from rra_keras.discovery.inputs import checked_boxes, checked_photos
 from rra_keras.discovery.memory import Memory
 from rra_keras.discovery.objects import Objects
 from rra_keras.discovery.search import Search
-from rra_keras.layers.recursive_attention import glance_size_for, refinements_for
+from rra_keras.layers.recursive_attention import glance_size_for, refinements_for, view_size_for
 
 CROP_SIZE = 224  # pixels that are read, as a side
 
@@ -102,15 +102,19 @@ def find_objects(
         fine_features=True,
     )
     trunk = build_trunk(encoder, train_from)
-    size = min(glance_size or glance_size_for(side), side)
+    glance_size = min(glance_size or glance_size_for(side), side)
+    size = view_size_for(glance_size)
     crop = min(CROP_SIZE, side)
-    plain = _plain_size(encoder, trunk, size, (crop, crop), max_refinements)
+    looking = graph_multiply_adds(trunk, (glance_size,) * 2)
+    looking += max_refinements * graph_multiply_adds(trunk, (size, size))
+    plain = _plain_size(encoder, looking, (crop, crop))
     search = Search(
         encoder,
         trunk,
         photos,
         labels,
         size,
+        glance_size,
         frame_size=max(32 * round(size * plain / crop / 32), min(size, 32)),
         max_refinements=max_refinements,
         one_object=one_object,
@@ -126,12 +130,12 @@ def find_objects(
         name=found.name,
         choice=found.choice,
         crop_size=crop_size,
-        plain_size=_plain_size(encoder, trunk, size, crop_size, max_refinements),
+        plain_size=_plain_size(encoder, looking, crop_size),
         localizer=found.localizer and tuple(found.localizer.get_weights()),
         arguments_used={
             "backbone": backbone,
             "image_size": side,
-            "glance_size": size,
+            "glance_size": glance_size,
             "max_refinements": max_refinements,
             "train_from": train_from,
         },
@@ -142,9 +146,14 @@ def find_objects(
     )
 
 
-def _plain_size(encoder, trunk, glance_size, crop_size, max_refinements):
-    """Return the side at which the encoder costs about as much as the model, a multiple of 32."""
-    looking = graph_multiply_adds(trunk, (glance_size, glance_size)) * (1 + max_refinements)
+def _plain_size(encoder, looking, crop_size):
+    """Return the side at which the encoder costs about as much as the model, a multiple of 32.
+
+    Args:
+        encoder: a `keras.Model`.
+        looking: multiply-adds of finding the object.
+        crop_size: `(height, width)`, what is read.
+    """
     reading = graph_multiply_adds(encoder, crop_size)
     plain = graph_multiply_adds(encoder, (224, 224))
     side = 32 * math.ceil(7 * math.sqrt((looking + reading) / plain) - 0.1)

@@ -11,6 +11,9 @@ from rra_keras.layers.boxes import box_loss
 from rra_keras.measures.boxes import whole
 
 MARGINS = (0.1, 1.5)  # least and most that is added to a box's sides to make a view of it
+GLANCES = 6  # of each photo, where the glance is larger than the views
+LEAST_GLANCE = 0.7  # of the photo's sides, that is seen in them
+GLANCED = 0.25  # weight of their loss, of the whole
 PLACED = 0.3  # weight of the cross entropy, beside the loss of the box
 
 
@@ -69,24 +72,36 @@ class Batches(keras.utils.PyDataset):
         boxes: `(R, M, 4)`, any of which is right.
         batch_size: rows a batch; what does not fill one is left out, unless there are no more.
         seed: sets the order.
+        beside: `(features, boxes)` of another size, of which each batch has a quarter as many rows;
+            or `None`.
     """
 
-    def __init__(self, features, boxes, batch_size, seed):
+    def __init__(self, features, boxes, batch_size, seed, beside=None):
         super().__init__()
-        self.features, self.boxes = features, boxes
         self.batch_size = min(batch_size, len(boxes))
         self.rng = np.random.default_rng(seed)
+        self.groups = [(features, boxes)] if beside is None else [(features, boxes), beside]
+        self.sizes = [self.batch_size, max(1, self.batch_size // 4)][: len(self.groups)]
         self.on_epoch_end()
 
     def __len__(self):
-        return len(self.boxes) // self.batch_size
+        return len(self.groups[0][1]) // self.batch_size
 
     def __getitem__(self, step):
-        rows = self.order[step * self.batch_size : (step + 1) * self.batch_size]
-        return self.features[rows].astype("float32"), self.boxes[rows]
+        batch = []
+        for (features, boxes), size, order in zip(
+            self.groups, self.sizes, self.orders, strict=True
+        ):
+            rows = order[step * size : (step + 1) * size]
+            batch.append((features[rows].astype("float32"), boxes[rows]))
+        return batch[0] if len(batch) == 1 else tuple(zip(*batch, strict=True))
 
     def on_epoch_end(self):
-        self.order = self.rng.permutation(len(self.boxes))
+        self.orders = []
+        for (_, boxes), size in zip(self.groups, self.sizes, strict=True):
+            times = -(-len(self) * size // len(boxes))  # as often as the epoch is long
+            orders = [self.rng.permutation(len(boxes)) for _ in range(max(times, 1))]
+            self.orders.append(np.concatenate(orders))
 
 
 def fit_localizer(
@@ -101,12 +116,14 @@ def fit_localizer(
     learning_rate=1e-3,
     seed=0,
     far_views=0,
+    glance_size=None,
 ):
     """Train a localizer on views of photos whose objects' boxes are known, or guessed.
 
     1. `random_views` of each photo, half of them mirrored, cut out and seen by the frozen trunk,
        once and for all: features `(N · V, h, w, D)`, half floats.
-    2. Only the localizer is trained on them by `vote_loss`, AdamW, the learning rate falling as a
+    2. Where the glance is larger than the views, `glances` of each photo as well.
+    3. Only the localizer is trained on them by `vote_loss`, AdamW, the learning rate falling as a
        cosine. It averages over what is wrong with the boxes in each photo, and ends up better than
        they are.
 
@@ -131,6 +148,7 @@ def fit_localizer(
         seed: sets the views and their order.
         far_views: further views of each photo, for objects that are small in it, see
             `random_views`.
+        glance_size: side of the glance, if it is another than the views'.
 
     Returns:
         The `keras.callbacks.History` of the training.
@@ -143,24 +161,68 @@ def fit_localizer(
     boxes = boxes.reshape(len(boxes), -1, 4)  # (N, M, 4)
     photo, own = np.nonzero(~np.isnan(boxes[..., 0]))  # (R,) each: the boxes, one after the other
     places = random_views(boxes[photo, own], views, rng, far=far_views)  # (R, V, 4)
-    views = places.shape[1]
-    targets = relative_boxes(boxes[photo][:, None], places[:, :, None])  # (R, V, M, 4)
-    middle = (targets[..., :2] + targets[..., 2:]) / 2
-    elsewhere = np.any((middle < 0) | (middle > 1), axis=-1)
-    elsewhere[np.arange(len(own)), :, own] = False
-    targets[elsewhere] = np.nan
-    turned = rng.uniform(size=(len(own), views, 1)) < 0.5
-    targets = np.where(turned[..., None], mirrored(targets), targets)
-    places = np.where(turned, places[..., [0, 3, 2, 1]], places)  # from right to left
-    viewer = make_viewer(trunk, photos, views, size)
     seen = photos if len(own) == len(photos) else Rows(photos, photo)
-    features = see(viewer, seen, places, description="Seeing views")
-    features = features.reshape(-1, *features.shape[2:])
-    batches = Batches(features, targets.reshape(-1, *targets.shape[2:]), batch_size, seed)
+    views = _seen(trunk, seen, boxes[photo], places, size, rng, own)
+    beside = None
+    if glance_size not in (None, size):
+        places = glances(len(photos), GLANCES, rng)
+        beside = _seen(trunk, photos, boxes, places, glance_size, rng)
+    batches = Batches(*views, batch_size, seed, beside)
     return fit_on_features(localizer, batches, epochs, learning_rate)
 
 
-def vote_loss(targets, votes):
+def glances(count, each, rng):
+    """Draw glances: the whole photo, and squares of seven tenths of its sides and more.
+
+    Args:
+        count: photos `N`.
+        each: glances `G` of each.
+        rng: a `numpy.random.Generator`.
+
+    Returns:
+        `(N, G, 4)` float32 in [0, 1].
+    """
+    side = rng.uniform(LEAST_GLANCE, 1, (count, each, 1))
+    side[:, 0] = 1
+    corner = rng.uniform(size=(count, each, 2)) * (1 - side)
+    return np.concatenate([corner, corner + side], axis=-1).astype("float32")
+
+
+def _seen(trunk, photos, boxes, places, size, rng, own=None):
+    """Return features of views, half of them mirrored, and the boxes in them.
+
+    Args:
+        trunk: as `fit_localizer`'s.
+        photos: `(R, S, S, 3)`, 0…255.
+        boxes: `(R, M, 4)`, NaN where there are fewer.
+        places: `(R, V, 4)`, the views.
+        size: their side, pixels.
+        rng: draws which are mirrored.
+        own: `(R,)`, the boxes that views were made for: these are in them. Others are if their
+            middle is.
+
+    Returns:
+        `(R · V, h, w, D)` half floats, and `(R · V, M, 4)`, NaN where a box is not in the view;
+        without views that have none.
+    """
+    targets = relative_boxes(boxes[:, None], places[:, :, None])  # (R, V, M, 4)
+    middle = (targets[..., :2] + targets[..., 2:]) / 2
+    elsewhere = np.any((middle < 0) | (middle > 1), axis=-1)
+    if own is not None:
+        elsewhere[np.arange(len(own)), :, own] = False
+    targets[elsewhere] = np.nan
+    turned = rng.uniform(size=(*places.shape[:2], 1)) < 0.5
+    targets = np.where(turned[..., None], mirrored(targets), targets)
+    places = np.where(turned, places[..., [0, 3, 2, 1]], places)  # from right to left
+    viewer = make_viewer(trunk, photos, places.shape[1], size)
+    features = see(viewer, photos, places, description="Seeing views")
+    features = features.reshape(-1, *features.shape[2:])
+    targets = targets.reshape(-1, *targets.shape[2:])
+    some = ~np.isnan(targets[..., 0]).all(axis=1)
+    return (features, targets) if some.all() else (features[some], targets[some])
+
+
+def vote_loss(targets, votes, span=None):
     """Return how far votes are from targets of which any is right, `(B,)`.
 
     1. The positions that show some of a target vote for it: its box is the mean of theirs, by how
@@ -174,10 +236,11 @@ def vote_loss(targets, votes):
     Args:
         targets: `(B, M, 4)`, `y0 x0 y1 x1` in the view, NaN where there are fewer.
         votes: `(B, h, w, 5)`, see `cast_votes`.
+        span: the localizer's.
 
     Source: the positions that show an object learn its box in Tian et al., "FCOS" (ICCV 2019).
     """
-    counts, boxes = cast_votes(votes)  # (B, P), (B, P, 4)
+    counts, boxes = cast_votes(votes, span)  # (B, P), (B, P, 4)
     height, width = votes.shape[1:3]
     centers = ops.reshape(cell_centers(height, width), (-1, 2))  # (P, 2)
     half_cell = np.array([0.5 / height, 0.5 / width], "float32")
@@ -224,12 +287,22 @@ def fit_on_features(localizer, batches, epochs, learning_rate):
     Returns:
         The `keras.callbacks.History` of the training.
     """
-    inputs = keras.Input(batches.features.shape[1:])
+    inputs = [keras.Input(features.shape[1:]) for features, _ in batches.groups]
     if not localizer.built:
-        localizer.build(inputs.shape)
-    model = keras.Model(inputs, localizer.votes(inputs))
+        localizer.build(inputs[0].shape)
+    votes = [localizer.votes(each) for each in inputs]
+
+    def loss(targets, votes):
+        return vote_loss(targets, votes, localizer.span)
+
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(batches))
-    model.compile(keras.optimizers.AdamW(rate), loss=vote_loss)
+    optimizer = keras.optimizers.AdamW(rate)
+    if len(inputs) == 1:
+        model = keras.Model(inputs[0], votes[0])
+        model.compile(optimizer, loss)
+    else:
+        model = keras.Model(inputs, votes)
+        model.compile(optimizer, [loss, loss], loss_weights=[1 - GLANCED, GLANCED])
     with tqdm(total=epochs, desc="Learning where", unit="epoch", disable=None) as bar:
         progress = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: bar.update())
         return model.fit(batches, epochs=epochs, callbacks=[progress], shuffle=False, verbose=0)

@@ -8,7 +8,6 @@ from tqdm import tqdm
 
 from rra_keras.discovery.probe import CLASS_RIDGE, cross_fitted, linear_kernel
 from rra_keras.discovery.views import make_viewer, see
-from rra_keras.layers import RecursiveAttention
 from rra_keras.layers.boxes import grow_box
 from rra_keras.measures.boxes import intersection_over_union
 from rra_keras.measures.labels import listed
@@ -85,7 +84,7 @@ class Read:
         return np.mean(intersection_over_union(self.chosen_boxes, self.boxes[:, :1])[there] < 0.5)
 
 
-def read(encoder, trunk, localizer, photos, labels, fold, size, max_refinements):
+def read(encoder, attention, photos, labels, fold, size):
     """Find places in photos by a localizer, and read them by a linear probe.
 
     1. The recursion gives each photo up to four places (`RecursiveAttention`); the frozen encoder
@@ -99,21 +98,18 @@ def read(encoder, trunk, localizer, photos, labels, fold, size, max_refinements)
     Args:
         encoder: a `keras.Model` from images `(B, size, size, 3)`, 0…255, to a feature map, or to a
             list that starts with it.
-        trunk: its early layers.
-        localizer: a `BoxLocalizer`.
+        attention: a `RecursiveAttention` of several fixations, whose localizer has learned.
         photos: `(N, S, S, 3)`, 0…255.
         labels: `(N, C)` of 0 and 1.
         fold: `(N,)` integers; at least three folds.
-        size: side of the glance and of the crops, pixels.
-        max_refinements: most closer views of each place.
+        size: side of the crops, pixels.
 
     Returns:
         `Read`.
     """
-    attention = RecursiveAttention(trunk, localizer, size, max_refinements, FIXATIONS)
     boxes, distinct = _places(attention, photos)
     crops = np.asarray(grow_box(boxes, MARGIN), "float32")  # (N, K, 4)
-    features = see(make_viewer(encoder, photos, FIXATIONS, size, pool=True), photos, crops)
+    features = see(make_viewer(encoder, photos, boxes.shape[1], size, pool=True), photos, crops)
     kernel = linear_kernel(features.reshape(distinct.size, -1))
     label = listed(labels)  # (N, M)
     chosen = np.where(label >= 0, 0, -1)

@@ -22,9 +22,10 @@ from rra_keras.discovery.probe import (
     folds_by_class,
     linear_probe,
 )
-from rra_keras.discovery.rounds import ELSEWHERE, Read, Round, read
+from rra_keras.discovery.rounds import ELSEWHERE, FIXATIONS, Read, Round, read
 from rra_keras.discovery.views import make_viewer, see
-from rra_keras.layers import BoxLocalizer
+from rra_keras.layers import BoxLocalizer, RecursiveAttention
+from rra_keras.layers.recursive_attention import localizer_for
 from rra_keras.measures.boxes import areas, intersection_over_union, whole
 from rra_keras.measures.labels import rarest
 from rra_keras.measures.multilabel import r_precision
@@ -63,7 +64,8 @@ class Search:
     trunk: keras.Model
     photos: np.ndarray
     labels: np.ndarray | None  # (N, C) of 0 and 1
-    size: int
+    size: int  # of views
+    glance_size: int
     frame_size: int  # of whole photos: as much larger as the plain backbone sees at equal cost
     max_refinements: int
     one_object: bool
@@ -125,7 +127,7 @@ class Search:
         photos = self.photos if rows is None else Rows(self.photos, rows)
 
         def compute():
-            found = consistent_boxes(self.trunk, localizer, photos, self.size, self.max_refinements)
+            found = consistent_boxes(self.attention(localizer), photos)
             return dict(zip(("boxes", "same"), found, strict=True))
 
         kept = self.memory.recall("consistent", compute)
@@ -293,10 +295,21 @@ class Search:
         right = r_precision(linear_probe(features, self.labels, self.fold), self.labels)
         return right[(self.fold == 0) & self.labels.any(axis=1)]
 
+    def attention(self, localizer, fixations=1):
+        """Return the recursion that finds objects by a localizer."""
+        return RecursiveAttention(
+            self.trunk,
+            localizer,
+            self.glance_size,
+            self.max_refinements,
+            fixations,
+            view_size=self.size,
+        )
+
     def fit(self, boxes, rows=None):
         """Return a localizer that learned from boxes of the photos, or of some of them."""
         rows = np.arange(len(self.photos)) if rows is None else rows
-        localizer = BoxLocalizer(name="localizer")
+        localizer = localizer_for(self.trunk, self.glance_size, self.size)
 
         def compute():
             fit_localizer(
@@ -308,6 +321,7 @@ class Search:
                 # As many steps for fewer photos.
                 epochs=round(EPOCHS * min(len(self.photos) / len(rows), 4)),
                 far_views=max(0, FAR_VIEWS * (self.max_refinements - 1)),
+                glance_size=self.glance_size,
                 seed=self.seed,
             )
             return {f"arr_{i}": values for i, values in enumerate(localizer.get_weights())}
@@ -322,16 +336,9 @@ class Search:
         """Return what is read at the places that a localizer finds in the photos."""
 
         def compute():
-            seen = read(
-                self.encoder,
-                self.trunk,
-                localizer,
-                self.photos,
-                self.labels,
-                self.fold,
-                self.size,
-                self.max_refinements,
-            )
+            attention = self.attention(localizer, FIXATIONS)
+            photos, labels = self.photos, self.labels
+            seen = read(self.encoder, attention, photos, labels, self.fold, self.size)
             return dataclasses.asdict(seen)
 
         return Read(**self.memory.recall("read", compute))

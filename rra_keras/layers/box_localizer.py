@@ -12,18 +12,19 @@ from rra_keras.layers.localizer import Localizer
 QUARTER = math.log(3)  # less than 0, it is a quarter through a sigmoid
 
 
-def cast_votes(votes):
+def cast_votes(votes, span=None):
     """Return what each position of a map votes for, and how much that counts.
 
     1. Each position votes by five numbers: how much its vote counts, and how far the box's edges
-       are above it, to its left, below it and to its right. Through a sigmoid, in sides of the map;
-       0 is a quarter of one.
+       are above it, to its left, below it and to its right. Through a sigmoid, in sides of the map,
+       or of one of `span` cells; 0 is a quarter of one.
     2. Softmax over all positions weighs the votes.
 
     The same numbers elsewhere in the map are the same box elsewhere.
 
     Args:
         votes: `(B, h, w, 5)`.
+        span: cells of a map that distances are measured by; the votes' own unless given.
 
     Returns:
         `(B, P)`, which add up to 1, and boxes `(B, P, 4)`, `y0 x0 y1 x1` in the map's frame, which
@@ -39,6 +40,8 @@ def cast_votes(votes):
     # Keras warns of a softmax over a single position; its share is 1, and nothing moves it.
     counts = ops.softmax(counts) if height * width > 1 else ops.exp(0.0 * counts)
     distances = ops.sigmoid(distances - QUARTER)
+    if span and (height, width) != (span, span):
+        distances = distances * np.array([span / height, span / width] * 2, "float32")
     low, high = ops.split(distances, 2, axis=-1)
     positions = cell_centers(height, width)
     boxes = ops.concatenate([positions - low, positions + high], axis=-1)  # (B, h, w, 4)
@@ -70,6 +73,9 @@ class BoxLocalizer(Localizer):
 
     Args:
         filters: channels of the convolutions.
+        span: cells of a map whose side is as long as a distance may be; each map's own unless
+            given. With it, an object that takes as many cells in a large map as in a small one
+            gets the same numbers: for a glance that is larger than the views.
         **kwargs: `keras.layers.Layer`'s own.
 
     Example:
@@ -80,20 +86,27 @@ class BoxLocalizer(Localizer):
     cropped.
 
     Raises:
-        ValueError: unless `filters` are positive integers, one at least.
+        ValueError: unless `filters` are positive integers, one at least, and `span` is one or
+            `None`.
 
     Source: Zhang et al., "Rethinking the Route Towards Weakly Supervised Object Localization"
     (CVPR 2020), PSOL: a class-agnostic regressor of boxes found by co-localization.
     """
 
-    def __init__(self, filters=(96, 64), **kwargs):
+    def __init__(self, filters=(96, 64), span=None, **kwargs):
         super().__init__(**kwargs)
         if min(filters, default=0) < 1:
             raise ValueError(
                 "Invalid value for argument `filters`. Expected positive integers, one at least. "
                 f"Received: filters={filters}"
             )
+        if span is not None and span < 1:
+            raise ValueError(
+                "Invalid value for argument `span`. Expected a positive integer or None. "
+                f"Received: span={span}"
+            )
         self.filters = tuple(filters)
+        self.span = span
         options = {"padding": "same", "dtype": self.dtype_policy}
         self.convolutions = [
             keras.layers.Conv2D(count, 3, activation="relu6", name=f"conv_{i}", **options)
@@ -123,7 +136,7 @@ class BoxLocalizer(Localizer):
 
         See `fixation_boxes`.
         """
-        counts, boxes = cast_votes(self.votes(features))
+        counts, boxes = cast_votes(self.votes(features), self.span)
         positions = cell_centers(*features.shape[1:3]).reshape(-1, 2)
         return fixation_boxes(counts, boxes, positions, count)
 
@@ -135,4 +148,4 @@ class BoxLocalizer(Localizer):
         return any(ops.any(ops.not_equal(variable, 0)) for variable in self.vote.weights)
 
     def get_config(self):
-        return {**super().get_config(), "filters": self.filters}
+        return {**super().get_config(), "filters": self.filters, "span": self.span}

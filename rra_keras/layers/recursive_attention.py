@@ -5,12 +5,13 @@ import math
 import keras
 from keras import ops
 
+from rra_keras.layers.box_localizer import BoxLocalizer
 from rra_keras.layers.boxes import box_in_box, snap_box
 from rra_keras.layers.fixations import distinct
 from rra_keras.layers.zoom_crop import ZoomCrop, shrink
 
 # Of the sides of the view that a box was found in, added to the box's before looking inside it: a
-# small object is found beside its place, by a share of what was seen.
+# small object is found beside its place, by some pixels of what was seen.
 VIEW_MARGIN = 0.3
 # Longer side of a box, as a share of its view's, from which on the view is close enough.
 FRAMED = 0.6
@@ -22,10 +23,11 @@ class RecursiveAttention(keras.layers.Layer):
 
     1. Glance: the photo, shrunk to `glance_size` → trunk → localizer → `max_fixations` boxes, the
        places that most of its positions vote for (`fixation_boxes`).
-    2. Refine: each box, grown by three tenths of the view that it was found in, is cropped from
-       full resolution at the glance's size; the same trunk and the same localizer → the box inside
-       it. At most `max_refinements` times, and for each box only until it takes six tenths of its
-       view's height or width: closer views would show no more.
+    2. Refine: each box, grown by three tenths of the view that it was found in (a glance that is n
+       times as large as the views: by an n-th of that), is cropped from full resolution at
+       `view_size`; the same trunk and the same localizer → the box inside it. At most
+       `max_refinements` times, and for each box only until it takes six tenths of its view's
+       height or width: closer views would show no more.
     3. A fixation that ends on the object of an earlier one, or on a part of it (half or more of it
        is inside the other's box), is not `distinct`.
 
@@ -37,10 +39,11 @@ class RecursiveAttention(keras.layers.Layer):
         trunk: a `keras.Model` from images `(B, g, g, 3)` to features `(B, h, w, D)`.
         localizer: a layer from features to boxes `(B, 4)`, such as `BoxLocalizer`. For several
             fixations it needs a method `propose(features, count)` → `(boxes, votes)`.
-        glance_size: side of the glance and of the views, pixels.
+        glance_size: side of the glance, pixels.
         max_refinements: most closer views of each box.
         max_fixations: places `K`.
         train_fixations: places in training.
+        view_size: side of the closer views, pixels; that of the glance unless given.
         crop_method: see `ZoomCrop`.
         **kwargs: `keras.layers.Layer`'s own.
 
@@ -77,12 +80,15 @@ class RecursiveAttention(keras.layers.Layer):
         max_fixations=1,
         crop_method="auto",
         train_fixations=1,
+        view_size=None,
         **kwargs,
     ):
         kwargs.setdefault("dtype", "float32")  # an edge needs it; the trunk has a policy of its own
         super().__init__(autocast=False, **kwargs)
+        view_size = glance_size if view_size is None else view_size
         for name, value, least in (
             ("glance_size", glance_size, 1),
+            ("view_size", view_size, 1),
             ("max_refinements", max_refinements, 0),
             ("max_fixations", max_fixations, 1),
             ("train_fixations", train_fixations, 1),
@@ -95,17 +101,18 @@ class RecursiveAttention(keras.layers.Layer):
         self.trunk = trunk
         self.localizer = localizer
         self.glance_size = glance_size
+        self.view_size = view_size
         self.max_refinements = max_refinements
         self.max_fixations = max_fixations
         self.train_fixations = train_fixations
         self.crop_method = crop_method
-        self.zoom_crop = ZoomCrop(glance_size, crop_method, dtype="float32", name="zoom_view")
+        self.zoom_crop = ZoomCrop(view_size, crop_method, dtype="float32", name="zoom_view")
         self.supports_jit = self.zoom_crop.supports_jit
 
     def build(self, images_shape):
-        glance = (None, self.glance_size, self.glance_size, images_shape[-1])
+        view = (None, self.view_size, self.view_size, images_shape[-1])
         if not self.localizer.built:
-            self.localizer.build(self.trunk.compute_output_shape(glance))
+            self.localizer.build(self.trunk.compute_output_shape(view))
 
     def call(self, images, training=None):
         count = self.max_fixations
@@ -121,7 +128,7 @@ class RecursiveAttention(keras.layers.Layer):
         needed = [0.0 * each for each in active]
         view = [None] * count
         for _ in range(self.max_refinements):
-            view = [view_around(box, last) for box, last in zip(places, view, strict=True)]
+            view = [self.view_around(*each) for each in zip(places, view, strict=True)]
             crops = [self.zoom_crop([images, each]) for each in view]
             seen = self.refine(ops.concatenate(crops, axis=0), ops.concatenate(view, axis=0))
             boxes, smaller = (ops.split(each, count, axis=0) for each in seen)  # (B, …), K of each
@@ -159,7 +166,7 @@ class RecursiveAttention(keras.layers.Layer):
         """Find the object in a view of the photo.
 
         Args:
-            crop: `(B, g, g, 3)`, RGB 0…255.
+            crop: `(B, v, v, 3)`, RGB 0…255.
             view: `(B, 4)`, where in the photo it was cut.
 
         Returns:
@@ -168,6 +175,22 @@ class RecursiveAttention(keras.layers.Layer):
         """
         inner = self.localizer(self.trunk(crop))
         return inside_image(box_in_box(view, inner)), smaller_than_view(inner)
+
+    def view_around(self, box, last=None):
+        """Return what to look into next `(B, 4)`: a box and a margin, as it was found in a view.
+
+        Its edges are on a grid (`snap_box`).
+
+        Args:
+            box: `(B, 4)` in the photo.
+            last: `(B, 4)`, the view that it was found in; the glance unless given.
+        """
+        low, high = ops.split(box, 2, axis=-1)  # (B, 2) each
+        extent = self.view_size / self.glance_size
+        if last is not None:
+            extent = last[:, 2:] - last[:, :2]
+        reach = 0.5 * VIEW_MARGIN * extent
+        return snap_box(inside_image(ops.concatenate([low - reach, high + reach], axis=-1)))
 
     def compute_output_spec(self, images, training=None):
         batch, count, steps = images.shape[0], self.max_fixations, self.max_refinements
@@ -190,6 +213,7 @@ class RecursiveAttention(keras.layers.Layer):
             "trunk": keras.saving.serialize_keras_object(self.trunk),
             "localizer": keras.saving.serialize_keras_object(self.localizer),
             "glance_size": self.glance_size,
+            "view_size": self.view_size,
             "max_refinements": self.max_refinements,
             "max_fixations": self.max_fixations,
             "crop_method": self.crop_method,
@@ -215,27 +239,24 @@ def refinements_for(image_size):
 
 
 def glance_size_for(image_size):
-    """Return the side of the glance: 128 pixels, and 192 for photos of 896 and more.
+    """Return the side of the glance: 128 pixels, and 320 for photos of 896 and more."""
+    return min(image_size, 128 if image_size < 896 else 320)
 
-    In a large photo objects are small: in street scenes of 896 pixels, a glance of 192 puts 62 % of
-    the first places on the sign, and one of 128 puts 56 % there.
+
+def view_size_for(glance_size):
+    """Return the side of the closer views: that of the glance, and 192 pixels at most.
+
+    A view shows little of the photo, and needs fewer pixels for it.
     """
-    return min(image_size, 128 if image_size < 896 else 192)
+    return min(glance_size, 192)
 
 
-def view_around(box, last=None):
-    """Return what to look into next `(B, 4)`: a box and a margin, as it was found in a view.
-
-    Its edges are on a grid (`snap_box`).
-
-    Args:
-        box: `(B, 4)` in the image.
-        last: `(B, 4)`, the view that it was found in; the whole image unless given.
-    """
-    low, high = ops.split(box, 2, axis=-1)  # (B, 2) each
-    extent = 1.0 if last is None else last[:, 2:] - last[:, :2]
-    reach = 0.5 * VIEW_MARGIN * extent
-    return snap_box(inside_image(ops.concatenate([low - reach, high + reach], axis=-1)))
+def localizer_for(trunk, glance_size, view_size):
+    """Return a `BoxLocalizer`, whose distances are by the views where these are not the glance."""
+    span = None
+    if glance_size != view_size:
+        span = trunk.compute_output_shape((None, view_size, view_size, 3))[1]
+    return BoxLocalizer(span=span, name="localizer")
 
 
 def smaller_than_view(box):

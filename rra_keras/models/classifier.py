@@ -5,14 +5,18 @@ import keras
 from rra_keras.backbones import build_encoder, build_trunk
 from rra_keras.layers import (
     BoxJitter,
-    BoxLocalizer,
     Calibration,
     FixationAttention,
     RecursiveAttention,
     ZoomCrop,
 )
 from rra_keras.layers.boxes import grow_box, snap_box
-from rra_keras.layers.recursive_attention import glance_size_for, refinements_for
+from rra_keras.layers.recursive_attention import (
+    glance_size_for,
+    localizer_for,
+    refinements_for,
+    view_size_for,
+)
 from rra_keras.layers.zoom_crop import as_pair
 from rra_keras.models.arguments import check_arguments, dtype_policy, revived, serialized
 from rra_keras.models.base import Classifier, classifier_layer, named
@@ -64,8 +68,8 @@ class RRAClassifier(Classifier):
         num_classes: classes `C`, at least 2.
         image_size: side `S` of the input, pixels; crops are cut at this resolution.
         crop_size: what is read, pixels: a side, or `(height, width)` in the objects' shape.
-        glance_size: side of the glance and of the closer views, pixels; by the photo's size unless
-            given: 128, and 192 for photos of 896 pixels and more.
+        glance_size: side of the glance, pixels; by the photo's size unless given: 128, and 320 for
+            photos of 896 pixels and more. Closer views have as many, but 192 at most.
         localizer: `"box"` for a `BoxLocalizer`; a layer that `RecursiveAttention` takes; or `None`
             for the plain backbone.
         max_refinements: most closer views of an object; by the photo's size unless given, one at
@@ -113,8 +117,6 @@ class RRAClassifier(Classifier):
             glance_size = glance_size_for(image_size)
         if max_refinements is None:
             max_refinements = refinements_for(image_size)
-        if localizer == "box":
-            localizer = BoxLocalizer(name="localizer")
 
         with dtype_policy(dtype):
             # === Layers ===
@@ -140,6 +142,9 @@ class RRAClassifier(Classifier):
                     trunk.trainable = False
                 else:
                     trunk = build_trunk(encoder, train_from)
+                view_size = view_size_for(glance_size)
+                if localizer == "box":
+                    localizer = localizer_for(trunk, glance_size, view_size)
                 attention = RecursiveAttention(
                     trunk,
                     localizer,
@@ -148,6 +153,7 @@ class RRAClassifier(Classifier):
                     max_fixations,
                     crop_method,
                     train_fixations=max_fixations if answer == "any" else 1,
+                    view_size=view_size,
                     name="recursive_attention",
                 )
                 localizer.trainable = True  # all of it, whatever it was, and then none of it:
