@@ -98,7 +98,7 @@ def test_a_larger_glance_teaches_beside_the_views():
             yield np.mean(intersection_over_union(found, boxes))
 
     before = list(overlaps())
-    fit.fit_localizer(localizer, trunk, photos, boxes, 16, epochs=60, glance_size=32)
+    fit.fit_localizer(localizer, trunk, photos, boxes, 16, epochs=120, glance_size=32)
     for learned, start in zip(overlaps(), before, strict=True):
         assert start < 0.2 < 0.3 < learned
 

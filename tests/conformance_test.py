@@ -65,7 +65,7 @@ TABLE = {
     ),
     "box_localizer": Row(
         BoxLocalizer,
-        {"filters": (4, 3)},
+        {"filters": (4, 3), "span": 4},
         (FEATURES,),
         half_output=False,
     ),

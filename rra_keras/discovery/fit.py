@@ -11,7 +11,7 @@ from rra_keras.layers.boxes import box_loss
 from rra_keras.measures.boxes import whole
 
 MARGINS = (0.1, 1.5)  # least and most that is added to a box's sides to make a view of it
-GLANCES = 6  # of each photo, where the glance is larger than the views
+GLANCES = 2  # of each photo, where the glance is larger than the views
 LEAST_GLANCE = 0.7  # of the photo's sides, that is seen in them
 GLANCED = 0.25  # weight of their loss, of the whole
 PLACED = 0.3  # weight of the cross entropy, beside the loss of the box

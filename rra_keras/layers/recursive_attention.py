@@ -240,7 +240,7 @@ def refinements_for(image_size):
 
 def glance_size_for(image_size):
     """Return the side of the glance: 128 pixels, and 320 for photos of 896 and more."""
-    return min(image_size, 128 if image_size < 896 else 320)
+    return min(image_size, 128 if image_size < 896 else 384)
 
 
 def view_size_for(glance_size):

@@ -68,7 +68,7 @@ class RRAClassifier(Classifier):
         num_classes: classes `C`, at least 2.
         image_size: side `S` of the input, pixels; crops are cut at this resolution.
         crop_size: what is read, pixels: a side, or `(height, width)` in the objects' shape.
-        glance_size: side of the glance, pixels; by the photo's size unless given: 128, and 320 for
+        glance_size: side of the glance, pixels; by the photo's size unless given: 128, and 384 for
             photos of 896 pixels and more. Closer views have as many, but 192 at most.
         localizer: `"box"` for a `BoxLocalizer`; a layer that `RecursiveAttention` takes; or `None`
             for the plain backbone.
