@@ -72,7 +72,7 @@ class Batches(keras.utils.PyDataset):
         boxes: `(R, M, 4)`, any of which is right.
         batch_size: rows a batch; what does not fill one is left out, unless there are no more.
         seed: sets the order.
-        beside: `(features, boxes)` of another size, of which each batch has a quarter as many rows;
+        beside: `(features, boxes)` of another size, of which each batch has an eighth as many rows;
             or `None`.
     """
 
@@ -81,7 +81,7 @@ class Batches(keras.utils.PyDataset):
         self.batch_size = min(batch_size, len(boxes))
         self.rng = np.random.default_rng(seed)
         self.groups = [(features, boxes)] if beside is None else [(features, boxes), beside]
-        self.sizes = [self.batch_size, max(1, self.batch_size // 4)][: len(self.groups)]
+        self.sizes = [self.batch_size, max(1, self.batch_size // 8)][: len(self.groups)]
         self.on_epoch_end()
 
     def __len__(self):

@@ -312,6 +312,8 @@ class Search:
         localizer = localizer_for(self.trunk, self.glance_size, self.size)
 
         def compute():
+            # A larger glance shows small objects itself.
+            share = 1 if self.glance_size == self.size else 0.5
             fit_localizer(
                 localizer,
                 self.trunk,
@@ -319,8 +321,8 @@ class Search:
                 boxes,
                 size=self.size,
                 # As many steps for fewer photos.
-                epochs=round(EPOCHS * min(len(self.photos) / len(rows), 4)),
-                far_views=max(0, FAR_VIEWS * (self.max_refinements - 1)),
+                epochs=round(EPOCHS * min(share * len(self.photos) / len(rows), 4)),
+                far_views=max(0, round(FAR_VIEWS * share) * (self.max_refinements - 1)),
                 glance_size=self.glance_size,
                 seed=self.seed,
             )
