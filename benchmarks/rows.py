@@ -19,4 +19,5 @@ ROWS = {
     "two_refinements": {"max_refinements": 2},
     "glance_128": {"glance_size": 128},
     "glance_160": {"glance_size": 160},
+    "glance_192": {"glance_size": 192},
 }

@@ -61,6 +61,12 @@ def test_another_network_is_refused_by_the_first_weight_that_differs(
         np.testing.assert_array_equal(now, then)
 
 
+def test_another_glance_than_the_localizer_learned_by_is_refused(build, trained):
+    model = build(train_from="block_1", glance_size=48)
+    with pytest.raises(ValueError, match=r"`--glance_size`\. Expected 32.*Received: 48"):
+        transfer.take_over(model, ["a", "b", "c"], trained, ["a", "b", "c"])
+
+
 def test_a_run_is_opened_with_its_classes(finished, trained, batch):
     model, names = transfer.open_source(finished)
     assert names == ["red", "green", "blue"]

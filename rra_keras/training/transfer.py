@@ -42,7 +42,8 @@ def take_over(model, class_names, source, source_names):
         source_names: that model's classes.
 
     Raises:
-        ValueError: if the models have other layers, naming the first weight that differs.
+        ValueError: if the models have other layers, naming the first weight that differs; or
+            another glance, as the localizer has learned what objects look like in its own.
     """
     stay = [name for name in class_names if name in source_names]
     ours = [class_names.index(name) for name in stay]
@@ -62,6 +63,13 @@ def take_over(model, class_names, source, source_names):
                 "give the arguments that it was trained with. "
                 f"Received: {received}, in place of {expected}"
             )
+    sizes = [m.attention.glance_size for m in (source, model) if getattr(m, "attention", None)]
+    if len(set(sizes)) > 1:
+        expected, received = sizes
+        raise ValueError(
+            f"Invalid value for `--glance_size`. Expected {expected}, by which the localizer of "
+            f"`--init_from` learned. Received: {received}"
+        )
     for variable, other in pairs:
         values = ops.convert_to_numpy(other)
         if variable.path in columns:
