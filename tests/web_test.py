@@ -137,11 +137,12 @@ def read(page):
     """What the page shows: probabilities by label, boxes that were read `(K, 4)`, their weights."""
     rows = [row.split("\n") for row in page.locator("#top li").all_inner_texts()]
     values = page.locator("#top data").evaluate_all("all => all.map((one) => Number(one.value))")
-    insets = page.locator("#boxes > .read").evaluate_all("all => all.map((one) => one.style.inset)")
-    sides = [[float(side[:-1]) / 100 for side in (inset + "").split()] for inset in insets]
+    edges = "all => all.map(({style}) => [style.top, style.left, style.bottom, style.right])"
+    insets = page.locator("#boxes > .read").evaluate_all(edges)
+    sides = [[float(side.removesuffix("%")) / 100 for side in inset] for inset in insets]
     shares = [text.removeprefix("weight ") for text in page.locator(".caption").all_inner_texts()]
     weights = [float(share.removesuffix(" %")) / 100 for share in shares] or [1.0] * len(sides)
-    boxes = [[top, left, 1 - bottom, 1 - right] for top, right, bottom, left in sides]
+    boxes = [[top, left, 1 - bottom, 1 - right] for top, left, bottom, right in sides]
     names = [row[0] for row in rows]
     return dict(zip(names, values, strict=True)), np.array(boxes), np.array(weights)
 
