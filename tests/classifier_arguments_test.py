@@ -46,6 +46,24 @@ def test_another_backbone_is_trained_whole_unless_told():
     assert model.attention.glance_size == 64  # the preset's 128 are more than there is
 
 
+@pytest.mark.parametrize(
+    ("localizer", "views", "span"), [("box", 192, 12), (CenterLocalizer(), 256, None)]
+)
+def test_views_are_smaller_than_a_large_glance_where_the_localizer_learns(localizer, views, span):
+    model = RRAClassifier(
+        "efficientnet_lite0",
+        3,
+        image_size=256,
+        glance_size=256,
+        localizer=localizer,
+        max_fixations=1,
+        train_from="block_11",
+        weights="random",
+    )
+    assert (model.attention.glance_size, model.attention.view_size) == (256, views)
+    assert getattr(model.attention.localizer, "span", None) == span
+
+
 def test_a_preset_of_another_class_is_refused():
     with pytest.raises(ValueError, match=r"`preset`.*RRAClassifier.*TwoStreamClassifier"):
         RRAClassifier.from_preset("paper_vgg19", 3)

@@ -94,13 +94,13 @@ class Batches(keras.utils.PyDataset):
         ):
             rows = order[step * size : (step + 1) * size]
             batch.append((features[rows].astype("float32"), boxes[rows]))
-        return batch[0] if len(batch) == 1 else tuple(zip(*batch, strict=True))
+        return tuple(zip(*batch, strict=True))
 
     def on_epoch_end(self):
         self.orders = []
         for (_, boxes), size in zip(self.groups, self.sizes, strict=True):
             times = -(-len(self) * size // len(boxes))  # as often as the epoch is long
-            orders = [self.rng.permutation(len(boxes)) for _ in range(max(times, 1))]
+            orders = [self.rng.permutation(len(boxes)) for _ in range(times)]
             self.orders.append(np.concatenate(orders))
 
 
@@ -296,13 +296,9 @@ def fit_on_features(localizer, batches, epochs, learning_rate):
         return vote_loss(targets, votes, localizer.span)
 
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(batches))
-    optimizer = keras.optimizers.AdamW(rate)
-    if len(inputs) == 1:
-        model = keras.Model(inputs[0], votes[0])
-        model.compile(optimizer, loss)
-    else:
-        model = keras.Model(inputs, votes)
-        model.compile(optimizer, [loss, loss], loss_weights=[1 - GLANCED, GLANCED])
+    model = keras.Model(inputs, votes)
+    weights = [1.0] if len(inputs) == 1 else [1 - GLANCED, GLANCED]
+    model.compile(keras.optimizers.AdamW(rate), [loss] * len(inputs), loss_weights=weights)
     with tqdm(total=epochs, desc="Learning where", unit="epoch", disable=None) as bar:
         progress = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: bar.update())
         return model.fit(batches, epochs=epochs, callbacks=[progress], shuffle=False, verbose=0)

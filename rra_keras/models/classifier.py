@@ -69,7 +69,8 @@ class RRAClassifier(Classifier):
         image_size: side `S` of the input, pixels; crops are cut at this resolution.
         crop_size: what is read, pixels: a side, or `(height, width)` in the objects' shape.
         glance_size: side of the glance, pixels; by the photo's size unless given: 128, and 384 for
-            photos of 896 pixels and more. Closer views have as many, but 192 at most.
+            photos of 896 pixels and more. Closer views have as many, but 192 at
+            most if the localizer is `"box"`.
         localizer: `"box"` for a `BoxLocalizer`; a layer that `RecursiveAttention` takes; or `None`
             for the plain backbone.
         max_refinements: most closer views of an object; by the photo's size unless given, one at
@@ -142,8 +143,9 @@ class RRAClassifier(Classifier):
                     trunk.trainable = False
                 else:
                     trunk = build_trunk(encoder, train_from)
-                view_size = view_size_for(glance_size)
+                view_size = glance_size  # a layer may know maps of one size only
                 if localizer == "box":
+                    view_size = view_size_for(glance_size)
                     localizer = localizer_for(trunk, glance_size, view_size)
                 attention = RecursiveAttention(
                     trunk,
