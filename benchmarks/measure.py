@@ -57,7 +57,6 @@ def main(_):
     values = metrics | {
         "row": _ROW.value,
         "seed": _SEED.value,
-        "epochs": config.epochs,
         "cores": len(os.sched_getaffinity(0)),
         "machine": platform.machine(),
         "precision": "float32",

@@ -35,8 +35,17 @@ def test_the_cosine_schedule_warms_up_and_ends_at_zero(build):
     assert float(rate(100)) == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("photos", "epochs"), [(10, 18), (266, 18), (267, 18), (303, 16), (801, 6), (5000, 6)]
+)
+def test_few_photos_are_trained_on_for_more_epochs(photos, epochs):
+    assert configure("edge", batch_size=16).epochs_for(photos) == epochs
+    assert configure("edge", epochs=3).epochs_for(photos) == 3
+    assert configure("paper_vgg19").epochs_for(photos) == 90
+
+
 def test_rates_fall_geometrically_from_the_heads_to_the_first_layer(build):
-    config = configure("edge", learning_rate=0.5, first_layer_rate=0.04)
+    config = configure("edge", epochs=10, learning_rate=0.5, first_layer_rate=0.04)
     peaks = rates(config, build())
     assert peaks["block_0_conv/kernel"] == pytest.approx(0.5 * 0.04)
     assert peaks["block_0_conv/bias"] == pytest.approx(0.5 * 0.04)
@@ -47,7 +56,7 @@ def test_rates_fall_geometrically_from_the_heads_to_the_first_layer(build):
 
 
 def test_two_encoders_of_one_backbone_have_the_same_rates(build, backbone):
-    config = configure("edge", learning_rate=0.5, first_layer_rate=0.04)
+    config = configure("edge", epochs=10, learning_rate=0.5, first_layer_rate=0.04)
     options = {"local_backbone": backbone, "image_size": 64, "crop_size": 32, "units": 4}
     both, one = rates(config, TwoStreamClassifier(backbone, 3, **options)), rates(config, build())
     encoder = [path for path in one if path.startswith("block_")]
@@ -83,7 +92,7 @@ def test_two_accumulated_batches_are_one_twice_as_large(build, batch):
 
 def test_averaged_weights_by_hand(build, batch):
     model = build()
-    config = configure("edge", ema=0.75, schedule="step")
+    config = configure("edge", epochs=6, ema=0.75, schedule="step")
     model.compile(make_optimizer(config, model, 1))
     classifier, steps = model.classifier, []
     for _ in range(2):

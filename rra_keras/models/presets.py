@@ -34,7 +34,6 @@ PRESETS = {
             "train_from": "block_11",
         },
         training={
-            "epochs": 6,
             "batch_size": 16,
             "learning_rate": 0.03,
             "schedule": "cosine",

@@ -11,6 +11,7 @@ from rra_keras.models.presets import preset as find_preset
 from rra_keras.models.presets import preset_model
 
 AUGMENTATIONS = ("none", "light", "rand", "mix")
+EPOCHS, STEPS = (6, 18), 300  # unless given: the fewest and the most; as many steps as between
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -47,7 +48,8 @@ class Config:
         mirror: Mirror half of the photos in training, left to right. Unless given, they are, but
             where mirrored ones look like other classes, as left and right shoes do; that is found
             out while objects are looked for.
-        epochs: Passes over the training images.
+        epochs: Passes over the training images. Unless given, 6, and up to 18 where they are few: as
+            many as take 300 steps.
         batch_size: Images a step.
         learning_rate: Peak learning rate.
         schedule: `cosine` (after a warm-up of a twentieth) or `step` (÷10 after a third and two
@@ -84,7 +86,7 @@ class Config:
     rounds: int = 2
     augment: str
     mirror: bool | None = None
-    epochs: int
+    epochs: int | None = None
     batch_size: int
     learning_rate: float
     schedule: str
@@ -127,6 +129,11 @@ class Config:
                 "boxes",
                 "None for a model without a localizer",
             )
+
+    def epochs_for(self, photos):
+        """Return the number of epochs for so many training photos: `epochs`, if it was given."""
+        few, many = EPOCHS
+        return self.epochs or min(max(few, math.ceil(STEPS * self.batch_size / photos)), many)
 
     def _check(self, passed, name, expected):
         if not passed:

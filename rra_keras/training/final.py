@@ -23,8 +23,10 @@ def final_config(path):
             "Invalid value for `--final`. Expected a run that was measured. "
             f"Received: {run}, which was not"
         )
+    # As long as it was, not as long as for the more photos that are trained on now.
+    stored |= {"epochs": run.metrics.get("epochs", stored["epochs"]), "final": str(path)}
     fields = {field.name for field in dataclasses.fields(Config)}
-    return Config(**{k: v for k, v in stored.items() if k in fields} | {"final": str(path)})
+    return Config(**{k: v for k, v in stored.items() if k in fields})
 
 
 def everything(path):

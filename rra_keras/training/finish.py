@@ -134,6 +134,7 @@ def _written(config, run, model, clock, metrics):
         "multiply_adds": multiply_adds,
         "train_images_per_second": clock.images_per_second(config.batch_size),
         "seconds": sum(clock.seconds.values()),
+        "epochs": config.epochs,
         "seed": config.seed,
         "dataset": config.dataset,
         "num_classes": model.num_classes,

@@ -1,6 +1,7 @@
 """Fitting, and what keeps a long training safe."""
 
 import contextlib
+import dataclasses
 
 import keras
 import numpy as np
@@ -56,6 +57,8 @@ def train(config, prepared, model):
         LostProcessError: if another process of the training has ended.
     """
     run, source, clock = prepared.run, prepared.source, prepared.clock
+    epochs = config.epochs_for(source.splits["train"].size)
+    config = dataclasses.replace(config, epochs=epochs)
     number, count = processes.number_and_count()
     with processes.raise_lost_process():
         processes.barrier("prepared")
