@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import tensorflow_only
 
 import rra_keras
 from rra_keras.discovery import search
@@ -148,6 +149,7 @@ def test_objects_are_not_looked_for_in_what_is_no_photos(photos, said):
         rra_keras.find_objects(photos, LABELS, "tiny", weights="random", glance_size=32)
 
 
+@tensorflow_only("the same by JAX, which takes long to compile it")
 def test_objects_of_other_photos_than_the_models_are_refused():
     objects = rra_keras.find_objects(
         PHOTOS, LABELS, "tiny", weights="random", glance_size=32, one_object=True

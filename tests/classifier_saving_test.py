@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import tensorflow_only
 from keras import layers, ops
 
 from rra_keras import RRAClassifier
@@ -69,6 +70,7 @@ def test_loaded_model_trains_on_as_the_saved_one(build, batch, tmp_path):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+@tensorflow_only("the same by JAX, which takes long to compile it")
 def test_fresh_process_needs_only_the_import(trained, saved, batch, tmp_path):
     np.save(tmp_path / "images.npy", batch[0])
     code = (

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from conftest import tensorflow_only
 
 from rra_keras import RRAClassifier
 from rra_keras.backbones import build_encoder
@@ -240,6 +241,7 @@ def test_labels_that_no_two_photos_share_say_nothing(backbone):
     assert objects.choice is None
 
 
+@tensorflow_only("the same by JAX, which takes long to compile it")
 def test_the_same_photos_and_seed_give_the_same_objects(backbone):
     photos, labels, _ = small_marks(12)
     found = []

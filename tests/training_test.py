@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import psutil
 import pytest
+from conftest import tensorflow_only
 
 from rra_keras import data, training
 from rra_keras.runs import Run
@@ -120,6 +121,7 @@ def test_a_run_cut_in_mid_epoch_ends_bit_for_bit_like_one_that_was_not(train, cu
     assert not list(run.directory.rglob(".partial*"))
 
 
+@tensorflow_only("the same by JAX, which takes long to compile it")
 @pytest.mark.parametrize(
     "options",
     [
@@ -141,6 +143,7 @@ def test_a_stopped_run_ends_bit_for_bit_like_one_that_was_not(train, monkeypatch
     assert_same(train(**options), train(stopped[0].directory, **options))
 
 
+@tensorflow_only("the same by JAX, which takes long to compile it")
 def test_a_run_cut_after_its_last_epoch_is_only_tested(train, whole, monkeypatch):
     cut = []
 
@@ -172,6 +175,7 @@ def test_a_signal_is_a_request_to_stop(signum, capfd):
     )
 
 
+@tensorflow_only("the same by JAX, which takes long to compile it")
 def test_a_signal_in_the_last_step_lets_the_epoch_finish(train):
     with (
         at_step(0, 5, lambda _: os.kill(os.getpid(), signal.SIGTERM)),
@@ -194,6 +198,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_its_state(train):
     assert not runs[0].path("end.weights.h5").exists()
 
 
+@tensorflow_only("the same by JAX, which takes long to compile it")
 def test_a_disk_that_takes_no_more_ends_the_run_and_leaves_its_state(train, whole):
     limit, runs = resource.getrlimit(resource.RLIMIT_FSIZE), []
 

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from conftest import tensorflow_only
 
 from rra_keras import training
 from rra_keras.layers import BoxLocalizer
@@ -79,6 +80,7 @@ def test_what_is_no_run_is_refused(tmp_path):
         transfer.open_source(tmp_path)
 
 
+@tensorflow_only("the same by JAX, which takes long to compile it")
 def test_a_training_starts_from_the_run_it_is_given(
     finished, trained, photos, tmp_path, monkeypatch
 ):

@@ -48,8 +48,8 @@ class Config:
         mirror: Mirror half of the photos in training, left to right. Unless given, they are, but
             where mirrored ones look like other classes, as left and right shoes do; that is found
             out while objects are looked for.
-        epochs: Passes over the training images. Unless given, 6, and up to 18 where they are few: as
-            many as take 300 steps.
+        epochs: Passes over the training images. Unless given, 6, and up to 18 where they are few:
+            as many as take 300 steps.
         batch_size: Images a step.
         learning_rate: Peak learning rate.
         schedule: `cosine` (after a warm-up of a twentieth) or `step` (÷10 after a third and two
