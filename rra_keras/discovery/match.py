@@ -12,7 +12,7 @@ SIDE = 896  # pixels of what the encoder sees of a photo, at most
 PHOTOS = 400  # that are matched, at most
 OWN, OTHERS = 12, 36  # photos of the class, and of other classes, that each is matched with
 GRID = 112  # cells along a map's side before it is cut off
-THRESHOLD = 0.5  # of a map's peak above its median
+THRESHOLD = 0.6  # of a map's peak above its median
 
 
 def matched_boxes(encoder, photos, labels, seed=0):
