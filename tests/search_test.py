@@ -39,7 +39,8 @@ def test_each_label_of_a_photo_is_matched_by_itself():
 
 def test_the_box_is_the_region_around_the_peak():
     maps = np.zeros((2, 10, 10), "float32")
-    maps[0, 2:4, 5:8] = 0.6
+    maps[0, 1:4, 5:8] = 0.55
+    maps[0, 2:4, 5:8] = 0.65
     maps[0, 3, 6] = 1
     maps[0, 8, 1] = 0.9  # another region, which is not as high
     boxes = match.peak_boxes(maps)
