@@ -70,6 +70,7 @@ def test_training_writes_the_run(run):
         "multiply_adds",
         "train_images_per_second",
         "seconds",
+        "epochs",
         "seed",
         "dataset",
         "num_classes",

@@ -57,13 +57,13 @@ def train(config, prepared, model):
         LostProcessError: if another process of the training has ended.
     """
     run, source, clock = prepared.run, prepared.source, prepared.clock
-    epochs = config.epochs_for(source.splits["train"].size)
-    config = dataclasses.replace(config, epochs=epochs)
     number, count = processes.number_and_count()
     with processes.raise_lost_process():
         processes.barrier("prepared")
     if (metrics := run.metrics) is not None:
         return metrics
+    epochs = config.epochs_for(source.splits["train"].size)
+    config = dataclasses.replace(config, epochs=epochs)
     if number == 0:
         print(source.summary(), flush=True)
         run.write_text("labels.txt", "\n".join(source.class_names) + "\n")
