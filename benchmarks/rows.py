@@ -12,6 +12,7 @@ ROWS = {
     "plain_320": _plain(320),
     "plain_352": _plain(352),
     "plain_448": _plain(448),
+    "plain_480": _plain(480),
     # The default, and one change each.
     "edge": {},
     "one_fixation": {"max_fixations": 1},

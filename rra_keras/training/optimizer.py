@@ -14,6 +14,8 @@ def make_optimizer(config, model, steps_per_epoch):
     2. With `first_layer_rate` r, the trainable layers of an encoder get r^(1 − i/L) of it, i = 0
        for the first of L layers, so that what is near the pixels changes least.
     3. With `ema`, a moving average of the weights is kept beside them.
+
+    The number of epochs has to be in the `Config` (`epochs_for`): the schedule goes by it.
     """
     options = {"momentum": 0.9, "weight_decay": config.weight_decay}
     if config.ema is not None:
