@@ -1,6 +1,7 @@
 """Training on all photos of a run that was measured."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import rra_keras
 from rra_keras import data, evaluate, train_command
 from rra_keras.data.sources import joined
 from rra_keras.runs import Run, files
+from rra_keras.training.final import final_config
 
 SMALL = {"backbone": "tiny", "weights": "random", "localizer": None, "image_size": 32}
 
@@ -45,6 +47,12 @@ def test_all_photos_are_trained_on_as_before(measured, final):
     assert metrics["photos"] == count
     assert metrics["measured"]["test_accuracy"] == measured.metrics["test_accuracy"]
     assert "test_accuracy" not in metrics
+
+
+def test_it_is_as_long_as_the_measured_one_where_that_was_not_told(measured, tmp_path):
+    run = shutil.copytree(measured.directory, tmp_path / "run")
+    (run / "config.json").write_text(json.dumps({**measured.config, "epochs": None}))
+    assert final_config(run).epochs == 2  # so few photos take 18 by themselves
 
 
 def test_the_calibration_is_that_of_the_measured_run(measured, final):

@@ -11,7 +11,8 @@ from rra_keras.models.presets import preset as find_preset
 from rra_keras.models.presets import preset_model
 
 AUGMENTATIONS = ("none", "light", "rand", "mix")
-EPOCHS, STEPS = (6, 18), 300  # unless given: the fewest and the most; as many steps as between
+EPOCHS = 6, 18  # the fewest and the most, unless given
+STEPS = 300  # that decide between them
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -49,7 +50,7 @@ class Config:
             where mirrored ones look like other classes, as left and right shoes do; that is found
             out while objects are looked for.
         epochs: Passes over the training images. Unless given, 6, and up to 18 where they are few:
-            as many as take 300 steps.
+            as many as take some 300 steps.
         batch_size: Images a step.
         learning_rate: Peak learning rate.
         schedule: `cosine` (after a warm-up of a twentieth) or `step` (÷10 after a third and two
